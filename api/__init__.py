@@ -1,0 +1,1 @@
+"""THE FRONT DOOR: HTTP in, HTTP out."""

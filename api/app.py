@@ -1,0 +1,73 @@
+"""The app: one factory that puts the front door together."""
+
+import os
+import re
+import uuid
+
+from flask import Flask, Response, g, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from api import alerts, categories, hubs, limits, places, reports, teams
+from api.blueprint import WaylightApi, WireIdConverter
+from api.json import CompactProvider
+from schemas.common import LANGUAGE
+from waylight import texts
+from waylight.config import Settings
+from waylight.log import bind_request, configure_logging
+from waylight.services.context import Waylight, open_waylight
+
+BLUEPRINTS = (
+    hubs.blueprint,
+    places.blueprint,
+    categories.blueprint,
+    reports.blueprint,
+    alerts.blueprint,
+    teams.blueprint,
+)
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
+
+
+def create_app(settings: Settings | None = None, *, context: Waylight | None = None) -> Flask:
+    """The WSGI app. Connects to nothing; raises ConfigurationError when the settings are wrong.
+
+    Without settings they come from the environment, and so does the level of the log. `context`
+    is for callers that hold a database already.
+    """
+    if settings is None:
+        settings = Settings.from_environment(os.environ)
+        configure_logging(settings.log_level)
+    app = Flask("waylight", static_folder=None)
+    app.json = CompactProvider(app)
+    app.config["MAX_CONTENT_LENGTH"] = settings.report_size_limit
+    app.url_map.converters["wire_id"] = WireIdConverter
+    app.extensions["waylight"] = context or open_waylight(settings)
+    app.extensions["waylight.limiter"] = limits.Limiter(exempt_loopback=settings.exempt_loopback)
+    app.before_request(_begin)
+    app.after_request(limits.announce)
+    app.after_request(_finish)
+    api = WaylightApi(app)
+    for blueprint in BLUEPRINTS:
+        api.register_blueprint(blueprint)
+    app.extensions["waylight.api"] = api
+    if settings.trusted_proxies:
+        # Believes only what our own proxies wrote: anybody can send X-Forwarded-For.
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
+    return app
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+    bind_request(g.request_id)
+    LANGUAGE.set(texts.choose(request.headers.get("Accept-Language"), None))
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.get("request_id", "")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["Content-Language"] = LANGUAGE.get()
+    return response

@@ -1,0 +1,279 @@
+"""How routes are written, and how they write themselves into the OpenAPI document.
+
+Every route file uses `Blueprint`; the app uses `WaylightApi`.
+"""
+
+import inspect
+from collections.abc import Callable
+from copy import deepcopy
+from functools import wraps
+from typing import Any, cast
+from uuid import UUID
+
+import flask_smorest
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.common import resolve_schema_instance
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
+from flask import Flask, Response, make_response, request
+from flask.typing import ResponseReturnValue
+from marshmallow import Schema
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import generate_etag
+from werkzeug.routing import BaseConverter, Map
+
+import waylight
+from api.errors import (
+    BY_STATUS,
+    MEDIA_TYPE,
+    TABLE,
+    on_http_error,
+    on_surprise,
+    on_waylight_error,
+)
+from api.json import StrictParser
+from api.limits import NEVER_LIMITED
+from schemas.common import SUFFIX, ProblemOut, WireId
+from waylight.domain.errors import WaylightError
+
+View = Callable[..., ResponseReturnValue]
+
+DESCRIPTION = """\
+Waylight takes a report of harassment, following or spiking on the way, tells the transport safety
+team that must know, and tells the passenger where the nearest open safe-travel hub is.
+
+Times are RFC 3339, durations are in seconds and distances in metres with the unit in the name,
+positions are GeoJSON with the longitude first. Errors are `application/problem+json` (RFC 9457)
+with a stable `code`. Every answer carries `X-Request-Id`; one you send is kept. Texts follow
+`Accept-Language`; codes never change. Within `/v1` fields are only ever added: ignore those you do
+not know. `RateLimit` and `RateLimit-Policy` say how often you may call; reports are never limited.
+"""
+
+SECURITY_SCHEMES = {
+    "bearerAuth": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "`Authorization: Bearer waylight_sk_...` for a person on the staff,"
+        " `waylight_ck_...` for an API client.",
+    },
+    "receipt": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "`Authorization: Receipt K7QD-...`, as given in the answer to the report."
+        " Case, spaces and dashes do not matter.",
+    },
+}
+
+RESPONSE_HEADERS: dict[int, dict[str, Any]] = {
+    401: {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}},
+    405: {"Allow": {"schema": {"type": "string"}, "required": True}},
+    429: {"Retry-After": {"schema": {"type": "integer"}, "required": True}},
+    503: {"Retry-After": {"schema": {"type": "integer"}, "required": True}},
+}
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """Refuses a view without `require(...)` when it is written, not when it is called."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+    def add_url_rule(
+        self,
+        rule: str,
+        endpoint: str | None = None,
+        view_func: View | None = None,
+        provide_automatic_options: bool | None = None,  # noqa: FBT001 - as Flask declares it
+        **options: Any,  # noqa: ANN401 - as Flask declares it
+    ) -> None:
+        """Registers a view. Raises TypeError when it does not say who may call it."""
+        if not hasattr(view_func, "required"):
+            msg = f"{rule}: put @require(...) under the route"
+            raise TypeError(msg)
+        if "<" in rule:
+            document_responses(view_func, 404)
+        name = endpoint or cast("View", view_func).__name__
+        _documented(view_func).setdefault("operationId", f"{self.name}_{name}")
+        super().add_url_rule(rule, endpoint, view_func, provide_automatic_options, **options)
+
+    def arguments(
+        self,
+        schema: type[Schema] | Schema,
+        *,
+        location: str = "json",
+        **kwargs: Any,  # noqa: ANN401 - as flask-smorest declares it
+    ) -> Callable[[View], View]:
+        """As flask-smorest's, with every way in which reading these arguments can fail."""
+        decorate = super().arguments(schema, location=location, **kwargs)
+        statuses = [422]
+        if location == "json":
+            statuses += [400, 413, 415]
+        elif "cursor" in resolve_schema_instance(schema).fields:
+            statuses += [400]
+
+        def documented(view: View) -> View:
+            reading = cast("View", decorate(view))
+            # flask-smorest's own names for these responses differ between versions of Python.
+            vars(reading)["_apidoc"]["arguments"]["responses"] = {}
+            return document_responses(reading, *statuses)
+
+        return documented
+
+
+def document_responses(view: View | None, *statuses: int) -> View:
+    """Notes that a view may answer with these errors."""
+    responses = _documented(view).setdefault("responses", {})
+    responses.update({status: f"Problem{status}" for status in statuses})
+    return cast("View", view)
+
+
+def document_view(view: View, **said: object) -> None:
+    """Says something of a view in the document, in the words of OpenAPI's operation object."""
+    _documented(view).update(said)
+
+
+def _documented(view: View | None) -> dict[str, Any]:
+    """What is said of a view by hand; flask-smorest lays it over what it finds out by itself."""
+    found: dict[str, Any] = vars(view).setdefault("_apidoc", {}).setdefault("manual_doc", {})
+    return found
+
+
+def public(*, max_age_s: int, shared: bool = True) -> Callable[[View], View]:
+    """Lets an answer that is the same for everybody be kept: strong ETag, 304, Cache-Control.
+
+    `shared=False` keeps it out of proxies: the address of such a request says where somebody is.
+    Texts are in the caller's language, hence `Vary`.
+    """
+    cache_control = f"{'public' if shared else 'private'}, max-age={max_age_s}"
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def answer(*args: Any, **kwargs: Any) -> Response:  # noqa: ANN401 - the view's own
+            response = make_response(view(*args, **kwargs))
+            if response.status_code == 200:
+                response.headers["Cache-Control"] = cache_control
+                response.vary.add("Accept-Language")
+                response.set_etag(generate_etag(response.get_data()))
+                response.make_conditional(request)
+            return response
+
+        answer.__dict__.setdefault("_apidoc", {})["etag"] = True
+        return answer
+
+    return decorate
+
+
+class WireIdConverter(BaseConverter):
+    """`<wire_id("hub"):hub_id>` in a route: a TypeID outside, a UUID inside, 404 for any other."""
+
+    def __init__(self, url_map: Map, prefix: str) -> None:
+        super().__init__(url_map)
+        self.prefix = prefix
+        self.regex = f"{prefix}_{SUFFIX}"
+
+    def to_python(self, value: str) -> UUID:
+        """The UUID of the row."""
+        return WireId.read(self.prefix, value)
+
+    def to_url(self, value: UUID) -> str:
+        """The id on the wire."""
+        return WireId.of(self.prefix, value)
+
+
+class _Converter(OpenAPIConverter):
+    """Takes a schema's docstring and `example` into the document."""
+
+    def schema2jsonschema(self, schema: Schema | type[Schema]) -> dict[str, Any]:
+        found: dict[str, Any] = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call] # apispec's
+        kind = type(resolve_schema_instance(schema))
+        if kind.__doc__:
+            found["description"] = inspect.cleandoc(kind.__doc__)
+        if "example" in vars(kind):
+            found["examples"] = [vars(kind)["example"]]
+        if not kind.__name__.endswith("In"):
+            # Fields are added within a version: an answer may hold more than is documented today.
+            found.pop("additionalProperties", None)
+        return found
+
+
+class _Plugin(MarshmallowPlugin):
+    Converter = _Converter
+
+
+def _name_of(schema: Schema | type[Schema]) -> str:
+    kind = type(resolve_schema_instance(schema))
+    return kind.__name__.removesuffix("Out")
+
+
+class WaylightApi(flask_smorest.Api):
+    """Errors as problem details, and the document of all routes."""
+
+    ERROR_SCHEMA = ProblemOut
+    DEFAULT_ERROR_RESPONSE_NAME = None
+    spec: APISpec
+
+    def __init__(self, app: Flask) -> None:
+        app.config.update(
+            API_TITLE="Waylight", API_VERSION=waylight.__version__, OPENAPI_VERSION="3.1.0"
+        )
+        super().__init__(
+            app,
+            spec_kwargs={
+                "marshmallow_plugin": _Plugin(schema_name_resolver=_name_of),
+                "info": {"description": DESCRIPTION},
+                "servers": [{"url": "/", "description": "This server"}],
+            },
+        )
+        self.register_converter(
+            WireIdConverter,
+            lambda converter: {"type": "string", "pattern": f"^{converter.regex}$"},
+        )
+        for name, scheme in SECURITY_SCHEMES.items():
+            self.spec.components.security_scheme(name, scheme)
+
+    def _register_error_handlers(self) -> None:
+        self._app.register_error_handler(HTTPException, on_http_error)
+        self._app.register_error_handler(WaylightError, on_waylight_error)
+        self._app.register_error_handler(Exception, on_surprise)
+
+    def _register_responses(self) -> None:
+        kept = {"description": "What you have is still right: `If-None-Match` named its ETag."}
+        self.spec.components.response("NOT_MODIFIED", kept, lazy=True)
+        for status in sorted({*BY_STATUS, *(kind.status for kind in TABLE.values())}):
+            codes = [
+                f"`{error.code}`: {' '.join((error.__doc__ or '').split())}"
+                for error, kind in TABLE.items()
+                if kind.status == status
+            ]
+            response = {
+                "description": "\n\n".join(codes),
+                "content": {MEDIA_TYPE: {"schema": ProblemOut}},
+                "headers": RESPONSE_HEADERS.get(status, {}),
+            }
+            self.spec.components.response(f"Problem{status}", response, lazy=True)
+
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI document of every registered route, in a fixed order."""
+        found: dict[str, Any] = deepcopy(self.spec.to_dict())
+        for path, item in found["paths"].items():
+            for method, operation in item.items():
+                if isinstance(operation, dict):
+                    never_limited = (method.upper(), path) in NEVER_LIMITED
+                    _tidy(operation, never_limited=never_limited)
+        order = ("openapi", "info", "servers", "tags", "paths", "components")
+        return {name: found[name] for name in order}
+
+
+def _tidy(operation: dict[str, Any], *, never_limited: bool) -> None:
+    """Says of one operation what apispec cannot know."""
+    responses = operation["responses"]
+    if never_limited:
+        responses.pop("429", None)
+    operation["responses"] = {status: responses[status] for status in sorted(responses)}
+    for parameter in operation.get("parameters", ()):
+        # A query parameter is absent or a text: `null` exists only in the schema that reads it.
+        schema = parameter.get("schema", {})
+        if not schema.get("default", True):
+            del schema["default"]
+        if isinstance(schema.get("type"), list):
+            schema["type"] = schema["type"][0]

@@ -1,0 +1,219 @@
+"""Every error as `application/problem+json` (RFC 9457), from one table.
+
+No stack and nothing of what was sent is ever in an answer.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from flask import Response
+from werkzeug.exceptions import HTTPException
+
+from waylight.domain import errors
+from waylight.domain.errors import Problem, WaylightError
+from waylight.log import get_logger
+
+log = get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+BEARER = 'Bearer realm="waylight"'
+MAX_PROBLEMS = 50
+"""Enough to mend a client by, however many faults a body has."""
+
+
+class InvalidCursor(WaylightError):
+    """The cursor is not one of ours or belongs to another list: start again without it."""
+
+    code = "invalid_cursor"
+
+
+class BadRequest(WaylightError):
+    """The request cannot be understood."""
+
+    code = "bad_request"
+
+
+class MethodNotAllowed(WaylightError):
+    """This address does not take that method: see the `Allow` header."""
+
+    code = "method_not_allowed"
+
+
+class UnsupportedMediaType(WaylightError):
+    """Send the body as `application/json`."""
+
+    code = "unsupported_media_type"
+
+
+class PreconditionRequired(WaylightError):
+    """Send the ETag you read in `If-Match`, so that nobody's change is lost."""
+
+    code = "precondition_required"
+
+
+class Internal(WaylightError):
+    """Something broke on our side and has been logged under the id in `X-Request-Id`."""
+
+    code = "internal"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one class of error is answered."""
+
+    status: int
+    title: str
+
+
+TABLE: Mapping[type[WaylightError], Kind] = {
+    errors.MalformedJSON: Kind(400, "Malformed JSON"),
+    InvalidCursor: Kind(400, "Invalid cursor"),
+    BadRequest: Kind(400, "Bad request"),
+    errors.NotSignedIn: Kind(401, "Not signed in"),
+    errors.NotAllowed: Kind(403, "Not allowed"),
+    errors.NotFound: Kind(404, "Not found"),
+    MethodNotAllowed: Kind(405, "Method not allowed"),
+    errors.StateConflict: Kind(409, "Not possible now"),
+    errors.StaleVersion: Kind(412, "Changed meanwhile"),
+    errors.BodyTooLarge: Kind(413, "Body too large"),
+    UnsupportedMediaType: Kind(415, "Unsupported media type"),
+    errors.InvalidRequest: Kind(422, "Invalid request"),
+    errors.NotAnObject: Kind(422, "Not an object"),
+    errors.NothingToActOn: Kind(422, "Nothing to act on"),
+    errors.IdempotencyConflict: Kind(422, "Idempotency key used before"),
+    PreconditionRequired: Kind(428, "Precondition required"),
+    errors.TooManyRequests: Kind(429, "Too many requests"),
+    Internal: Kind(500, "Internal error"),
+    errors.Unavailable: Kind(503, "Unavailable"),
+}
+"""The one table: class of error to status and title. Its code is in the class."""
+
+BY_STATUS: Mapping[int, type[WaylightError]] = {
+    400: BadRequest,
+    401: errors.NotSignedIn,
+    403: errors.NotAllowed,
+    404: errors.NotFound,
+    405: MethodNotAllowed,
+    412: errors.StaleVersion,
+    413: errors.BodyTooLarge,
+    415: UnsupportedMediaType,
+    422: errors.InvalidRequest,
+    428: PreconditionRequired,
+    429: errors.TooManyRequests,
+    503: errors.Unavailable,
+}
+"""What an error of the framework means; any other below 500 is a bad request."""
+
+KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
+"""Headers of a framework error without which its status is incomplete (RFC 9110)."""
+
+_CODES = {
+    "Missing data for required field.": ("required", "This is required."),
+    "Field may not be null.": ("null", "This may not be null."),
+    "Unknown field.": ("unknown", "There is no such field or parameter here."),
+    "Not a valid string.": ("not_a_string", "This must be a string."),
+    "Not a valid list.": ("not_a_list", "This must be a list."),
+    "Not a valid mapping type.": ("not_an_object", "This must be an object."),
+    "Invalid input type.": ("not_an_object", "This must be an object."),
+}
+"""marshmallow's own sentences as codes; whatever else a schema says is `invalid`."""
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def type_of(code: str) -> str:
+    """The stable URI of a kind of problem."""
+    return f"urn:waylight:problem:{code}"
+
+
+def answer(error: WaylightError, *, headers: Mapping[str, str] | None = None) -> Response:
+    """The response for a domain error."""
+    kind = kind_of(error)
+    body = {
+        "type": type_of(error.code),
+        "title": kind.title,
+        "status": kind.status,
+        "detail": error.detail,
+        "code": error.code,
+        "errors": [
+            {"pointer": problem.pointer, "detail": problem.detail, "code": problem.code}
+            for problem in error.problems[:MAX_PROBLEMS]
+        ],
+    }
+    response = Response(orjson.dumps(body), status=kind.status, content_type=MEDIA_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    if kind.status == 401:
+        response.headers["WWW-Authenticate"] = getattr(error, "challenge", BEARER)
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is not None:
+        response.headers["Retry-After"] = str(retry_after_s)
+    response.headers.update(headers or {})
+    return response
+
+
+def kind_of(error: WaylightError) -> Kind:
+    """The row of the table for an error. Raises LookupError for one that is not in it."""
+    for known in type(error).__mro__:
+        if known in TABLE:
+            return TABLE[known]
+    raise LookupError(type(error).__name__)
+
+
+def on_waylight_error(error: WaylightError) -> Response:
+    """Answers what was raised on purpose."""
+    try:
+        return answer(error)
+    except LookupError:
+        return on_surprise(error)
+
+
+def on_http_error(error: HTTPException) -> HTTPException | Response:
+    """Answers what the framework raised: no route, wrong method, arguments that do not fit."""
+    status = error.code or 500
+    if status < 400:
+        return error
+    cause = BY_STATUS.get(status, BadRequest if status < 500 else Internal)
+    kept = {name: value for name, value in error.get_headers() if name in KEPT_HEADERS}
+    messages = getattr(error, "data", {}).get("messages", {})
+    if cause is errors.InvalidRequest:
+        return answer(errors.InvalidRequest(problems=tuple(problems(messages))), headers=kept)
+    return answer(cause(), headers=kept)
+
+
+def on_surprise(error: Exception) -> Response:
+    """Answers what nobody foresaw, and logs it with its stack."""
+    log.error("request_failed", exc_info=error)
+    return answer(Internal())
+
+
+def problems(messages: object, *, location: str | None = None) -> Iterator[Problem]:
+    """One problem for each message of a marshmallow error tree, namespaced by its location."""
+    if location is None and isinstance(messages, Mapping):
+        for name, inner in messages.items():
+            yield from problems(inner, location=str(name))
+        return
+    for path, message in _leaves(messages, ()):
+        code, detail = _CODES.get(message, ("invalid", message))
+        yield Problem(_pointer(path, location=location or "json"), code, detail)
+
+
+def _leaves(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:  # noqa: ANN401 - marshmallow's tree of dicts, lists and strings
+    if isinstance(messages, Mapping):
+        for key, inner in messages.items():
+            yield from _leaves(inner, path if key == "_schema" else (*path, str(key)))
+    elif isinstance(messages, Sequence) and not isinstance(messages, str):
+        for inner in messages:
+            yield from _leaves(inner, path)
+    else:
+        yield path, str(messages)
+
+
+def _pointer(path: tuple[str, ...], *, location: str) -> str:
+    # The name of an unknown field is the caller's text: a strange one is pointed at by its parent.
+    known = path if all(map(_PLAIN_NAME.fullmatch, path)) else path[:-1]
+    if location == "json":
+        return "".join(f"/{part}" for part in known)
+    return ".".join(known)

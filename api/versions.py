@@ -1,0 +1,55 @@
+"""Versions of things that several people change: ETag out, If-Match in (RFC 9110, 13.1.1)."""
+
+from collections.abc import Callable
+
+from flask import request
+
+from api.blueprint import View, document_responses
+
+HEADERS = {
+    "ETag": {
+        "description": "The version, for `If-Match`.",
+        "schema": {"type": "string", "examples": ['"3"']},
+    }
+}
+"""How a response documents its version."""
+
+IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The ETag you read. If somebody changed it since, nothing happens and the"
+    " answer is 412. Left out: it happens to whatever there is now.",
+    "schema": {"type": "string"},
+    "example": '"3"',
+}
+
+
+def etag(version: int) -> dict[str, str]:
+    """The headers of an answer with this version."""
+    return {"ETag": f'"{version}"'}
+
+
+def if_match() -> int | None:
+    """The version that the caller read; None without `If-Match` or with `*`.
+
+    What was never an ETag of ours, or names several, is a version that nothing has: -1.
+    """
+    given = request.if_match
+    if "If-Match" not in request.headers or given.star_tag:
+        return None
+    tags = given.as_set(include_weak=False)
+    tag = next(iter(tags)) if len(tags) == 1 else ""
+    return int(tag) if tag.isascii() and tag.isdigit() and len(tag) < 10 else -1
+
+
+def versioned(*statuses: int) -> Callable[[View], View]:
+    """Documents the `If-Match` of a view that changes something, its 412, and further statuses."""
+
+    def decorate(view: View) -> View:
+        documented = document_responses(view, 412, *statuses)
+        document = documented.__dict__["_apidoc"]["manual_doc"]
+        document.setdefault("parameters", []).append(IF_MATCH)
+        return documented
+
+    return decorate

@@ -1,0 +1,1 @@
+"""THE SHAPES ON THE WIRE: marshmallow only, never derived from a model."""

@@ -1,0 +1,191 @@
+"""Safe-travel hubs on the wire."""
+
+from datetime import datetime
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, pre_dump, validate
+from marshmallow.utils import get_value
+
+from schemas.common import (
+    Body,
+    PageQuery,
+    Position,
+    QueryBounds,
+    QueryFlag,
+    QueryInteger,
+    QueryNumber,
+    Timestamp,
+    WireId,
+    Words,
+    list_of,
+)
+from waylight.domain.geo import Point
+from waylight.domain.hubs import NearHub
+from waylight.domain.reports import Need
+from waylight.domain.routing import walk_minutes
+
+DIRECTIONS = "https://www.openstreetmap.org/directions?to={lat:.6f}%2C{lon:.6f}"
+"""Only the hub is in the link: where the caller stands is nobody's business."""
+
+
+CALENDARS = range(1970, 2101)
+"""Years for which opening hours and their holidays mean anything."""
+
+
+def directions_to(point: Point) -> str:
+    """A link that a phone opens as a map."""
+    return DIRECTIONS.format(lat=point.lat, lon=point.lon)
+
+
+HUB_EXAMPLE: dict[str, Any] = {
+    "id": "hub_01jdw2s4x0e6qv3t8k5n7b9c1d",
+    "name": "King's Cross safe travel hub (demo)",
+    "kind": "safe_travel_hub",
+    "mobile": False,
+    "organisation": "Safe Journeys (demo)",
+    "location": {"type": "Point", "coordinates": [-0.123194, 51.530312]},
+    "address": "King's Cross & St Pancras International station, Camden",
+    "opening_hours": "Fr-Sa 21:00-02:30",
+    "time_zone": "Europe/London",
+    "open": True,
+    "open_until": "2026-11-22T02:30:00Z",
+    "services": ["water", "phone_charging", "first_aid", "trained_staff"],
+    "access": ["step_free", "hearing_loop"],
+    "languages": ["en", "es"],
+    "phone": "020 7946 0101",
+    "demo": True,
+    "directions_url": directions_to(Point(-0.123194, 51.530312)),
+    "updated_at": "2026-11-20T04:00:00Z",
+}
+
+
+def _within_calendars(at: datetime) -> None:
+    if at.year not in CALENDARS:
+        msg = f"This must lie within {CALENDARS[0]} to {CALENDARS[-1]}."
+        raise ValidationError(msg)
+
+
+class HubsQuery(PageQuery):
+    """Which hubs to list."""
+
+    bbox = QueryBounds(
+        load_default=None,
+        metadata={
+            "description": "Only hubs within west,south,east,north in degrees; west exceeds east"
+            " across the antimeridian.",
+            "examples": ["-0.51,51.28,0.33,51.69"],
+        },
+    )
+
+
+class NearestQuery(Body):
+    """Where the caller is, when, and with what needs."""
+
+    lat = QueryNumber(
+        required=True,
+        validate=validate.Range(min=-90, max=90),
+        metadata={"description": "Latitude, WGS 84.", "examples": [51.539]},
+    )
+    lon = QueryNumber(
+        required=True,
+        validate=validate.Range(min=-180, max=180),
+        metadata={"description": "Longitude, WGS 84.", "examples": [-0.1426]},
+    )
+    limit = QueryInteger(
+        load_default=5,
+        validate=validate.Range(min=1, max=100),
+        metadata={"description": "How many at most."},
+    )
+    open_now = QueryFlag(
+        load_default=True,
+        metadata={"description": "Only hubs that are open at `at`; `false` for all, marked."},
+    )
+    needs = Words(
+        tuple(Need),
+        load_default=(),
+        metadata={
+            "description": "Hubs that meet all of these come first; if too few do, the others"
+            " follow with what they lack in `needs_unmet`.",
+            "examples": ["step_free,women_only"],
+        },
+    )
+    at = Timestamp(
+        load_default=None,
+        validate=_within_calendars,
+        metadata={
+            "description": "At which instant; now when absent.",
+            "examples": ["2026-11-21T23:52:40Z"],
+        },
+    )
+
+
+class HubOut(Schema):
+    """A safe-travel hub as it is now."""
+
+    id = WireId("hub", required=True)
+    name = fields.String(required=True)
+    kind = fields.String(required=True, metadata={"examples": ["safe_travel_hub", "hub_bus"]})
+    mobile = fields.Boolean(required=True, metadata={"description": "It may move."})
+    organisation = fields.String(required=True)
+    location = Position(attribute="point", required=True)
+    address = fields.String(required=True)
+    opening_hours = fields.String(
+        required=True,
+        metadata={"description": "OpenStreetMap `opening_hours`, in the hub's `time_zone`."},
+    )
+    time_zone = fields.String(required=True)
+    open = fields.Boolean(required=True)
+    open_until = Timestamp(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Null while it is closed, and when it never closes."},
+    )
+    services = fields.List(fields.String(), required=True)
+    access = fields.List(fields.String(), required=True)
+    languages = fields.List(fields.String(), required=True)
+    phone = fields.String(required=True, allow_none=True)
+    demo = fields.Boolean(required=True, metadata={"description": "Invented, for trying out."})
+    directions_url = fields.Function(
+        lambda hub: directions_to(get_value(hub, "point")),
+        required=True,
+        metadata={"type": "string", "format": "uri"},
+    )
+    updated_at = Timestamp(required=True)
+
+    example = HUB_EXAMPLE
+
+
+class NearHubOut(HubOut):
+    """A hub as seen from where the caller is."""
+
+    distance_m = fields.Integer(
+        required=True, metadata={"minimum": 0, "description": "As the crow flies."}
+    )
+    walk_minutes = fields.Integer(
+        required=True, metadata={"minimum": 1, "description": "An estimate, rounded up."}
+    )
+    needs_met = fields.List(fields.String(), required=True)
+    needs_unmet = fields.List(fields.String(), required=True)
+
+    example = {
+        **HUB_EXAMPLE,
+        "distance_m": 410,
+        "walk_minutes": 7,
+        "needs_met": ["step_free"],
+        "needs_unmet": [],
+    }
+
+    @pre_dump
+    def flatten(self, near: NearHub, **_: Any) -> dict[str, Any]:
+        """The hub's own fields beside those of the caller's view of it."""
+        return {
+            **vars(near.hub),
+            "distance_m": round(near.distance_m),
+            "walk_minutes": walk_minutes(near.distance_m),
+            "needs_met": near.needs_met,
+            "needs_unmet": near.needs_unmet,
+        }
+
+
+HubList = list_of(HubOut)
+NearHubList = list_of(NearHubOut)

@@ -1,0 +1,188 @@
+"""Fields that understand a frightened person's phone: kind in what they take.
+
+A field raises ValidationError with a warning's code as its message; `incoming` does the rest.
+"""
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, cast
+
+from marshmallow import ValidationError, fields
+
+from waylight.domain.geo import Point
+
+YES = frozenset({"true", "yes", "y", "1", "on"})
+NO = frozenset({"false", "no", "n", "0", "off", ""})
+
+
+class Flag(fields.Boolean):
+    """true, false or null. Words and numbers for them are taken too; anything else is malformed."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> bool:
+        if isinstance(value, bool):
+            return value
+        word = str(value).strip().lower() if isinstance(value, str | int | float) else None
+        if word in YES:
+            return True
+        if word in NO:
+            return False
+        code = "malformed_flag_in_danger" if attr == "in_danger" else "malformed_value"
+        raise ValidationError(code)
+
+
+class Words(fields.Field[str | None]):
+    """Text. A number is taken as its digits; a text over `limit` characters is not taken."""
+
+    def __init__(self, *, limit: int | None = None, **kwargs: Any) -> None:
+        self.limit = limit
+        metadata = {"type": ["string", "null"], **kwargs.pop("metadata", {})}
+        super().__init__(allow_none=True, metadata=metadata, **kwargs)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str | None:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str):
+            raise ValidationError("malformed_value")
+        value = value.strip()
+        if self.limit is not None and len(value) > self.limit:
+            raise ValidationError("too_long_kept")
+        return value or None
+
+
+class Matching(Words):
+    """Text of one shape, such as a telephone number."""
+
+    def __init__(self, pattern: str, **kwargs: Any) -> None:
+        self.pattern = re.compile(pattern)
+        super().__init__(**kwargs)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str | None:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if text is not None and not self.pattern.fullmatch(text):
+            raise ValidationError("malformed_value")
+        return text
+
+
+class Word(fields.String):
+    """One word of a closed list."""
+
+    def __init__(self, words: type[StrEnum] | tuple[str, ...], **kwargs: Any) -> None:
+        self.words = tuple(str(word) for word in words)
+        metadata = {"enum": [*self.words, None], **kwargs.pop("metadata", {})}
+        super().__init__(allow_none=True, metadata=metadata, **kwargs)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        word = value.strip().lower() if isinstance(value, str) else value
+        if word not in self.words:
+            raise ValidationError("unknown_value")
+        return cast("str", word)
+
+
+class WordList(fields.List[str]):
+    """Words of a closed list; those that are not in it are dropped. One bare word is a list."""
+
+    def __init__(
+        self, words: type[StrEnum] | tuple[str, ...], *, code: str = "unknown_value", **kwargs: Any
+    ) -> None:
+        self.words = tuple(str(word) for word in words)
+        self.code = code
+        inner = fields.String(metadata={"enum": list(self.words)})
+        super().__init__(inner, allow_none=True, **kwargs)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> list[str | None]:
+        items = value if isinstance(value, list) else [value]
+        known = [w for w in (_word(item) for item in items) if w in self.words]
+        unknown = {n: [self.code] for n, item in enumerate(items) if _word(item) not in self.words}
+        if unknown:
+            messages = unknown if isinstance(value, list) else [self.code]
+            raise ValidationError(messages, valid_data=known)
+        return list(dict.fromkeys(known))
+
+
+class Number(fields.Float):
+    """A finite number, not below `least`; digits in a string are taken."""
+
+    def __init__(self, *, least: float = 0.0, **kwargs: Any) -> None:
+        self.least = least
+        super().__init__(allow_none=True, metadata={"minimum": least}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> float:
+        number = _number(value)
+        if number is None or number < self.least:
+            raise ValidationError("malformed_value")
+        return number
+
+
+class Instant(fields.AwareDateTime):
+    """RFC 3339. Without a zone it is taken as UTC; out of the calendar's reach is malformed."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="iso", default_timezone=UTC, allow_none=True, **kwargs)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> datetime:
+        try:
+            instant = super()._deserialize(value, attr, data, **kwargs)
+            # A year of margin on both sides: correcting the clock must not leave the calendar.
+            _ = (instant - timedelta(days=366), instant + timedelta(days=366))
+            return instant.astimezone(UTC)
+        except (ValidationError, OverflowError, ValueError):
+            raise ValidationError("malformed_value") from None
+
+
+class Fix(fields.Field[Any]):
+    """A GeoJSON Point (RFC 7946): longitude first. Loads to a point and its swapped twin."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        metadata = {
+            "type": "object",
+            "properties": {
+                "type": {"const": "Point"},
+                "coordinates": {
+                    "type": "array",
+                    "prefixItems": [
+                        {"type": "number", "minimum": -180, "maximum": 180},
+                        {"type": "number", "minimum": -90, "maximum": 90},
+                    ],
+                    "minItems": 2,
+                },
+            },
+            "required": ["type", "coordinates"],
+        }
+        super().__init__(allow_none=True, metadata=metadata, **kwargs)
+
+    def _deserialize(
+        self, value: Any, attr: Any, data: Any, **kwargs: Any
+    ) -> tuple[Point | None, Point | None]:
+        coordinates = value.get("coordinates") if isinstance(value, dict) else value
+        if not isinstance(coordinates, list) or len(coordinates) < 2:
+            raise ValidationError("malformed_value")
+        x, y = _number(coordinates[0]), _number(coordinates[1])
+        if x is None or y is None:
+            raise ValidationError("malformed_value")
+        point, swapped = _point(x, y), _point(y, x)
+        if point is None and swapped is None:
+            raise ValidationError("impossible_position")
+        return point, swapped
+
+
+def _word(item: Any) -> Any:
+    return item.strip().lower() if isinstance(item, str) else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _point(lon: float, lat: float) -> Point | None:
+    try:
+        return Point(lon, lat)
+    except ValueError:
+        return None

@@ -1,0 +1,39 @@
+"""The app in front of the database of a test, with every answer held against the document."""
+
+import pytest
+from flask import Flask
+
+from api.app import create_app
+from api.limits import Limiter
+from tests.api.checked_client import CheckedClient, check_every_answer
+from tests.databases import settings_for
+from waylight.config import Settings
+from waylight.db.session import Database
+from waylight.services.context import Waylight
+from waylight.vault import Vault
+
+
+@pytest.fixture(scope="session")
+def _one_app() -> Flask:
+    app = create_app(settings_for("postgresql://nobody@127.0.0.1:1/none"))
+    check_every_answer(app)
+    return app
+
+
+@pytest.fixture
+def app(
+    request: pytest.FixtureRequest, _one_app: Flask, settings: Settings, vault: Vault
+) -> Flask:
+    """The app over `london` where the test asks for it, else over `database`."""
+    name = "london" if "london" in request.fixturenames else "database"
+    database: Database = request.getfixturevalue(name)
+    _one_app.extensions["waylight"] = Waylight(settings, database, vault)
+    _one_app.extensions["waylight.limiter"] = Limiter(exempt_loopback=settings.exempt_loopback)
+    return _one_app
+
+
+@pytest.fixture
+def client(app: Flask) -> CheckedClient:
+    found = app.test_client()
+    assert isinstance(found, CheckedClient)
+    return found

@@ -1,0 +1,119 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from tests.desk import NOW, P1, SPOT
+from waylight.domain.geo import Point
+from waylight.services import chores
+from waylight.services.chores import KEYS_KEPT_FOR
+
+
+def numbers(desk):
+    return [
+        row["sequence"]
+        for row in desk.rows("select sequence from events order by sequence nulls last")
+    ]
+
+
+def test_events_are_numbered_without_a_gap(desk):
+    desk.report(P1)
+    count = chores.number_events(desk.database)
+    assert count == len(desk.events()) > 0
+    assert numbers(desk) == list(range(1, count + 1))
+    assert chores.number_events(desk.database) == 0
+    desk.acknowledge(desk.police, desk.alert_of(desk.first))
+    more = chores.number_events(desk.database)
+    assert numbers(desk) == list(range(1, count + more + 1))
+    (row,) = desk.rows("select last from event_sequencer")
+    assert row["last"] == count + more
+
+
+def test_events_are_numbered_in_the_order_of_their_ids(desk):
+    for n in range(3):
+        desk.report(P1, at=Point(SPOT.lon, SPOT.lat + 0.05 * n))
+    chores.number_events(desk.database)
+    in_order = desk.rows("select id from events order by sequence")
+    assert in_order == sorted(in_order, key=lambda row: row["id"])
+
+
+@pytest.mark.commits
+def test_event_of_a_transaction_that_commits_late_gets_a_later_number(desk):
+    desk.report(P1)
+    with desk.database.intake() as conn:
+        conn.execute(
+            "insert into events (id, kind, at) values (uuid_v7(%s), 'late', %s)",
+            [NOW - timedelta(minutes=1), NOW],
+        )
+        before = chores.number_events(desk.database)
+        assert before == len(desk.events())
+    assert chores.number_events(desk.database) == 1
+    (late,) = desk.events("late")
+    assert late["sequence"] == before + 1
+
+
+@pytest.mark.commits
+def test_several_workers_number_every_event_once(desk, monkeypatch):
+    monkeypatch.setattr(chores, "BATCH", 3)
+    for n in range(10):
+        desk.report(P1, at=Point(SPOT.lon, SPOT.lat + 0.02 * n))
+    together = threading.Barrier(3)
+
+    def work(_):
+        together.wait()
+        return chores.number_events(desk.database)
+
+    with ThreadPoolExecutor(3) as pool:
+        shares = list(pool.map(work, range(3)))
+    count = len(desk.events())
+    assert sum(shares) + chores.number_events(desk.database) == count
+    assert numbers(desk) == list(range(1, count + 1))
+
+
+def test_missing_partitions_are_made_and_no_others(desk):
+    desk.do("drop table reports_default, alerts_default")
+    (child,) = desk.rows(
+        "select max(relname::text) as name from pg_class where relname ~ '^reports_[0-9_]+$'"
+    )
+    desk.do(f"drop table {child['name']}")
+    assert chores.make_partitions(desk.database) == 1
+    assert desk.rows(
+        "select relrowsecurity as locked from pg_class where relname = %s", child["name"]
+    ) == [{"locked": True}]
+    assert chores.make_partitions(desk.database) == 0
+
+
+def test_idempotency_keys_are_forgotten_after_their_time(desk):
+    report = desk.report(P1)
+    for n, age in enumerate((timedelta(0), KEYS_KEPT_FOR, KEYS_KEPT_FOR + timedelta(seconds=1))):
+        desk.do(
+            "insert into idempotency_keys (key_hash, fingerprint, report_id, answer, created_at)"
+            " values (%s, '', %s, '{}', %s)",
+            bytes([n]),
+            report.id,
+            NOW - age,
+        )
+    assert chores.purge(desk.database, now=NOW) == 1
+    kept = desk.rows("select key_hash from idempotency_keys order by 1")
+    assert [bytes(row["key_hash"]) for row in kept] == [b"\x00", b"\x01"]
+
+
+def test_worker_beats_until_it_stops(desk):
+    def beat(now):
+        chores.beat(desk.database, "w", host="h", pid=1, started_at=NOW, now=now)
+
+    beat(NOW)
+    beat(NOW + timedelta(seconds=3))
+    (row,) = desk.rows("select * from worker_heartbeats")
+    assert (row["worker_id"], row["beat_at"]) == ("w", NOW + timedelta(seconds=3))
+    assert desk.report(P1, now=NOW + timedelta(seconds=5)).alerting == "live"
+    chores.stop_beating(desk.database, "w")
+    assert desk.report(P1, now=NOW + timedelta(seconds=6)).alerting == "delayed"
+
+
+def test_worker_silent_for_a_day_is_forgotten(desk):
+    for name, silent in (("dead", timedelta(days=2)), ("quiet", timedelta(hours=1))):
+        chores.beat(desk.database, name, host="h", pid=1, started_at=NOW, now=NOW - silent)
+    chores.purge(desk.database, now=NOW)
+    assert [row["worker_id"] for row in desk.rows("select * from worker_heartbeats")] == ["quiet"]

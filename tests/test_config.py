@@ -1,0 +1,134 @@
+import base64
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from waylight.config import ConfigurationError, Settings
+
+KEY = base64.b64encode(bytes(range(32))).decode()
+OTHER = base64.urlsafe_b64encode(bytes(range(220, 252))).decode()
+RIGHT = {
+    "WAYLIGHT_DATABASE_URL": "postgresql://admin:secret@db.example:5433/waylight?sslmode=require",
+    "WAYLIGHT_VAULT_KEYS": f"1:{KEY}",
+    "WAYLIGHT_RECEIPT_KEYS": f"1:{KEY}",
+}
+
+
+def settings(**changes: str) -> Settings:
+    return Settings.from_environment(RIGHT | {f"WAYLIGHT_{k}": v for k, v in changes.items()})
+
+
+def problems(**changes: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as caught:
+        settings(**changes)
+    return caught.value.problems
+
+
+def test_defaults_are_those_of_production():
+    found = settings()
+    assert found.profile == "production"
+    assert (found.host, found.port, found.base_url) == ("127.0.0.1", 8000, "http://127.0.0.1:8000")
+    assert not found.exempt_loopback
+    assert found.channels == ("console",)
+    assert found.default_city is None
+
+
+def test_all_problems_are_listed_at_once():
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_environment(
+            {
+                "WAYLIGHT_PORT": "80000",
+                "WAYLIGHT_PROFILE": "prod",
+                "WAYLIGHT_POOL_SIZE": "many",
+                "WAYLIGHT_DATABASE_TIMEOUT_S": "nan",
+                "WAYLIGHT_VAULT_KEYS": "1:short",
+            }
+        )
+    named = {problem.split()[0] for problem in caught.value.problems}
+    assert named == {
+        "WAYLIGHT_PORT",
+        "WAYLIGHT_PROFILE",
+        "WAYLIGHT_POOL_SIZE",
+        "WAYLIGHT_DATABASE_TIMEOUT_S",
+        "WAYLIGHT_VAULT_KEYS",
+        "WAYLIGHT_RECEIPT_KEYS",
+        "WAYLIGHT_INTAKE_URL",
+        "WAYLIGHT_STAFF_URL",
+    }
+    assert all(problem in str(caught.value) for problem in caught.value.problems)
+
+
+def test_role_addresses_are_derived_with_passwords_of_their_own():
+    found = settings()
+    intake, staff = conninfo_to_dict(found.intake_url), conninfo_to_dict(found.staff_url)
+    assert (intake["user"], staff["user"]) == ("waylight_intake", "waylight_staff")
+    assert len({intake["password"], staff["password"], "secret"}) == 3
+    for key in ("host", "port", "dbname", "sslmode"):
+        assert intake[key] == conninfo_to_dict(found.database_url or "")[key]
+
+
+def test_role_passwords_stay_when_a_newer_key_is_added():
+    assert settings().intake_url == settings(VAULT_KEYS=f"2:{OTHER},1:{KEY}").intake_url
+    assert settings().intake_url != settings(VAULT_KEYS=f"2:{OTHER}").intake_url
+
+
+def test_given_role_addresses_are_kept_and_need_no_administrator():
+    addresses = {
+        "INTAKE_URL": "postgresql://a@h/d",
+        "STAFF_URL": "postgresql://b@h/d",
+        "DATABASE_URL": "",
+    }
+    found = settings(**addresses)
+    assert found.database_url is None
+    assert (found.intake_url, found.staff_url) == ("postgresql://a@h/d", "postgresql://b@h/d")
+
+
+def test_both_alphabets_of_base64_are_read():
+    assert settings(VAULT_KEYS=f"7:{OTHER}").vault_keys == {7: bytes(range(220, 252))}
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "nonsense",
+        f"0:{KEY}",
+        f"32768:{KEY}",
+        f"1:{KEY},1:{OTHER}",
+        f"1:{KEY},",
+        f"-1:{KEY}",
+        f"1:{KEY[:20]}",
+        f"\u0661:{KEY}",  # an Arabic 1, which int() takes
+        "1:" + base64.b64encode(bytes(33)).decode(),
+    ],
+)
+def test_unfit_keys_are_refused_without_being_quoted(keys: str):
+    (problem,) = problems(VAULT_KEYS=keys)
+    assert problem.startswith("WAYLIGHT_VAULT_KEYS")
+    assert KEY[:20] not in problem
+
+
+def test_loopback_is_exempt_only_outside_production():
+    assert problems(EXEMPT_LOOPBACK="1")[0].startswith("WAYLIGHT_EXEMPT_LOOPBACK")
+    assert settings(EXEMPT_LOOPBACK="1", PROFILE="demo").exempt_loopback
+    assert problems(EXEMPT_LOOPBACK="perhaps")[0].startswith("WAYLIGHT_EXEMPT_LOOPBACK")
+
+
+def test_an_address_that_is_none_is_refused_once():
+    assert len(problems(DATABASE_URL="mysql://nowhere")) == 1
+    assert len(problems(INTAKE_URL="host")) == 1
+
+
+def test_secrets_are_not_in_the_repr():
+    text = repr(settings())
+    assert "secret" not in text
+    assert "password" not in text
+    assert repr(bytes(range(32))) not in text
+
+
+def test_an_ipv6_host_stands_in_brackets_in_the_base_url():
+    assert settings(HOST="::1", PORT="9000").base_url == "http://[::1]:9000"
+
+
+def test_names_of_channels_are_split_and_kept_once():
+    assert settings(CHANNELS=" console, webhook,console ").channels == ("console", "webhook")
+    assert problems(CHANNELS="Console!")[0].startswith("WAYLIGHT_CHANNELS")

@@ -1,0 +1,1 @@
+"""SQL: models, sessions, and the spatial, locking and aggregating statements as functions."""

@@ -1,0 +1,1 @@
+"""The statements of alerts: reading them, acting on them, climbing the ladder, delivering."""

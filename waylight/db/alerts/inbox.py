@@ -1,0 +1,219 @@
+"""What staff read of alerts. Every statement names the caller's organisation (design, D11).
+
+The row-level policies of the staff role are the second lock on the same door; a statement that
+left the first to them would also lose its index.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, LiteralString
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.abc import Params
+from psycopg.rows import dict_row
+
+SUMMARY = """
+select a.id, a.version, a.state, a.role, a.rank, a.priority, a.organisation_id, a.report_id,
+       a.team_id, t.name as team, a.hub_id, h.name as hub, o.name as organisation,
+       a.distance_m, a.reasons, a.exercise, a.created_at, a.delivered_at, a.seen_at,
+       a.acknowledged_at, a.acknowledged_by, s.name as acknowledged_by_name, a.ended_at,
+       a.outcome, r.categories, r.mode, p.name as place,
+       i.id as incident_id, i.state as incident_state, i.priority as incident_priority,
+       i.category_groups, i.report_count, i.opened_at, i.last_at, i.held_by_alert_id,
+       i.escalate_at, i.unanswered_at
+from alerts a
+join incidents i on i.id = a.incident_id
+join organisations o on o.id = a.organisation_id
+left join teams t on t.id = a.team_id
+left join hubs h on h.id = a.hub_id
+left join staff s on s.id = a.acknowledged_by
+left join reports r on r.id = a.report_id and exists (
+    select from grants g
+    where g.report_id = a.report_id and g.organisation_id = %(organisation)s
+      and g.revoked_at is null)
+left join places p on p.id = r.place_id and exists (
+    select from grants g
+    where g.report_id = a.report_id and g.organisation_id = %(organisation)s
+      and g.revoked_at is null and g.level = 'full')
+"""
+
+OVERSEES = """exists (
+    select from grants g
+    where g.report_id = a.report_id and g.organisation_id = %(organisation)s
+      and g.revoked_at is null and g.cause = 'oversight')"""
+
+LIST = f"""{SUMMARY}
+where a.organisation_id = %(organisation)s
+  and (%(states)s::text[] is null or a.state = any (%(states)s))
+  and (%(after)s::uuid is null or a.id < %(after)s)
+order by a.id desc
+limit %(limit)s
+"""
+
+LIST_OF_TEAM = f"""{SUMMARY}
+where a.team_id = %(team)s
+  and (a.organisation_id = %(organisation)s or {OVERSEES})
+  and (%(states)s::text[] is null or a.state = any (%(states)s))
+  and (%(after)s::uuid is null or a.id < %(after)s)
+order by a.id desc
+limit %(limit)s
+"""
+
+ONE = f"""{SUMMARY}
+where a.id = %(alert)s and (a.organisation_id = %(organisation)s or {OVERSEES})
+"""
+
+RUNGS = """
+select a.id, a.team_id, t.name as team, a.hub_id, h.name as hub, o.name as organisation, a.role,
+       a.rank, a.state, a.created_at, a.seen_at, a.acknowledged_at
+from alerts a
+join organisations o on o.id = a.organisation_id
+left join teams t on t.id = a.team_id
+left join hubs h on h.id = a.hub_id
+where a.incident_id = %s
+order by a.id
+"""
+
+REPORTS = """
+select r.id, granted.level, r.received_at, r.happening, r.age_s, r.happened_from, r.happened_to,
+       r.happened_estimated, r.categories, r.perspective, r.in_danger, r.hurt_or_unwell,
+       r.weapon_seen, r.person_nearby, r.under_18, r.wants, r.needs, r.language, r.priority,
+       r.urgency, r.severity, r.certainty, r.reasons, r.routing, r.joined, r.exercise,
+       r.withdrawn_at, r.location_source, r.location_method, r.radius_m, r.fixed_at,
+       st_x(r.position::geometry) as lon, st_y(r.position::geometry) as lat,
+       coalesce(p.stop_id, p.key) as place_ref, p.name as place_name, p.demo as place_demo,
+       r.mode, r.route_id, r.direction, r.vehicle_id, r.carriage, r.boarded_stop_id,
+       r.next_stop_id,
+       k.key_version, k.wrapped_key, k.narrative, k.description_of_person, k.contact,
+       k.location_description, k.rejected
+from reports r
+join lateral (
+    select case when bool_or(g.level = 'full') then 'full' else 'heads_up' end as level
+    from grants g
+    where g.report_id = r.id and g.organisation_id = %(organisation)s and g.revoked_at is null
+    having count(*) > 0) granted on true
+left join places p on p.id = r.place_id
+left join report_secrets k on k.report_id = r.id and granted.level = 'full'
+where r.incident_id = %(incident)s
+order by (r.id = %(first)s) desc, r.id desc
+limit %(limit)s
+"""
+
+AUDIT = """
+insert into audit_entries (at, staff_id, organisation_id, action, report_id, incident_id, alert_id,
+                           request_id)
+select %(at)s, %(staff)s, %(organisation)s, %(action)s, report, %(incident)s, %(alert)s,
+       %(request_id)s
+from unnest(%(reports)s::uuid[]) report
+"""
+
+
+def page(
+    conn: Connection[Any],
+    organisation_id: UUID,
+    *,
+    team_id: UUID | None,
+    states: Sequence[str] | None,
+    after: UUID | None,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """Alerts of an organisation or of one team, newest first, older than the alert `after`.
+
+    Of another organisation's team, those whose report the caller oversees.
+    """
+    statement = LIST if team_id is None else LIST_OF_TEAM
+    return _all(
+        conn,
+        statement,
+        {
+            "organisation": organisation_id,
+            "team": team_id,
+            "states": None if states is None else list(states),
+            "after": after,
+            "limit": limit,
+        },
+    )
+
+
+def find(conn: Connection[Any], alert_id: UUID, organisation_id: UUID) -> dict[str, Any] | None:
+    """One alert that the organisation received or oversees; None for every other."""
+    rows = _all(conn, ONE, {"alert": alert_id, "organisation": organisation_id})
+    return rows[0] if rows else None
+
+
+def rungs(conn: Connection[Any], incident_id: UUID) -> list[dict[str, Any]]:
+    """Everybody who was told about an incident, in the order of telling."""
+    return _all(conn, RUNGS, [incident_id])
+
+
+def reports(
+    conn: Connection[Any],
+    incident_id: UUID,
+    organisation_id: UUID,
+    *,
+    first: UUID,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """The reports of an incident that the organisation was granted: `first`, then the newest.
+
+    Ciphertexts come only with a `full` grant.
+    """
+    return _all(
+        conn,
+        REPORTS,
+        {
+            "incident": incident_id,
+            "organisation": organisation_id,
+            "first": first,
+            "limit": limit,
+        },
+    )
+
+
+def audit(
+    conn: Connection[Any],
+    report_ids: Sequence[UUID],
+    *,
+    action: str,
+    organisation_id: UUID,
+    staff_id: UUID | None,
+    incident_id: UUID,
+    alert_id: UUID,
+    request_id: str | None,
+    now: datetime,
+) -> None:
+    """Writes one audit entry for each report that a person acted on."""
+    conn.execute(
+        AUDIT,
+        {
+            "reports": list(report_ids),
+            "action": action,
+            "organisation": organisation_id,
+            "staff": staff_id,
+            "incident": incident_id,
+            "alert": alert_id,
+            "request_id": request_id,
+            "at": now,
+        },
+    )
+
+
+def mark_seen(conn: Connection[Any], alert_id: UUID, *, now: datetime) -> bool:
+    """Marks an alert and its messages as opened by a person; True the first time."""
+    conn.execute(
+        "update deliveries set status = 'seen'"
+        " where alert_id = %s and status in ('sent', 'delivered')",
+        [alert_id],
+    )
+    first = conn.execute(
+        "update alerts set seen_at = %s where id = %s and seen_at is null", [now, alert_id]
+    )
+    return first.rowcount == 1
+
+
+def _all(
+    conn: Connection[Any], statement: LiteralString, parameters: Params
+) -> list[dict[str, Any]]:
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(statement, parameters).fetchall()

@@ -1,0 +1,180 @@
+"""The rungs of incidents that nobody has answered, written by the worker's role."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, LiteralString
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.abc import Params
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+# tell() stamps everything with the report's own time and priority. A later rung is told now, and
+# at the priority that the incident has reached.
+TELL = """
+select r.id as report_id, (tell(
+    jsonb_populate_record(r, jsonb_build_object(
+        'received_at', %(now)s::timestamptz, 'priority', i.priority)),
+    i.id, %(recipient)s)->>'alert_id')::uuid as alert_id
+from incidents i
+join lateral (
+    select main.id from reports main
+    where main.incident_id = i.id and main.withdrawn_at is null
+    order by main.priority, main.id limit 1) first on true
+join reports r on r.id = first.id
+where i.id = %(incident)s
+"""
+
+SHARE = """
+with others as (
+    select id, city_id, priority, exercise from reports
+    where incident_id = %(incident)s and id <> %(told)s and withdrawn_at is null),
+granted as (
+    insert into grants (report_id, organisation_id, cause, level, created_at, created_by)
+    select id, %(organisation)s, 'routing', 'full', %(now)s, 'routing' from others
+    on conflict (report_id, organisation_id, cause) do update set level = 'full')
+insert into events (kind, at, city_id, organisation_id, report_id, incident_id, alert_id, data,
+                    exercise)
+select 'alert.updated', %(now)s, city_id, %(organisation)s, id, %(incident)s, %(alert)s,
+       jsonb_build_object('reason', 'report_joined', 'priority', priority), exercise
+from others
+"""
+
+
+def due(
+    conn: Connection[Any],
+    *,
+    now: datetime,
+    only: UUID | None = None,
+    skip: Sequence[UUID] = (),
+) -> dict[str, Any] | None:
+    """The most urgent incident whose rung has had its time, locked.
+
+    One that another worker has is left to it.
+    """
+    return _one(
+        conn,
+        """
+        select id, city_id, priority, held_by_alert_id, unanswered_at, exercise
+        from incidents
+        where escalate_at <= %(now)s and state = 'open'
+          and (%(only)s::uuid is null or id = %(only)s) and id <> all (%(skip)s)
+        order by priority, escalate_at
+        limit 1
+        for update skip locked
+        """,
+        {"now": now, "only": only, "skip": list(skip)},
+    )
+
+
+def tell(
+    conn: Connection[Any], incident_id: UUID, recipient: Mapping[str, Any], *, now: datetime
+) -> dict[str, Any] | None:
+    """Tells one more recipient of every report of an incident.
+
+    `recipient` has the shape of migration 0003. Returns {alert_id, report_id}; None when every
+    report has been withdrawn, so that there is nothing left to tell.
+    """
+    told = _one(
+        conn,
+        TELL,
+        {"now": now, "recipient": Jsonb(dict(recipient)), "incident": incident_id},
+    )
+    if told is not None and recipient["team_id"] is not None:
+        conn.execute(
+            SHARE,
+            {
+                "incident": incident_id,
+                "told": told["report_id"],
+                "alert": told["alert_id"],
+                "organisation": recipient["organisation_id"],
+                "now": now,
+            },
+        )
+    return told
+
+
+def last_control_room_alert(conn: Connection[Any], incident_id: UUID) -> dict[str, Any] | None:
+    """The newest alert of a control room about an incident, and the rank a further rung has."""
+    return _one(
+        conn,
+        """
+        select a.id, a.report_id, a.organisation_id, a.team_id, a.state, a.priority, a.exercise,
+               (select max(rank) + 1 from alerts
+                where incident_id = a.incident_id and team_id is not null) as next_rank
+        from alerts a
+        where a.incident_id = %s and a.role = 'control_room'
+        order by a.id desc limit 1
+        """,
+        [incident_id],
+    )
+
+
+def send_again(
+    conn: Connection[Any],
+    alert: Mapping[str, Any],
+    *,
+    message: str,
+    channels: Sequence[str],
+    now: datetime,
+) -> None:
+    """Queues a further message about an alert on each channel where it does not wait already."""
+    conn.execute(
+        """
+        insert into deliveries (alert_id, report_id, channel, message, priority, exercise,
+                                next_attempt_at, created_at)
+        select %(id)s, %(report_id)s, channel, %(message)s, %(priority)s, %(exercise)s, %(now)s,
+               %(now)s
+        from unnest(%(channels)s::text[]) channel
+        where not exists (
+            select from deliveries d
+            where d.alert_id = %(id)s and d.status = 'queued' and d.message = %(message)s
+              and d.channel = channel)
+        """,
+        {
+            "id": alert["id"],
+            "report_id": alert["report_id"],
+            "priority": alert["priority"],
+            "exercise": alert["exercise"],
+            "message": message,
+            "channels": list(channels),
+            "now": now,
+        },
+    )
+
+
+def set_ladder(
+    conn: Connection[Any],
+    incident_id: UUID,
+    *,
+    escalate_at: datetime | None,
+    unanswered_at: datetime | None,
+    climbed: bool,
+) -> None:
+    """When the ladder climbs next, and whether it has just climbed a rung."""
+    conn.execute(
+        "update incidents set escalate_at = %s, unanswered_at = %s, rung = rung + %s,"
+        " version = version + 1 where id = %s",
+        [escalate_at, unanswered_at, int(climbed), incident_id],
+    )
+
+
+def unrouted(conn: Connection[Any], *, skip: Sequence[UUID] = ()) -> UUID | None:
+    """The oldest report that nobody has been told about, locked; None when there is none."""
+    found = _one(
+        conn,
+        """
+        select id from reports where status = 'unrouted' and id <> all (%s)
+        order by id limit 1 for update skip locked
+        """,
+        [list(skip)],
+    )
+    return found["id"] if found else None
+
+
+def _one(
+    conn: Connection[Any], statement: LiteralString, parameters: Params
+) -> dict[str, Any] | None:
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(statement, parameters).fetchone()

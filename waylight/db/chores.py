@@ -1,0 +1,66 @@
+"""What the worker keeps in order. Each statement does its part once, however many workers run."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from psycopg import Connection
+
+PARTITIONED = ("reports", "report_secrets", "alerts", "deliveries", "events", "grants")
+CHORE_LOCK = 0x5741_594C
+
+
+def take_turn(conn: Connection[Any], chore: str) -> bool:
+    """Whether this transaction may do the chore; False while another worker is at it."""
+    row = conn.execute(
+        "select pg_try_advisory_xact_lock(%s, hashtext(%s))", [CHORE_LOCK, chore]
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def make_partitions(conn: Connection[Any], table: str, *, months_ahead: int) -> int:
+    """Makes a table's partitions of the coming months; returns how many were missing."""
+    row = conn.execute("select make_partitions(%s, %s)", [table, months_ahead]).fetchone()
+    return int(row[0]) if row else 0
+
+
+def purge_idempotency_keys(conn: Connection[Any], *, before: datetime, limit: int) -> int:
+    """Forgets up to `limit` keys that are older than they are kept; returns how many."""
+    return conn.execute(
+        """
+        delete from idempotency_keys where ctid = any (array(
+            select ctid from idempotency_keys where created_at < %s limit %s))
+        """,
+        [before, limit],
+    ).rowcount
+
+
+def beat(
+    conn: Connection[Any],
+    worker_id: str,
+    *,
+    host: str,
+    pid: int,
+    started_at: datetime,
+    now: datetime,
+) -> None:
+    """Says that a worker lives."""
+    conn.execute(
+        """
+        insert into worker_heartbeats (worker_id, host, pid, started_at, beat_at)
+        values (%s, %s, %s, %s, %s)
+        on conflict (worker_id) do update set beat_at = excluded.beat_at
+        """,
+        [worker_id, host, pid, started_at, now],
+    )
+
+
+def stop_beating(conn: Connection[Any], worker_id: str) -> None:
+    """Says that a worker has stopped."""
+    conn.execute("delete from worker_heartbeats where worker_id = %s", [worker_id])
+
+
+def forget_dead_workers(conn: Connection[Any], *, now: datetime) -> int:
+    """Removes the heartbeats of workers that have been silent for a day."""
+    return conn.execute(
+        "delete from worker_heartbeats where beat_at < %s", [now - timedelta(days=1)]
+    ).rowcount

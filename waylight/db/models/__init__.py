@@ -1,0 +1,40 @@
+"""The tables as SQLAlchemy sees them, for the cold paths; migrations are what makes them.
+
+A test compares the two. None of these objects leaves a service.
+"""
+
+from waylight.db.models.alerts import Alert, Delivery
+from waylight.db.models.base import Base
+from waylight.db.models.cities import Area, AreaPart, City, Line, LineStop, Place
+from waylight.db.models.events import AuditEntry, Event, EventSequencer, WorkerHeartbeat
+from waylight.db.models.incidents import Incident
+from waylight.db.models.organisations import ApiKey, Coverage, Hub, Organisation, StaffMember, Team
+from waylight.db.models.reports import Grant, IdempotencyKey, Receipt, Report, ReportSecret
+
+__all__ = [
+    "Alert",
+    "ApiKey",
+    "Area",
+    "AreaPart",
+    "AuditEntry",
+    "Base",
+    "City",
+    "Coverage",
+    "Delivery",
+    "Event",
+    "EventSequencer",
+    "Grant",
+    "Hub",
+    "IdempotencyKey",
+    "Incident",
+    "Line",
+    "LineStop",
+    "Organisation",
+    "Place",
+    "Receipt",
+    "Report",
+    "ReportSecret",
+    "StaffMember",
+    "Team",
+    "WorkerHeartbeat",
+]

@@ -1,0 +1,142 @@
+"""Who helps: organisations, their teams, hubs, people and keys."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from waylight.db.models.base import Base, Id, Json, MaybePosition, Position, Times
+
+
+class Organisation(Base):
+    """An operator, police force, council or charity: the tenant."""
+
+    __tablename__ = "organisations"
+    __table_args__ = (UniqueConstraint("city_id", "key"),)
+
+    id: Mapped[Id]
+    city_id: Mapped[UUID] = mapped_column(ForeignKey("cities.id"))
+    key: Mapped[str]
+    name: Mapped[str]
+    kind: Mapped[str]
+    contact: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    demo: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class Team(Base):
+    """A transport safety team; `on_shift_during` is `shifts` expanded up to `expanded_until`."""
+
+    __tablename__ = "teams"
+    __table_args__ = (
+        UniqueConstraint("city_id", "key"),
+        CheckConstraint("duty_status in ('available', 'busy', 'off')", name="duty_status"),
+        Index("ix_teams_organisation_id", "organisation_id"),
+    )
+
+    id: Mapped[Id]
+    city_id: Mapped[UUID] = mapped_column(ForeignKey("cities.id"))
+    organisation_id: Mapped[UUID] = mapped_column(ForeignKey("organisations.id"))
+    key: Mapped[str]
+    name: Mapped[str]
+    kind: Mapped[str]
+    base: Mapped[Position]
+    capabilities: Mapped[list[str]]
+    shifts: Mapped[str]
+    on_shift_during: Mapped[Times | None]
+    expanded_until: Mapped[datetime | None]
+    duty_status: Mapped[str] = mapped_column(server_default=text("'available'"))
+    duty_until: Mapped[datetime | None]
+    position: Mapped[MaybePosition]
+    position_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+    retired: Mapped[bool] = mapped_column(server_default=text("false"))
+    demo: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class Coverage(Base):
+    """A rule: this team may be alerted in this area; null means any."""
+
+    __tablename__ = "coverages"
+    __table_args__ = (
+        Index("ix_coverages_area_id", "area_id"),
+        Index("ix_coverages_team_id", "team_id"),
+    )
+
+    id: Mapped[Id]
+    team_id: Mapped[UUID] = mapped_column(ForeignKey("teams.id", ondelete="CASCADE"))
+    area_id: Mapped[UUID] = mapped_column(ForeignKey("areas.id", ondelete="CASCADE"))
+    modes: Mapped[list[str] | None]
+    routes: Mapped[list[str] | None]
+    category_groups: Mapped[list[str] | None]
+    schedule: Mapped[str | None]
+    active_during: Mapped[Times | None]
+    expanded_until: Mapped[datetime | None]
+
+
+class Hub(Base):
+    """A safe-travel hub; `open_during` is `opening_hours` expanded up to `expanded_until`."""
+
+    __tablename__ = "hubs"
+    __table_args__ = (
+        UniqueConstraint("city_id", "key"),
+        Index("ix_hubs_position", "position", postgresql_using="gist"),
+    )
+
+    id: Mapped[Id]
+    city_id: Mapped[UUID] = mapped_column(ForeignKey("cities.id"))
+    organisation_id: Mapped[UUID] = mapped_column(ForeignKey("organisations.id"))
+    key: Mapped[str]
+    name: Mapped[str]
+    kind: Mapped[str]
+    mobile: Mapped[bool] = mapped_column(server_default=text("false"))
+    position: Mapped[Position]
+    address: Mapped[str]
+    opening_hours: Mapped[str]
+    open_during: Mapped[Times | None]
+    expanded_until: Mapped[datetime | None]
+    services: Mapped[list[str]]
+    access: Mapped[list[str]]
+    languages: Mapped[list[str]]
+    phone: Mapped[str | None]
+    retired: Mapped[bool] = mapped_column(server_default=text("false"))
+    demo: Mapped[bool] = mapped_column(server_default=text("false"))
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class StaffMember(Base):
+    """A person who works for an organisation."""
+
+    __tablename__ = "staff"
+
+    id: Mapped[Id]
+    organisation_id: Mapped[UUID] = mapped_column(ForeignKey("organisations.id"))
+    name: Mapped[str]
+    role: Mapped[str]
+    demo: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ApiKey(Base):
+    """A key of a person or of a program; only the hash of its token is here."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint(
+            "(kind = 'staff' and staff_id is not null and organisation_id is not null)"
+            " or (kind = 'client' and staff_id is null)",
+            name="kind",
+        ),
+    )
+
+    id: Mapped[Id]
+    kind: Mapped[str]
+    name: Mapped[str]
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    staff_id: Mapped[UUID | None] = mapped_column(ForeignKey("staff.id"))
+    organisation_id: Mapped[UUID | None] = mapped_column(ForeignKey("organisations.id"))
+    scopes: Mapped[list[str]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_on: Mapped[date | None]

@@ -1,0 +1,170 @@
+"""The one read of a submit (design, D2): place, areas, candidate teams, open hubs, a living worker.
+
+Every distance is on `geography`. Nothing here decides: it returns facts to `domain/routing`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+CANDIDATES = 12
+HUBS = 8
+PLACE_WITHIN_M = 250.0
+"""A named place further than this says nothing about where the passenger is."""
+
+SPOT = """
+    select s.ordinality::int - 1 as source_index, stop.id as stop_place_id,
+           coalesce(stop.position, fix.position) as position
+    from jsonb_array_elements(q.sources) with ordinality s
+    cross join lateral (
+        select st_setsrid(st_makepoint((s.value->>'lon')::float8, (s.value->>'lat')::float8),
+                          4326)::geography as position) fix
+    left join lateral (
+        -- Stop ids repeat in real data: the twin nearest the phone's own fix is meant.
+        select p.id, p.position from places p
+        where p.stop_id = s.value->>'stop_id' or p.codes @> array[s.value->>'stop_id']
+        order by (p.stop_id = s.value->>'stop_id') desc nulls last,
+                 st_distance(p.position, (
+                     select st_setsrid(st_makepoint((f->>'lon')::float8, (f->>'lat')::float8),
+                                       4326)::geography
+                     from jsonb_array_elements(q.sources) f
+                     where f->>'lon' is not null limit 1), false), p.id
+        limit 1) stop on s.value->>'stop_id' is not null
+    where coalesce(stop.position, fix.position) is not null
+    order by s.ordinality limit 1
+"""
+
+PLACE = """
+    select p.id, coalesce(p.stop_id, p.key) as ref, p.name, p.demo, p.kind, p.modes,
+           0.0::float8 as distance_m
+    from places p where p.id = spot.stop_place_id
+    union all
+    select * from (
+        select p.id, coalesce(p.stop_id, p.key), p.name, p.demo, p.kind, p.modes,
+               st_distance(p.position, spot.position, false) as distance_m
+        from places p
+        where spot.stop_place_id is null
+          and st_dwithin(p.position, spot.position, %(place_within_m)s, false)
+        order by (p.kind = 'station' and st_distance(p.position, spot.position, false)
+                                         <= %(station_m)s) desc, distance_m
+        limit 1) nearest
+"""
+
+TEAMS = """
+    select jsonb_agg(to_jsonb(ranked)) as found from (
+        select * from (
+            select distinct on (t.id) t.id as team_id, t.name, o.id as organisation_id,
+                o.name as organisation, o.kind as organisation_kind, t.capabilities, t.demo,
+                t.duty_status, t.duty_until, t.shifts, t.expanded_until,
+                coalesce(t.on_shift_during @> q.at, false) as on_shift,
+                c.schedule, c.expanded_until as schedule_expanded_until,
+                coalesce(c.active_during @> q.at, c.schedule is null) as active,
+                round(st_distance(spot.position, here.position, false))::int as distance_m,
+                here.age_s as position_age_s, a.name as area
+            from coverages c
+            join teams t on t.id = c.team_id
+            join organisations o on o.id = t.organisation_id
+            join areas a on a.id = c.area_id
+            cross join lateral (
+                select case when fresh then t.position else t.base end as position,
+                       case when fresh then extract(epoch from q.at - t.position_at)::int end
+                           as age_s
+                from (select coalesce(t.position_at > q.at - interval '15 minutes', false)
+                          as fresh) f) here
+            where c.area_id = any (inside.area_ids)
+              and t.kind = 'field' and not t.retired
+              and (c.modes is null or c.modes && travel.modes)
+              and (c.routes is null or c.routes @> array[q.route_id])
+              and (c.category_groups is null or c.category_groups && q.groups)
+              and (q.allows_police or o.kind <> 'police')
+              and t.id <> all (q.excluded)
+            order by t.id, active desc, a.kind = 'service_area', a.id) one_each
+        -- The order of domain/routing.choose, so that the cut never drops the best.
+        order by (duty_status <> 'off' and active and (on_shift or coalesce(duty_until > q.at, false)
+                      or coalesce(expanded_until < q.at, true))) desc,
+                 (select count(*) from unnest(q.capabilities) wanted
+                  where wanted <> all (capabilities)),
+                 (q.prefers_police and organisation_kind <> 'police'),
+                 duty_status = 'busy', distance_m, team_id
+        limit %(candidates)s) ranked
+"""
+
+HUBS_OPEN = """
+    select jsonb_agg(to_jsonb(near)) as found from (
+        select h.id, h.name, h.organisation_id, o.name as organisation, h.services, h.access,
+               h.demo, h.opening_hours, h.expanded_until,
+               st_x(h.position::geometry) as lon, st_y(h.position::geometry) as lat,
+               st_distance(h.position, spot.position) as distance_m,
+               (select upper(r) from unnest(h.open_during) r where r @> q.at) as open_until
+        from hubs h join organisations o on o.id = h.organisation_id
+        where spot.position is not null and not h.retired
+          and (coalesce(h.open_during @> q.at, false) or coalesce(h.expanded_until < q.at, true))
+        order by h.position <-> spot.position
+        limit %(hubs)s) near
+"""
+
+SURROUNDINGS = f"""
+select q.n, spot.source_index,
+       st_x(spot.position::geometry) as lon, st_y(spot.position::geometry) as lat,
+       place.id as place_id, place.ref as place_ref, place.name as place_name,
+       place.demo as place_demo, travel.modes,
+       inside.area_codes, inside.city_id, inside.area_id,
+       coalesce(inside.in_service_area, false) as in_service_area,
+       coalesce(teams.found, '[]') as teams, coalesce(hubs.found, '[]') as hubs,
+       array(select s->>'stop_id' from jsonb_array_elements(q.sources) s
+             where exists (select from places p where p.stop_id = s->>'stop_id'
+                                                   or p.codes @> array[s->>'stop_id'])
+      ) as known_stops,
+       exists (select from worker_heartbeats where beat_at > q.at - interval '15 seconds')
+           as worker_alive,
+       (select coalesce(sum(version), 0)::bigint from cities) as cities_version
+from jsonb_to_recordset(%(queries)s) as q(
+    n int, at timestamptz, sources jsonb, modes text[], route_id text, groups text[],
+    capabilities text[], allows_police boolean, prefers_police boolean, excluded uuid[])
+left join lateral ({SPOT}) spot on true
+left join lateral ({PLACE}) place on true
+left join lateral (
+    select case
+        when q.modes is not null then q.modes
+        when place.kind = 'station' and place.distance_m <= %(station_m)s then place.modes
+        when place.id = spot.stop_place_id then place.modes
+        else array['street'] end as modes) travel on true
+left join lateral (
+    select array_agg(a.id) as area_ids, array_agg(a.code) as area_codes,
+           (array_agg(a.city_id order by a.kind = 'service_area' desc, a.id))[1] as city_id,
+           (array_agg(a.id order by a.kind = 'borough' desc, a.kind = 'river_margin' desc,
+                                    a.id))[1] as area_id,
+           bool_or(a.kind = 'service_area') as in_service_area
+    from areas a
+    where a.id in (select part.area_id from area_parts part
+                   where st_covers(part.geom, spot.position::geometry))) inside on true
+left join lateral ({TEAMS}) teams on true
+left join lateral ({HUBS_OPEN}) hubs on true
+order by q.n
+"""  # noqa: S608 - constants of this file; every value is a parameter
+
+
+def surroundings(
+    conn: Connection[Any], queries: Sequence[Mapping[str, Any]], *, station_m: float
+) -> list[dict[str, Any]]:
+    """One row of facts for each query, in order.
+
+    A query is {n, at, sources: [{lon, lat} | {stop_id}], modes, route_id, groups, capabilities,
+    allows_police, prefers_police, excluded}. A report without a usable source gets a row of nulls
+    with empty `teams` and `hubs`. Distances in metres: teams on the sphere, hubs on the spheroid.
+    """
+    with conn.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(
+            SURROUNDINGS,
+            {
+                "queries": Jsonb(list(queries)),
+                "station_m": station_m,
+                "place_within_m": PLACE_WITHIN_M,
+                "candidates": CANDIDATES,
+                "hubs": HUBS,
+            },
+        )
+        return cursor.fetchall()

@@ -1,0 +1,124 @@
+"""The one write of a submit, and what a passenger reads back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, LiteralString
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+
+def submit(conn: Connection[Any], submissions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Writes every submission and returns one outcome for each, in order.
+
+    The shapes are those of migration 0003. Raises psycopg errors; on any of them nothing is stored.
+    """
+    with conn.cursor() as cursor:
+        cursor.execute("select submit_reports(%s)", [Jsonb(list(submissions))])
+        return [row[0] for row in cursor.fetchall()]
+
+
+def find_by_receipt(conn: Connection[Any], hashes: Sequence[bytes]) -> dict[str, Any] | None:
+    """The report whose receipt has one of these hashes, without its secrets; None when unknown."""
+    return _one(
+        conn,
+        """
+        select r.id, r.status, r.received_at, r.priority, r.urgency, r.severity, r.certainty,
+               r.reasons, r.routing, r.categories, r.happening, r.exercise, r.joined,
+               r.incident_id, r.location_source, r.location_method, r.radius_m, r.fixed_at,
+               st_x(r.position::geometry) as lon, st_y(r.position::geometry) as lat,
+               coalesce(p.stop_id, p.key) as place_ref, p.name as place_name,
+               p.demo as place_demo
+        from receipts t
+        join reports r on r.id = t.report_id
+        left join places p on p.id = r.place_id
+        where t.hash = any (%s)
+        """,
+        [list(hashes)],
+    )
+
+
+def timeline(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, Any]]:
+    """The events of a report and of the alerts that told somebody about it, oldest first.
+
+    An alert raised by an earlier report of the same incident counts from when it was told of this
+    one; what staff did before that belongs to other passengers' stories.
+    """
+    return _all(
+        conn,
+        """
+        with mine as (
+            select id, incident_id from reports where id = %(id)s),
+        story as (
+            select e.* from events e where e.report_id = %(id)s
+            union
+            select e.* from events e where e.incident_id = (select incident_id from mine)),
+        told as (
+            select alert_id, min(at) as since from story
+            where report_id = %(id)s and kind in ('alert.created', 'alert.updated')
+            group by alert_id)
+        select e.kind, e.at, e.data, o.name as organisation, coalesce(t.name, h.name) as name,
+               a.role, s.role as staff_role
+        from story e
+        left join told on told.alert_id = e.alert_id
+        left join alerts a on a.id = e.alert_id
+        left join organisations o on o.id = coalesce(a.organisation_id, e.organisation_id)
+        left join teams t on t.id = a.team_id
+        left join hubs h on h.id = a.hub_id
+        left join staff s on s.id = e.staff_id
+        where e.report_id = %(id)s
+           or (e.kind not in ('alert.created', 'alert.updated') and e.at >= told.since)
+           or e.kind = 'incident.unanswered'
+        order by e.at, e.id
+        """,
+        {"id": report_id},
+    )
+
+
+def told(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, Any]]:
+    """Everybody who has been told about a report: name, organisation, role, state of the alert."""
+    return _all(
+        conn,
+        """
+        select distinct on (a.rank, a.id) a.team_id, a.hub_id, coalesce(t.name, h.name) as name,
+               a.organisation_id, o.name as organisation, a.role, a.rank, a.distance_m, a.reasons,
+               coalesce(t.demo, h.demo) as demo
+        from events e
+        join alerts a on a.id = e.alert_id
+        join organisations o on o.id = a.organisation_id
+        left join teams t on t.id = a.team_id
+        left join hubs h on h.id = a.hub_id
+        where e.report_id = %s and e.kind in ('alert.created', 'alert.updated')
+        order by a.rank, a.id
+        """,
+        [report_id],
+    )
+
+
+def recipients(conn: Connection[Any], alert_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
+    """Names behind alerts, by alert id."""
+    rows = _all(
+        conn,
+        """
+        select a.id, a.team_id, a.hub_id, coalesce(t.name, h.name) as name, a.organisation_id,
+               o.name as organisation, a.role, a.rank, coalesce(t.demo, h.demo) as demo
+        from alerts a
+        join organisations o on o.id = a.organisation_id
+        left join teams t on t.id = a.team_id
+        left join hubs h on h.id = a.hub_id
+        where a.id = any (%s)
+        """,
+        [list(alert_ids)],
+    )
+    return {row["id"]: row for row in rows}
+
+
+def _all(conn: Connection[Any], statement: LiteralString, parameters: Sequence[Any] | Mapping[str, Any]) -> list[dict[str, Any]]:
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(statement, parameters).fetchall()
+
+
+def _one(conn: Connection[Any], statement: LiteralString, parameters: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any] | None:
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(statement, parameters).fetchone()

@@ -1,0 +1,1 @@
+"""RULES: pure functions and frozen dataclasses. No framework, settings, clock or network."""

@@ -1,0 +1,41 @@
+"""What a city's pack says about whose job it is and whom to call."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from waylight.domain.geo import Bounds
+
+
+@dataclass(frozen=True)
+class ControlRoom:
+    """The city's last resort and overseer: a team that is always on duty."""
+
+    team_id: UUID
+    name: str
+    organisation_id: UUID
+    organisation: str
+    capabilities: tuple[str, ...] = ()
+    demo: bool = False
+
+
+@dataclass(frozen=True)
+class City:
+    """One city of this deployment, as read from the database; refreshed when `version` changes.
+
+    `jurisdiction` and `contacts` are the pack's own mappings, organisations by name.
+    """
+
+    id: UUID
+    slug: str
+    name: str
+    time_zone: str
+    version: int
+    bounds: Bounds
+    control_room: ControlRoom | None
+    jurisdiction: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    contacts: Mapping[str, Any] = field(default_factory=dict)
+    contacts_verified_at: str | None = None
+    modes: frozenset[str] = frozenset()
+    holidays: Mapping[str, Any] = field(default_factory=dict)

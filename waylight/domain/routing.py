@@ -1,0 +1,317 @@
+"""Who is told, in which order, and why. Independent of the order of its candidates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from waylight.domain.cities import ControlRoom
+from waylight.domain.reports import (
+    Need,
+    NewReport,
+    OpenHub,
+    Priority,
+    Reason,
+    Recipient,
+    Want,
+)
+
+BACKUPS = 3
+"""Rungs shown below the primary; each is chosen anew when the ladder gets there."""
+
+HUBS = 3
+WALK_M_PER_MIN = 80.0
+"""4.8 km/h, the walking speed journey planners commonly assume."""
+
+WALK_DETOUR = 1.3
+"""Streets are not straight: assumed ratio of path to straight line."""
+
+INFER_STATION_M = 75.0
+"""Without a stated mode, a report this close to a station is taken to be in it."""
+
+LINK_WITHIN_M = 150.0
+
+CAPABILITY_OF_NEED = {
+    Need.SIGN_LANGUAGE: "sign_language",
+    Need.WOMEN_ONLY: "women_officers",
+    Need.FIRST_AID: "first_aid",
+}
+"""The team capability that answers a need; other needs are met by hubs."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A team whose coverage contains the report, as the database found it."""
+
+    team_id: UUID
+    name: str
+    organisation_id: UUID
+    organisation: str
+    organisation_kind: str
+    capabilities: tuple[str, ...]
+    on_duty: bool
+    on_duty_by_hand: bool
+    busy: bool
+    distance_m: int
+    position_age_s: int | None
+    area: str
+    demo: bool
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What routing looks at in a report."""
+
+    priority: int
+    has_position: bool
+    in_service_area: bool
+    mode: str | None
+    allows_police: bool
+    prefers_police: bool
+    wants_team: bool
+    wants_hub: bool
+    under_18: bool
+    description_only: bool
+    capabilities: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Routing:
+    """The decision: `told` now, `next` if nobody answers, and what stood in the way."""
+
+    told: tuple[Recipient, ...]
+    next: tuple[Recipient, ...]
+    shortfalls: tuple[Reason, ...]
+
+
+def facts(
+    report: NewReport,
+    priority: Priority,
+    *,
+    has_position: bool,
+    in_service_area: bool,
+    mode: str | None,
+    groups: Sequence[str],
+) -> Facts:
+    """What routing needs to know, from the report's own words."""
+    wants = set(report.wants) - {Want.RECORD_ONLY, Want.SUPPORT_ONLY}
+    return Facts(
+        priority=priority.level,
+        has_position=has_position,
+        in_service_area=in_service_area,
+        mode=mode,
+        allows_police=report.allows_police,
+        prefers_police=Want.POLICE in wants,
+        wants_team=not wants or bool(wants & {Want.HELP, Want.CONTACT, Want.POLICE}),
+        wants_hub=Want.HUB in wants,
+        under_18=bool(report.under_18),
+        description_only=report.only_describes_a_person,
+        capabilities=required_capabilities(report, groups),
+    )
+
+
+def required_capabilities(report: NewReport, groups: Sequence[str]) -> tuple[str, ...]:
+    """What a team should be able to do for this passenger; safeguarding is a must for a child."""
+    wanted = {CAPABILITY_OF_NEED[need] for need in report.needs if need in CAPABILITY_OF_NEED}
+    if report.hurt_or_unwell or "spiking" in groups:
+        wanted.add("first_aid")
+    if report.under_18 or "safeguarding" in groups:
+        wanted.add("safeguarding")
+    return tuple(sorted(wanted))
+
+
+def choose(
+    facts: Facts,
+    candidates: Sequence[Candidate],
+    *,
+    control_room: ControlRoom | None,
+    hub: Recipient | None = None,
+) -> Routing:
+    """The primary, the ladder below it, the hub, the control room, each with its reasons.
+
+    A team must be on duty; a child's needs the safeguarding capability; police only where the
+    passenger allows it. Then: capabilities met, police first when asked for, available before
+    busy, nearest. The control room is told when nobody fits and, at priority 1, always. Somebody
+    is always told when there is a control room.
+    """
+    fit = sorted((c for c in candidates if _fits(c, facts)), key=lambda c: _preference(c, facts))
+    shortfalls = _shortfalls(facts, candidates, fit)
+    ladder = [
+        _recipient(c, facts, rank=rank, nearest=_is_nearest(c, fit))
+        for rank, c in enumerate(fit[: BACKUPS + 1], start=1)
+    ]
+    told, waiting = ladder[:1], ladder[1:]
+    if control_room is not None:
+        told_now = not told or (facts.priority == 1 and _may_oversee(control_room, facts))
+        room = control_room_recipient(
+            control_room, rank=1 if not told else len(ladder) + 1, facts=facts
+        )
+        if told_now:
+            told.append(replace(room, rank=1 if not told else 2))
+            waiting = [replace(r, rank=r.rank + (1 if len(told) > 1 else 0)) for r in waiting]
+        else:
+            waiting.append(room)
+    if hub is not None and facts.wants_hub:
+        told.append(hub)
+    return Routing(
+        told=tuple(told),
+        next=tuple(replace(r, told="if_unanswered") for r in waiting),
+        shortfalls=shortfalls,
+    )
+
+
+def audience(report: NewReport) -> str:
+    """Who may ever be told, as one word: reports join an incident only within one audience.
+
+    Joining tells the holder about the new report; a holder its passenger refused must not be one.
+    """
+    words = []
+    if report.under_18:
+        words.append("child")
+    if not report.allows_police:
+        words.append("no_police")
+    if report.wants and not set(report.wants) & {Want.HELP, Want.CONTACT, Want.POLICE}:
+        words.append("hub_only")
+    return "_".join(words) or "open"
+
+
+def as_rung(recipient: Recipient, *, rank: int) -> Recipient:
+    """The same recipient as a later rung of a ladder nobody has answered."""
+    role = "backup" if recipient.role == "primary" else recipient.role
+    return replace(
+        recipient, rank=rank, role=role, reasons=(Reason("next_in_ladder"), *recipient.reasons)
+    )
+
+
+def rank_hubs(
+    hubs: Sequence[OpenHub], needs: Sequence[str], *, limit: int = HUBS
+) -> tuple[OpenHub, ...]:
+    """The nearest open hubs; one that meets every need always makes the list, first if nearest."""
+    nearest = sorted(hubs, key=lambda hub: (hub.distance_m, hub.id))
+    chosen = nearest[:limit]
+    if needs and chosen and not any(not hub.needs_unmet for hub in chosen):
+        meeting = next((hub for hub in nearest if not hub.needs_unmet), None)
+        if meeting is not None:
+            chosen = [*chosen[: limit - 1], meeting]
+    return tuple(chosen)
+
+
+def walk_minutes(distance_m: float) -> int:
+    """Minutes on foot, rounded up: straight line times 1.3 at 80 m a minute."""
+    return max(1, -int(-distance_m * WALK_DETOUR // WALK_M_PER_MIN))
+
+
+def _fits(candidate: Candidate, facts: Facts) -> bool:
+    return (
+        candidate.on_duty
+        and facts.wants_team
+        and not facts.description_only
+        and (facts.allows_police or candidate.organisation_kind != "police")
+        and (not facts.under_18 or "safeguarding" in candidate.capabilities)
+    )
+
+
+def _missing(candidate: Candidate, facts: Facts) -> list[str]:
+    return [c for c in facts.capabilities if c not in candidate.capabilities]
+
+
+def _preference(candidate: Candidate, facts: Facts) -> tuple[object, ...]:
+    return (
+        len(_missing(candidate, facts)),
+        facts.prefers_police and candidate.organisation_kind != "police",
+        candidate.busy,
+        candidate.distance_m,
+        candidate.team_id,
+    )
+
+
+def _is_nearest(candidate: Candidate, fit: Sequence[Candidate]) -> bool:
+    return candidate.distance_m == min(c.distance_m for c in fit)
+
+
+def _recipient(candidate: Candidate, facts: Facts, *, rank: int, nearest: bool) -> Recipient:
+    reasons = [Reason("covers_area", {"area": candidate.area})]
+    if facts.mode:
+        reasons.append(Reason("covers_mode", {"mode": facts.mode}))
+    reasons.append(Reason("on_duty_by_hand" if candidate.on_duty_by_hand else "on_shift"))
+    reasons.append(Reason("busy" if candidate.busy else "available"))
+    reasons += [
+        Reason(
+            "capability_missing" if c in _missing(candidate, facts) else "capability_met",
+            {"capability": c},
+        )
+        for c in facts.capabilities
+    ]
+    if facts.prefers_police and candidate.organisation_kind == "police":
+        reasons.append(Reason("police_wanted"))
+    if nearest:
+        reasons.append(Reason("nearest", {"distance_m": candidate.distance_m}))
+    reasons.append(
+        Reason("from_base")
+        if candidate.position_age_s is None
+        else Reason("from_position", {"age_s": candidate.position_age_s})
+    )
+    return Recipient(
+        team_id=candidate.team_id,
+        hub_id=None,
+        name=candidate.name,
+        organisation_id=candidate.organisation_id,
+        organisation=candidate.organisation,
+        role="primary" if rank == 1 else "backup",
+        rank=rank,
+        told="now",
+        distance_m=candidate.distance_m,
+        demo=candidate.demo,
+        reasons=tuple(reasons),
+    )
+
+
+def _may_oversee(room: ControlRoom, facts: Facts) -> bool:
+    """A child's report goes beyond its safeguarding team only to safeguarding people."""
+    return not facts.under_18 or "safeguarding" in room.capabilities
+
+
+def control_room_recipient(room: ControlRoom, *, rank: int, facts: Facts) -> Recipient:
+    """The control room as a rung, with the reason it is told."""
+    code = (
+        "control_room_priority_1"
+        if rank > 1 and facts.priority == 1
+        else ("control_room_fallback" if rank == 1 else "next_in_ladder")
+    )
+    return Recipient(
+        team_id=room.team_id,
+        hub_id=None,
+        name=room.name,
+        organisation_id=room.organisation_id,
+        organisation=room.organisation,
+        role="control_room",
+        rank=rank,
+        told="now",
+        demo=room.demo,
+        reasons=(Reason(code),),
+    )
+
+
+def _shortfalls(
+    facts: Facts, candidates: Sequence[Candidate], fit: Sequence[Candidate]
+) -> tuple[Reason, ...]:
+    found: list[Reason] = []
+    if facts.description_only:
+        found.append(Reason("description_only"))
+    if not facts.has_position:
+        found.append(Reason("no_position"))
+    elif not facts.in_service_area:
+        found.append(Reason("outside_service_area"))
+    elif not candidates:
+        found.append(Reason("no_team_covers"))
+    elif not any(c.on_duty for c in candidates):
+        found.append(Reason("no_team_on_duty"))
+    if not facts.allows_police:
+        found.append(Reason("police_not_wanted"))
+    if facts.under_18:
+        found.append(Reason("safeguarding_only"))
+    found += [
+        Reason("capability_missing", {"capability": c})
+        for c in facts.capabilities
+        if fit and not any(c in candidate.capabilities for candidate in fit[:1])
+    ]
+    return tuple(found)

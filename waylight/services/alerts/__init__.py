@@ -1,0 +1,21 @@
+"""Alerts: what staff read, the steps they take, the ladder that climbs, and the deliveries."""
+
+from waylight.services.alerts.deliveries import claim, give_back, record
+from waylight.services.alerts.inbox import list_alerts, read_alert
+from waylight.services.alerts.ladder import climb, route_waiting
+from waylight.services.alerts.steps import acknowledge, close, decline, en_route, on_scene
+
+__all__ = [
+    "acknowledge",
+    "claim",
+    "climb",
+    "close",
+    "decline",
+    "en_route",
+    "give_back",
+    "list_alerts",
+    "on_scene",
+    "read_alert",
+    "record",
+    "route_waiting",
+]

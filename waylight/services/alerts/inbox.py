@@ -1,0 +1,319 @@
+"""What staff read: a page of alerts, and one alert with the reports that were granted.
+
+Every report that is shown is audited in the transaction that reads it.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from psycopg import Connection
+
+from waylight.db import events
+from waylight.db import teams as db_teams
+from waylight.db.alerts import inbox
+from waylight.db.session import Database
+from waylight.domain.alerts import (
+    AlertDetail,
+    AlertSummary,
+    GrantedReport,
+    IncidentSummary,
+    Named,
+    State,
+    Story,
+    ToldRung,
+)
+from waylight.domain.errors import NotFound
+from waylight.domain.geo import Point
+from waylight.domain.principals import Principal
+from waylight.domain.reports import (
+    Contact,
+    Journey,
+    Located,
+    PlaceRef,
+    Priority,
+    Reason,
+    Recipient,
+)
+from waylight.log import get_logger
+from waylight.services.staff import organisation_of
+from waylight.vault import Vault, VaultError
+
+REPORTS_SHOWN = 50
+"""Reports of one incident shown at once, each decrypted and audited; its count tells of more."""
+
+log = get_logger(__name__)
+
+
+def list_alerts(
+    database: Database,
+    principal: Principal,
+    *,
+    team_id: UUID | None = None,
+    states: Sequence[State] | None = None,
+    after: UUID | None = None,
+    limit: int = 50,
+) -> list[AlertSummary]:
+    """Up to `limit` of the caller's alerts, newest first, older than the alert `after`.
+
+    Without a team: those of every team and hub of the caller's organisation. With one: that
+    team's, as far as the organisation received or oversees them. Raises NotFound for a team the
+    caller may not see.
+    """
+    organisation_id = organisation_of(principal)
+    with database.staff(organisation_id) as conn:
+        if team_id is not None and db_teams.find(conn, team_id, organisation_id) is None:
+            raise NotFound
+        rows = inbox.page(
+            conn, organisation_id, team_id=team_id, states=states, after=after, limit=limit
+        )
+    return [_summary(row) for row in rows]
+
+
+def read_alert(
+    database: Database,
+    vault: Vault,
+    *,
+    principal: Principal,
+    alert_id: UUID,
+    now: datetime,
+    request_id: str | None = None,
+) -> AlertDetail:
+    """One alert with its routing explanation and, where granted, the story.
+
+    Marks it and its messages as seen by a person (an overseer's look does not), and writes an
+    audit entry for every report shown, in the same transaction. Raises NotFound for an alert that
+    the caller's organisation neither received nor oversees.
+    """
+    with database.staff(organisation_of(principal)) as conn:
+        row = alert_for(conn, principal, alert_id)
+        return open_alert(conn, vault, row, principal=principal, now=now, request_id=request_id)
+
+
+def alert_for(conn: Connection[Any], principal: Principal, alert_id: UUID) -> dict[str, Any]:
+    """The row of an alert that the caller may see. Raises NotFound."""
+    row = inbox.find(conn, alert_id, organisation_of(principal))
+    if row is None:
+        raise NotFound
+    return row
+
+
+def open_alert(
+    conn: Connection[Any],
+    vault: Vault,
+    row: dict[str, Any],
+    *,
+    principal: Principal,
+    now: datetime,
+    request_id: str | None,
+) -> AlertDetail:
+    """Shows an alert to a person: audits, marks as seen, decrypts."""
+    organisation_id = organisation_of(principal)
+    incident_id: UUID = row["incident_id"]
+    if row["organisation_id"] == organisation_id and inbox.mark_seen(conn, row["id"], now=now):
+        row["seen_at"] = now
+        events.write(
+            conn,
+            events.Event(
+                "alert.seen",
+                now,
+                organisation_id=organisation_id,
+                report_id=row["report_id"],
+                incident_id=incident_id,
+                alert_id=row["id"],
+                staff_id=principal.staff_id,
+                data={"role": principal.role},
+                exercise=row["exercise"],
+            ),
+        )
+    reports = inbox.reports(
+        conn, incident_id, organisation_id, first=row["report_id"], limit=REPORTS_SHOWN
+    )
+    inbox.audit(
+        conn,
+        [report["id"] for report in reports],
+        action="report.read",
+        organisation_id=organisation_id,
+        staff_id=principal.staff_id,
+        incident_id=incident_id,
+        alert_id=row["id"],
+        request_id=request_id,
+        now=now,
+    )
+    return AlertDetail(
+        alert=_summary(row),
+        rungs=tuple(_rung(rung) for rung in inbox.rungs(conn, incident_id)),
+        reports=tuple(_report(report, vault) for report in reports),
+    )
+
+
+def _summary(row: Mapping[str, Any]) -> AlertSummary:
+    return AlertSummary(
+        id=row["id"],
+        version=row["version"],
+        state=State(row["state"]),
+        role=row["role"],
+        rank=row["rank"],
+        priority=row["priority"],
+        team=_named(row["team_id"], row["team"]),
+        hub=_named(row["hub_id"], row["hub"]),
+        organisation=row["organisation"],
+        distance_m=row["distance_m"],
+        reasons=_reasons(row["reasons"]),
+        categories=tuple(row["categories"] or ()),
+        mode=row["mode"],
+        place=row["place"],
+        exercise=row["exercise"],
+        created_at=row["created_at"],
+        delivered_at=row["delivered_at"],
+        seen_at=row["seen_at"],
+        acknowledged_at=row["acknowledged_at"],
+        acknowledged_by=_named(row["acknowledged_by"], row["acknowledged_by_name"]),
+        ended_at=row["ended_at"],
+        outcome=row["outcome"],
+        incident=IncidentSummary(
+            id=row["incident_id"],
+            state=row["incident_state"],
+            priority=row["incident_priority"],
+            category_groups=tuple(row["category_groups"]),
+            report_count=row["report_count"],
+            opened_at=row["opened_at"],
+            last_at=row["last_at"],
+            held_by=row["held_by_alert_id"],
+            escalate_at=row["escalate_at"],
+            unanswered_at=row["unanswered_at"],
+        ),
+    )
+
+
+def _rung(row: Mapping[str, Any]) -> ToldRung:
+    return ToldRung(
+        alert_id=row["id"],
+        team=_named(row["team_id"], row["team"]),
+        hub=_named(row["hub_id"], row["hub"]),
+        organisation=row["organisation"],
+        role=row["role"],
+        rank=row["rank"],
+        state=State(row["state"]),
+        told_at=row["created_at"],
+        seen_at=row["seen_at"],
+        acknowledged_at=row["acknowledged_at"],
+    )
+
+
+def _report(row: Mapping[str, Any], vault: Vault) -> GrantedReport:
+    full = row["level"] == "full"
+    routing = row["routing"]
+    return GrantedReport(
+        id=row["id"],
+        level=row["level"],
+        received_at=row["received_at"],
+        happening=row["happening"],
+        age_s=row["age_s"],
+        happened_from=row["happened_from"],
+        happened_to=row["happened_to"],
+        happened_estimated=row["happened_estimated"],
+        categories=tuple(row["categories"]),
+        perspective=row["perspective"],
+        in_danger=row["in_danger"],
+        hurt_or_unwell=row["hurt_or_unwell"],
+        weapon_seen=row["weapon_seen"],
+        person_nearby=row["person_nearby"],
+        under_18=row["under_18"],
+        wants=tuple(row["wants"]),
+        needs=tuple(row["needs"]),
+        language=row["language"],
+        priority=Priority(
+            level=row["priority"],
+            urgency=row["urgency"],
+            severity=row["severity"],
+            certainty=row["certainty"],
+            reasons=_reasons(row["reasons"]),
+        ),
+        choices=tuple(map(_choice, routing.get("choices", ()))) if full else (),
+        shortfalls=_reasons(routing.get("shortfalls", ())) if full else (),
+        location=_located(row) if full else None,
+        journey=_journey(row) if full else None,
+        story=_story(row, vault) if full else None,
+        joined=row["joined"],
+        withdrawn=row["withdrawn_at"] is not None,
+        exercise=row["exercise"],
+    )
+
+
+def _choice(row: Mapping[str, Any]) -> Recipient:
+    """A choice as routing stored it with the report."""
+    return Recipient(
+        team_id=UUID(row["team_id"]) if row["team_id"] else None,
+        hub_id=UUID(row["hub_id"]) if row["hub_id"] else None,
+        name=row["name"],
+        organisation_id=UUID(row["organisation_id"]),
+        organisation=row["organisation"],
+        role=row["role"],
+        rank=row["rank"],
+        told=row["told"],
+        distance_m=row["distance_m"],
+        demo=row["demo"],
+        reasons=_reasons(row["reasons"]),
+    )
+
+
+def _located(row: Mapping[str, Any]) -> Located:
+    place = None
+    if row["place_ref"] is not None:
+        place = PlaceRef(id=row["place_ref"], name=row["place_name"], demo=row["place_demo"])
+    fixed_at, received_at = row["fixed_at"], row["received_at"]
+    return Located(
+        source=row["location_source"],
+        point=Point(row["lon"], row["lat"]) if row["lon"] is not None else None,
+        radius_m=row["radius_m"],
+        method=row["location_method"],
+        age_s=max(0, int((received_at - fixed_at).total_seconds())) if fixed_at else None,
+        place=place,
+    )
+
+
+def _journey(row: Mapping[str, Any]) -> Journey:
+    return Journey(
+        mode=row["mode"],
+        route_id=row["route_id"],
+        direction=row["direction"],
+        vehicle_id=row["vehicle_id"],
+        carriage=row["carriage"],
+        boarded_stop_id=row["boarded_stop_id"],
+        next_stop_id=row["next_stop_id"],
+    )
+
+
+def _story(row: Mapping[str, Any], vault: Vault) -> Story:
+    """The decrypted story. One that cannot be opened says so: the facts must still be seen."""
+    if row["wrapped_key"] is None:
+        return Story(readable=False)
+
+    def opened(name: str) -> str | None:
+        if row[name] is None:
+            return None
+        return vault.open(row["id"], row["key_version"], row["wrapped_key"], name, row[name])
+
+    try:
+        contact, rejected = opened("contact"), opened("rejected")
+        return Story(
+            narrative=opened("narrative"),
+            description_of_person=opened("description_of_person"),
+            location_description=opened("location_description"),
+            contact=Contact(**orjson.loads(contact)) if contact else None,
+            not_understood=orjson.loads(rejected) if rejected else {},
+        )
+    except VaultError:
+        log.exception("story_unreadable", report_id=str(row["id"]))
+        return Story(readable=False)
+
+
+def _named(id: UUID | None, name: str | None) -> Named | None:
+    return Named(id, name or "") if id is not None else None
+
+
+def _reasons(rows: Sequence[Mapping[str, Any]]) -> tuple[Reason, ...]:
+    return tuple(Reason(row["code"], row.get("params") or {}) for row in rows)

@@ -1,0 +1,313 @@
+"""The steps that staff take. Each is one transaction that locks the incident first."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from waylight.db import events
+from waylight.db.alerts import steps
+from waylight.db.session import Database
+from waylight.domain.alerts import (
+    AlertDetail,
+    DeclineCause,
+    Ending,
+    Hold,
+    Rung,
+    State,
+    Step,
+    Taken,
+    take,
+)
+from waylight.domain.errors import NotAllowed, StaleVersion
+from waylight.domain.principals import Principal
+from waylight.log import get_logger
+from waylight.services.alerts.inbox import alert_for, open_alert
+from waylight.services.alerts.ladder import climb
+from waylight.services.staff import organisation_of
+from waylight.vault import Vault
+
+EVENTS: Mapping[Step, str] = {
+    Step.ACKNOWLEDGE: "alert.acknowledged",
+    Step.DECLINE: "alert.declined",
+    Step.EN_ROUTE: "alert.en_route",
+    Step.ON_SCENE: "alert.on_scene",
+    Step.CLOSE: "alert.closed",
+}
+
+log = get_logger(__name__)
+
+
+def acknowledge(
+    database: Database,
+    vault: Vault,
+    *,
+    principal: Principal,
+    alert_id: UUID,
+    now: datetime,
+    if_match: int | None = None,
+    request_id: str | None = None,
+) -> AlertDetail:
+    """A person of the recipient says: we have it.
+
+    The first team holds the incident and the rungs that have not answered are withdrawn; a later
+    team joins. Acknowledging again is allowed, and stops a ladder that a more serious report has
+    started afresh. Raises NotFound, NotAllowed (an overseer), StaleVersion when `if_match` is not
+    the alert's version any more, StateConflict.
+    """
+    return _take(
+        database,
+        vault,
+        step=Step.ACKNOWLEDGE,
+        principal=principal,
+        alert_id=alert_id,
+        now=now,
+        if_match=if_match,
+        request_id=request_id,
+    )
+
+
+def decline(
+    database: Database,
+    vault: Vault,
+    *,
+    principal: Principal,
+    alert_id: UUID,
+    now: datetime,
+    channels: Sequence[str],
+    cause: DeclineCause | None = None,
+    if_match: int | None = None,
+    request_id: str | None = None,
+) -> AlertDetail:
+    """The recipient will not come, or no longer: the next rung is told at once.
+
+    The climb follows the commit, in this call. Should it fail, the declining transaction has
+    already made the incident due, so that the worker's next sweep climbs. Raises as `acknowledge`.
+    """
+    detail = _take(
+        database,
+        vault,
+        step=Step.DECLINE,
+        principal=principal,
+        alert_id=alert_id,
+        now=now,
+        if_match=if_match,
+        request_id=request_id,
+        outcome=cause,
+    )
+    try:
+        climb(database, channels=channels, now=now, only=detail.alert.incident.id)
+    except Exception:
+        log.exception("climb_left_to_worker", alert_id=str(alert_id))
+    return detail
+
+
+def en_route(
+    database: Database,
+    vault: Vault,
+    *,
+    principal: Principal,
+    alert_id: UUID,
+    now: datetime,
+    if_match: int | None = None,
+    request_id: str | None = None,
+) -> AlertDetail:
+    """The recipient is on its way. Raises as `acknowledge`."""
+    return _take(
+        database,
+        vault,
+        step=Step.EN_ROUTE,
+        principal=principal,
+        alert_id=alert_id,
+        now=now,
+        if_match=if_match,
+        request_id=request_id,
+    )
+
+
+def on_scene(
+    database: Database,
+    vault: Vault,
+    *,
+    principal: Principal,
+    alert_id: UUID,
+    now: datetime,
+    if_match: int | None = None,
+    request_id: str | None = None,
+) -> AlertDetail:
+    """The recipient has arrived. Raises as `acknowledge`."""
+    return _take(
+        database,
+        vault,
+        step=Step.ON_SCENE,
+        principal=principal,
+        alert_id=alert_id,
+        now=now,
+        if_match=if_match,
+        request_id=request_id,
+    )
+
+
+def close(
+    database: Database,
+    vault: Vault,
+    *,
+    principal: Principal,
+    alert_id: UUID,
+    now: datetime,
+    ending: Ending = Ending.RESOLVED,
+    if_match: int | None = None,
+    request_id: str | None = None,
+) -> AlertDetail:
+    """The recipient is done. The last team to close also closes the incident.
+
+    Raises as `acknowledge`.
+    """
+    return _take(
+        database,
+        vault,
+        step=Step.CLOSE,
+        principal=principal,
+        alert_id=alert_id,
+        now=now,
+        if_match=if_match,
+        request_id=request_id,
+        outcome=ending,
+    )
+
+
+def _take(
+    database: Database,
+    vault: Vault,
+    *,
+    step: Step,
+    principal: Principal,
+    alert_id: UUID,
+    now: datetime,
+    if_match: int | None,
+    request_id: str | None,
+    outcome: str | None = None,
+) -> AlertDetail:
+    with database.staff(organisation_of(principal)) as conn:
+        row = alert_for(conn, principal, alert_id)
+        if row["organisation_id"] != principal.organisation_id:
+            raise NotAllowed("Only the recipient's own people can act on its alert.")
+        incident, alerts = steps.lock(conn, row["incident_id"])
+        mine = next(alert for alert in alerts if alert["id"] == alert_id)
+        if if_match is not None and if_match != mine["version"]:
+            raise StaleVersion
+        hold = Hold(
+            held_by=incident["held_by_alert_id"],
+            escalate_at=incident["escalate_at"],
+            unanswered_at=incident["unanswered_at"],
+            closed=incident["state"] == "closed",
+        )
+        taken = take(
+            step,
+            _rung(mine),
+            hold=hold,
+            others=[_rung(alert) for alert in alerts if alert is not mine],
+            now=now,
+        )
+        if taken.changed:
+            _write(conn, taken, hold=hold, row=row, principal=principal, now=now, outcome=outcome)
+            _tell_what_happened(
+                conn,
+                step,
+                taken,
+                hold=hold,
+                again=taken.state == mine["state"],
+                incident=incident,
+                alerts=alerts,
+                row=row,
+                principal=principal,
+                now=now,
+                outcome=outcome,
+            )
+        return open_alert(
+            conn,
+            vault,
+            alert_for(conn, principal, alert_id),
+            principal=principal,
+            now=now,
+            request_id=request_id,
+        )
+
+
+def _write(
+    conn: Connection[Any],
+    taken: Taken,
+    *,
+    hold: Hold,
+    row: Mapping[str, Any],
+    principal: Principal,
+    now: datetime,
+    outcome: str | None,
+) -> None:
+    steps.set_state(
+        conn,
+        row["id"],
+        taken.state,
+        staff_id=principal.staff_id,
+        outcome=outcome,
+        now=now,
+    )
+    if taken.hold != hold:
+        steps.set_hold(conn, row["incident_id"], taken.hold, now=now)
+    if taken.withdrawn:
+        steps.withdraw(conn, taken.withdrawn, now=now)
+
+
+def _tell_what_happened(
+    conn: Connection[Any],
+    step: Step,
+    taken: Taken,
+    *,
+    hold: Hold,
+    again: bool,
+    incident: Mapping[str, Any],
+    alerts: Sequence[Mapping[str, Any]],
+    row: Mapping[str, Any],
+    principal: Principal,
+    now: datetime,
+    outcome: str | None,
+) -> None:
+    data: dict[str, Any] = {"role": principal.role}
+    if outcome is not None:
+        data["outcome"] = outcome
+    if step is Step.ACKNOWLEDGE:
+        data |= {"holds": taken.hold.held_by == row["id"], "again": again}
+
+    def event(kind: str, alert: Mapping[str, Any] | None, about: dict[str, Any]) -> events.Event:
+        return events.Event(
+            kind,
+            now,
+            city_id=incident["city_id"],
+            organisation_id=principal.organisation_id,
+            report_id=alert["report_id"] if alert else None,
+            incident_id=incident["id"],
+            alert_id=alert["id"] if alert else None,
+            staff_id=principal.staff_id,
+            data=about,
+            exercise=incident["exercise"],
+        )
+
+    withdrawn = [alert for alert in alerts if alert["id"] in taken.withdrawn]
+    because = {"reason": "acknowledged_elsewhere", "by_alert_id": str(row["id"])}
+    events.write(
+        conn,
+        event(EVENTS[step], row, data),
+        *(event("alert.withdrawn", alert, because) for alert in withdrawn),
+        *([event("incident.closed", None, {})] if taken.hold.closed and not hold.closed else []),
+    )
+
+
+def _rung(row: Mapping[str, Any]) -> Rung:
+    return Rung(
+        id=row["id"],
+        state=State(row["state"]),
+        is_hub=row["hub_id"] is not None,
+        acknowledged_at=row["acknowledged_at"],
+    )

@@ -1,0 +1,77 @@
+"""What the worker keeps in order beside its deliveries. Each chore is safe to run at any time."""
+
+from datetime import datetime, timedelta
+
+from waylight.db import chores, events
+from waylight.db.session import Database
+from waylight.services import schedules
+
+KEYS_KEPT_FOR = timedelta(hours=72)
+"""How long a retry is recognised by its Idempotency-Key (design, D4)."""
+
+MONTHS_AHEAD = 3
+BATCH = 1_000
+
+
+def number_events(database: Database) -> int:
+    """Gives every committed event its public sequence; returns how many had none.
+
+    Numbers have no gap and appear in order. Another worker at it is left to it. Raises Unavailable.
+    """
+    numbered = 0
+    while True:
+        with database.intake() as conn:
+            batch = events.give_numbers(conn, limit=BATCH)
+        numbered += batch
+        if batch < BATCH:
+            return numbered
+
+
+def make_partitions(database: Database) -> int:
+    """Makes the coming months' partitions; returns how many were missing. Raises Unavailable."""
+    made = 0
+    for table in chores.PARTITIONED:
+        # Each table by itself: making a partition locks the whole table for that moment.
+        with database.intake() as conn:
+            if chores.take_turn(conn, "partitions"):
+                made += chores.make_partitions(conn, table, months_ahead=MONTHS_AHEAD)
+    return made
+
+
+def expand_schedules(database: Database, *, now: datetime) -> None:
+    """Expands opening hours and shifts whose horizon is near. Raises Unavailable."""
+    schedules.expand_due(database, now=now)
+
+
+def purge(database: Database, *, now: datetime) -> int:
+    """Forgets idempotency keys past their time, and workers long dead. Raises Unavailable."""
+    purged = 0
+    while True:
+        with database.intake() as conn:
+            if not chores.take_turn(conn, "purge"):
+                return purged
+            chores.forget_dead_workers(conn, now=now)
+            batch = chores.purge_idempotency_keys(conn, before=now - KEYS_KEPT_FOR, limit=BATCH)
+        purged += batch
+        if batch < BATCH:
+            return purged
+
+
+def beat(
+    database: Database,
+    worker_id: str,
+    *,
+    host: str,
+    pid: int,
+    started_at: datetime,
+    now: datetime,
+) -> None:
+    """Says that this worker lives; without a fresh beat the 201 says that alerting is delayed."""
+    with database.intake() as conn:
+        chores.beat(conn, worker_id, host=host, pid=pid, started_at=started_at, now=now)
+
+
+def stop_beating(database: Database, worker_id: str) -> None:
+    """Says at once that this worker has stopped. Raises Unavailable."""
+    with database.intake() as conn:
+        chores.stop_beating(conn, worker_id)

@@ -1,0 +1,88 @@
+"""What is known of the cities in this deployment, kept in memory until a pack is loaded."""
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from psycopg import Connection
+from psycopg.rows import dict_row
+
+from waylight.db.session import Database
+from waylight.domain.cities import City, ControlRoom
+from waylight.domain.geo import Bounds
+
+CITIES = """
+select c.id, c.slug, c.name, c.time_zone, c.version, c.bounds, c.jurisdiction, c.contacts,
+       c.contacts_verified_at, c.holidays, t.id as team_id, t.name as team_name, t.capabilities,
+       t.demo as team_demo, o.id as organisation_id, o.name as organisation_name,
+       array(select unnest(v.modes) from coverages v join teams m on m.id = v.team_id
+             where m.city_id = c.id
+             union select l.mode from lines l where l.city_id = c.id) as modes
+from cities c
+left join teams t on t.id = c.control_room_id
+left join organisations o on o.id = t.organisation_id
+order by c.id
+"""
+
+
+class _Snapshots:
+    """The cities by database, so that tests with many databases do not share one memory."""
+
+    def __init__(self) -> None:
+        self._kept: WeakKeyDictionary[Database, tuple[City, ...]] = WeakKeyDictionary()
+
+    def get(self, database: Database) -> tuple[City, ...]:
+        if database not in self._kept:
+            with database.intake(autocommit=True) as conn:
+                self._kept[database] = read_cities(conn)
+        return self._kept[database]
+
+    def drop(self, database: Database) -> None:
+        self._kept.pop(database, None)
+
+
+_snapshots = _Snapshots()
+
+
+def known_cities(database: Database, *, version: int | None = None) -> tuple[City, ...]:
+    """The cities, the first loaded first; read again when `version` is not the one in memory."""
+    cities = _snapshots.get(database)
+    if version is not None and version != sum(city.version for city in cities):
+        _snapshots.drop(database)
+        cities = _snapshots.get(database)
+    return cities
+
+
+def read_cities(conn: Connection[Any]) -> tuple[City, ...]:
+    """The cities as the database has them now."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return tuple(_city(row) for row in cursor.execute(CITIES).fetchall())
+
+
+def _city(row: dict[str, Any]) -> City:
+    room = None
+    if row["team_id"] is not None:
+        room = ControlRoom(
+            team_id=row["team_id"],
+            name=row["team_name"],
+            organisation_id=row["organisation_id"],
+            organisation=row["organisation_name"],
+            capabilities=tuple(row["capabilities"]),
+            demo=row["team_demo"],
+        )
+    west, south, east, north = row["bounds"]
+    return City(
+        id=row["id"],
+        slug=row["slug"],
+        name=row["name"],
+        time_zone=row["time_zone"],
+        version=row["version"],
+        bounds=Bounds(west=west, south=south, east=east, north=north),
+        control_room=room,
+        jurisdiction=row["jurisdiction"],
+        contacts=row["contacts"],
+        contacts_verified_at=(
+            row["contacts_verified_at"].isoformat() if row["contacts_verified_at"] else None
+        ),
+        modes=frozenset(row["modes"]),
+        holidays=row["holidays"],
+    )

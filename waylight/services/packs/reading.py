@@ -1,0 +1,539 @@
+"""Reading a city pack: what can be loaded, what cannot and why, and when nothing can."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from hashlib import sha256
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from waylight import texts
+from waylight.domain import schedules
+from waylight.domain.categories import GROUPS
+from waylight.domain.errors import PackRejected, Problem
+from waylight.domain.geo import Bounds, Point
+from waylight.services.packs import shapes
+from waylight.services.packs.areas import near, read_areas
+from waylight.services.packs.files import (
+    BadFile,
+    BadRow,
+    Row,
+    collect,
+    csv_rows,
+    numbered,
+    read_yaml,
+    yaml_rows,
+)
+from waylight.services.packs.shapes import (
+    AreaRow,
+    CityRow,
+    CoverageRow,
+    HubRow,
+    LineRow,
+    LineStopRow,
+    OrganisationRow,
+    Pack,
+    PlaceRow,
+    Rejected,
+    TeamRow,
+)
+from waylight.services.schedules import holidays_around
+
+FORMAT = 1
+
+FILES = (
+    "city.yaml",
+    "areas.geojson",
+    "lines.csv",
+    "places.csv",
+    "line_stops.csv",
+    "organisations.yaml",
+    "teams.yaml",
+    "hubs.yaml",
+    "jurisdiction.yaml",
+    "contacts.yaml",
+)
+"""All that is read of a pack; whatever else lies in its folder is for people."""
+
+NEEDED = frozenset({"city.yaml", "areas.geojson", "organisations.yaml", "teams.yaml"})
+
+PLACE_COLUMNS = (
+    "key",
+    "stop_id",
+    "name",
+    "kind",
+    "lon",
+    "lat",
+    "modes",
+    "lines",
+    "codes",
+    "area",
+    "heading",
+    "demo",
+)
+
+T = TypeVar("T")
+by_key: Callable[[Any], object] = attrgetter("key")
+
+
+def digest_of(folder: Path) -> str:
+    """A digest of all files that are read, and of how they are read."""
+    digest = sha256(b"waylight pack reader 1\0")
+    for name in FILES:
+        path = folder / name
+        content = path.read_bytes() if path.is_file() else b""
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def read_slug(folder: Path) -> str:
+    """Which city the pack is of. Raises PackRejected with all that is wrong with city.yaml."""
+    problems: list[Problem] = []
+    city = _city(folder, problems)
+    if city is None:
+        raise PackRejected(_summary(folder, problems), problems=problems)
+    return city.slug
+
+
+def read_pack(folder: Path) -> Pack:
+    """The whole pack. Raises PackRejected, with all problems, when there is no city to load.
+
+    A row with a fault is left out and listed; a row that refers to one that was left out is left
+    out too.
+    """
+    reader = _Reader(folder)
+    pack = reader.read()
+    if pack is None or reader.problems:
+        raise PackRejected(_summary(folder, reader.problems), problems=reader.problems)
+    return pack
+
+
+def _summary(folder: Path, problems: Sequence[Problem]) -> str:
+    listed = "".join(f"\n  {problem.pointer}: {problem.detail}" for problem in problems)
+    return f"The pack in {folder.name} was not loaded, and nothing was changed:{listed}"
+
+
+class _Reader:
+    """One reading of one pack: what was found so far, and what was wrong with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problems: list[Problem] = []
+        self.rejected: list[Rejected] = []
+        self.bounds = Bounds(west=-180, south=-90, east=180, north=90)
+        self.areas: dict[str, AreaRow] = {}
+        self.lines: dict[str, LineRow] = {}
+        self.places: dict[str, PlaceRow] = {}
+        self.organisations: dict[str, OrganisationRow] = {}
+
+    def read(self) -> Pack | None:
+        """The pack; None, with `problems`, when it has no readable city.yaml."""
+        city = _city(self.folder, self.problems)
+        self.areas = {area.code: area for area in self._take(lambda: read_areas(self.folder))}
+        if city is not None and city.service_area in self.areas:
+            self.bounds = self.areas[city.service_area].bounds
+        self.lines = {row.key: row for row in self._lines()}
+        self.places = {row.key: row for row in self._places()}
+        line_stops = self._line_stops()
+        self.organisations = {
+            row.key: row for row in self._entries("organisations.yaml", _organisation, key=by_key)
+        }
+        teams = self._entries("teams.yaml", self._team, key=by_key)
+        hubs = self._entries("hubs.yaml", self._hub, key=by_key)
+        rules = self._entries("jurisdiction.yaml", self._rule, under="rules")
+        contacts, verified_at = self._contacts()
+        if city is None:
+            return None
+        self._check_essentials(city, teams)
+        return Pack(
+            city=city,
+            bounds=self.bounds,
+            areas=tuple(self.areas.values()),
+            places=tuple(self.places.values()),
+            lines=tuple(self.lines.values()),
+            line_stops=tuple(line_stops),
+            organisations=tuple(self.organisations.values()),
+            teams=tuple(teams),
+            hubs=tuple(hubs),
+            jurisdiction=tuple(rules),
+            contacts=contacts,
+            contacts_verified_at=verified_at,
+            rejected=tuple(self.rejected),
+            notes=tuple(self._notes(rules, contacts, verified_at)),
+        )
+
+    # --- Files
+
+    def _take(self, read: Callable[[], tuple[list[T], list[Rejected]]]) -> list[T]:
+        try:
+            made, rejected = read()
+        except BadFile as error:
+            self.problems.append(error.problem)
+            return []
+        self.rejected += rejected
+        return made
+
+    def _entries(
+        self,
+        file: str,
+        make: Callable[[Row], T],
+        *,
+        under: str | None = None,
+        key: Callable[[T], object] | None = None,
+    ) -> list[T]:
+        return self._take(lambda: collect(yaml_rows(self.folder, file, under=under), make, key=key))
+
+    def _lines(self) -> list[LineRow]:
+        columns = ("line_id", "name", "mode")
+        return self._take(
+            lambda: collect(csv_rows(self.folder, "lines.csv", columns=columns), _line, key=by_key)
+        )
+
+    def _places(self) -> list[PlaceRow]:
+        rows = csv_rows(self.folder, "places.csv", columns=PLACE_COLUMNS)
+        return self._take(lambda: collect(rows, self._place, key=by_key))
+
+    def _line_stops(self) -> list[LineStopRow]:
+        columns = ("line_id", "sequence", "place_key")
+        rows = csv_rows(self.folder, "line_stops.csv", columns=columns)
+        return self._take(
+            lambda: collect(rows, self._line_stop, key=lambda stop: (stop.line, stop.sequence))
+        )
+
+    def _contacts(self) -> tuple[Mapping[str, Any], date | None]:
+        file = "contacts.yaml"
+        try:
+            document = read_yaml(self.folder, file)
+        except BadFile as error:
+            self.problems.append(error.problem)
+            return {}, None
+        if not isinstance(document, Mapping):
+            return {}, None
+        parts = [name for name, value in document.items() if isinstance(value, list)]
+        contacts = {str(part): self._entries(file, _contact, under=part) for part in parts}
+        verified_at = document.get("verified_at")
+        return contacts, verified_at if isinstance(verified_at, date) else None
+
+    # --- Rows that refer to others
+
+    def _place(self, row: Row) -> PlaceRow:
+        area = row.maybe("area")
+        if area is not None:
+            _refer("area", area, self.areas)
+        name = row.text("name")
+        source_name = row.values.get("source_name") or row.values["name"]
+        if "\0" in source_name:
+            raise BadRow("source_name holds a character that cannot be stored")
+        return PlaceRow(
+            key=row.text("key"),
+            stop_id=row.maybe("stop_id"),
+            name=name,
+            source_name=source_name,
+            kind=row.one_of("kind", shapes.PLACE_KINDS),
+            point=self._near(row.point()),
+            modes=row.words("modes", shapes.MODES),
+            lines=tuple(_refer("line", line, self.lines) for line in row.words("lines")),
+            codes=row.words("codes"),
+            area=area,
+            heading=row.whole("heading"),
+            demo=row.flag("demo"),
+        )
+
+    def _line_stop(self, row: Row) -> LineStopRow:
+        sequence = row.whole("sequence")
+        if sequence is None:
+            raise BadRow("sequence is missing")
+        return LineStopRow(
+            line=_refer("line", row.text("line_id"), self.lines),
+            sequence=sequence,
+            place=_refer("place", row.text("place_key"), self.places),
+        )
+
+    def _team(self, row: Row) -> TeamRow:
+        base = row.values.get("base")
+        if isinstance(base, Mapping):
+            point = self._near(row.inner("base").point())
+        else:
+            point = self.places[_refer("place", row.text("base"), self.places)].point
+        return TeamRow(
+            key=row.text("key"),
+            organisation=_refer("organisation", row.text("organisation"), self.organisations),
+            name=row.text("name"),
+            kind=row.one_of("kind", shapes.TEAM_KINDS),
+            base=point,
+            capabilities=row.words("capabilities", shapes.CAPABILITIES),
+            shifts=_hours(row, "shifts"),
+            demo=row.flag("demo"),
+            coverages=self._coverages(row),
+        )
+
+    def _coverages(self, team: Row) -> tuple[CoverageRow, ...]:
+        """The coverages of a team; one with a fault is left out and the team stays."""
+        entries = team.values.get("coverages") or []
+        if not isinstance(entries, list):
+            raise BadRow("coverages must be a list")
+        made, rejected = collect(numbered(team.file, entries), self._coverage)
+        self.rejected += [
+            Rejected(team.file, team.number, f"coverage {fault.row}: {fault.reason}")
+            for fault in rejected
+        ]
+        return tuple(dict.fromkeys(coverage for group in made for coverage in group))
+
+    def _coverage(self, row: Row) -> list[CoverageRow]:
+        schedule = row.values.get("schedule")
+        areas = row.words("areas")
+        if not areas:
+            raise BadRow("areas is missing")
+        return [
+            CoverageRow(
+                area=_refer("area", area, self.areas),
+                modes=row.maybe_words("modes", shapes.MODES),
+                routes=row.maybe_words("routes"),
+                category_groups=row.maybe_words("category_groups", GROUPS),
+                schedule=None if schedule is None else _hours(row, "schedule"),
+            )
+            for area in areas
+        ]
+
+    def _hub(self, row: Row) -> HubRow:
+        place = row.maybe("place")
+        if place is not None:
+            point = self.places[_refer("place", place, self.places)].point
+        else:
+            point = self._near(row.point())
+        return HubRow(
+            key=row.text("key"),
+            organisation=_refer("organisation", row.text("organisation"), self.organisations),
+            name=row.text("name"),
+            kind=row.one_of("kind", shapes.HUB_KINDS),
+            mobile=row.flag("mobile"),
+            point=point,
+            address=row.text("address"),
+            opening_hours=_hours(row, "opening_hours"),
+            services=row.words("services", shapes.SERVICES),
+            access=row.words("access", shapes.ACCESS),
+            languages=row.words("languages"),
+            phone=row.maybe("phone"),
+            demo=row.flag("demo"),
+        )
+
+    def _rule(self, row: Row) -> Mapping[str, Any]:
+        """A rule of jurisdiction as the database keeps it: the organisation by its name."""
+        organisation = _refer("organisation", row.text("organisation"), self.organisations)
+        areas = row.maybe_words("areas")
+        for area in areas or ():
+            _refer("area", area, self.areas)
+        return {
+            "modes": row.maybe_words("modes", shapes.MODES),
+            "areas": areas,
+            "organisation": self.organisations[organisation].name,
+            "code": row.text("code"),
+            "contact": _ways(row, "contact"),
+            "also": _ways(row, "also"),
+        }
+
+    def _near(self, point: Point) -> Point:
+        if not near(self.bounds, point):
+            raise BadRow(
+                f"lon {point.lon}, lat {point.lat} is far outside the service area:"
+                " are the two swapped?"
+            )
+        return point
+
+    # --- The whole
+
+    def _check_essentials(self, city: CityRow, teams: Iterable[TeamRow]) -> None:
+        for name in sorted(NEEDED - {"city.yaml"}):
+            if not (self.folder / name).is_file():
+                self._lacks(name, "missing_file", "there is no such file")
+        for field, code in (("outline", city.outline), ("service_area", city.service_area)):
+            if code not in self.areas:
+                self._lacks("areas.geojson", f"no_{field}", f"there is no area {code!r} ({field})")
+        room = next((team for team in teams if team.key == city.control_room), None)
+        if room is None:
+            self._lacks(
+                "teams.yaml", "no_control_room", f"there is no control room {city.control_room!r}"
+            )
+        elif room.kind != "control_room":
+            self._lacks(
+                "teams.yaml", "no_control_room", f"{room.key!r} is not of the kind control_room"
+            )
+
+    def _lacks(self, file: str, code: str, detail: str) -> None:
+        faults = [fault for fault in self.rejected if fault.file == file]
+        why = "".join(f"; row {fault.row}: {fault.reason}" for fault in faults[:3])
+        self.problems.append(Problem(file, code, detail + why))
+
+    def _notes(
+        self,
+        rules: Sequence[Mapping[str, Any]],
+        contacts: Mapping[str, Any],
+        verified_at: date | None,
+    ) -> Iterable[str]:
+        for name in FILES:
+            if not (self.folder / name).is_file():
+                yield f"there is no {name}"
+        nameless = sum(place.stop_id is None for place in self.places.values())
+        if nameless:
+            yield f"places without a stop_id: {nameless}"
+        named = [place.stop_id for place in self.places.values() if place.stop_id]
+        if len(named) > len(set(named)):
+            yield f"places that share the stop_id of another: {len(named) - len(set(named))}"
+        if not rules or rules[-1]["modes"] is not None or rules[-1]["areas"] is not None:
+            yield "no last rule of jurisdiction.yaml matches everything"
+        if contacts and verified_at is None:
+            yield "contacts.yaml does not say when its contacts were verified"
+        entries = [entry for part in contacts.values() for entry in part]
+        for section, used in (
+            ("reasons", {rule["code"] for rule in rules}),
+            ("how", {entry["how"] for entry in entries if entry["how"]}),
+            ("needs", {entry["need"] for entry in entries}),
+        ):
+            for code in sorted(used - set(texts.section(section, texts.DEFAULT))):
+                yield f"the code {code!r} has no sentence in data/texts and is shown as it is"
+
+
+# --- Rows that stand alone ------------------------------------------------------------------------
+
+
+def _city(folder: Path, problems: list[Problem]) -> CityRow | None:
+    """city.yaml; None, with everything that is wrong with it added to `problems`."""
+    file = "city.yaml"
+    try:
+        document = read_yaml(folder, file)
+    except BadFile as error:
+        problems.append(error.problem)
+        return None
+    if not isinstance(document, Mapping):
+        problems.append(Problem(file, "missing_file", "there is no such file, or nothing in it"))
+        return None
+    row = Row(file, 1, document)
+
+    def read(name: str, how: Callable[[str], T], otherwise: T) -> T:
+        try:
+            return how(name)
+        except BadRow as error:
+            problems.append(Problem(f"{file}#{name}", "bad_value", str(error)))
+            return otherwise
+
+    before = len(problems)
+    read("format", lambda name: _format(row.whole(name)), 0)
+    city = CityRow(
+        slug=read("slug", lambda name: _slug(row.text(name)), ""),
+        name=read("name", row.text, ""),
+        country=read("country", row.text, ""),
+        time_zone=read("time_zone", lambda name: _time_zone(row.text(name)), ""),
+        holidays=read("holidays", lambda _: _holidays(row), {}),
+        outline=read("outline", row.text, ""),
+        service_area=read("service_area", row.text, ""),
+        control_room=read("control_room", row.text, ""),
+        languages=read("languages", row.words, ()),
+        attribution=read("attribution", row.words, ()),
+    )
+    return city if len(problems) == before else None
+
+
+def _format(number: int | None) -> int:
+    if number != FORMAT:
+        raise BadRow(f"the format must be {FORMAT}, not {number}")
+    return number
+
+
+def _slug(slug: str) -> str:
+    if not slug.replace("-", "").isalnum() or not slug.isascii() or slug != slug.lower():
+        raise BadRow(f"{slug!r} must be lower-case letters, digits and dashes")
+    return slug
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise BadRow(f"no time zone is called {name!r}") from None
+    return name
+
+
+def _holidays(row: Row) -> Mapping[str, Any]:
+    """The calendar as `services/schedules.holidays_around` reads it."""
+    calendar: dict[str, Any] = {}
+    if row.values.get("holidays") is not None:
+        named = row.inner("holidays")
+        calendar = {"country": named.text("country"), "subdivision": named.maybe("subdivision")}
+    extra = row.values.get("extra_holidays") or []
+    try:
+        calendar["extra_holidays"] = [
+            {"date": _date(holiday["date"]).isoformat(), "name": str(holiday["name"])}
+            for holiday in extra
+        ]
+        holidays_around(calendar, datetime(2026, 1, 1, tzinfo=UTC))
+    except (KeyError, TypeError):
+        raise BadRow("extra_holidays must be a list of {date, name}") from None
+    except ValueError as error:
+        raise BadRow(str(error)) from None
+    return calendar
+
+
+def _date(value: object) -> date:
+    return value if isinstance(value, date) else date.fromisoformat(str(value))
+
+
+def _line(row: Row) -> LineRow:
+    return LineRow(
+        key=row.text("line_id"), name=row.text("name"), mode=row.one_of("mode", shapes.MODES)
+    )
+
+
+def _organisation(row: Row) -> OrganisationRow:
+    return OrganisationRow(
+        key=row.text("key"),
+        name=row.text("name"),
+        kind=row.one_of("kind", shapes.ORGANISATION_KINDS),
+        contact=_ways(row, "contact"),
+        demo=row.flag("demo"),
+    )
+
+
+def _contact(row: Row) -> Mapping[str, Any]:
+    """A contact for the safety card, with the conditions under which it is shown."""
+    conditions = row.inner("for") if row.values.get("for") is not None else Row(row.file, 0, {})
+    under_18 = conditions.values.get("under_18")
+    ways = _ways(row, None)
+    if not ways:
+        raise BadRow("there is no phone, sms or url")
+    return {
+        "code": row.text("code"),
+        "need": row.text("need"),
+        "name": row.text("name"),
+        "how": row.maybe("how"),
+        "min_age": row.whole("min_age"),
+        **ways,
+        "for": {
+            "modes": conditions.maybe_words("modes", shapes.MODES),
+            "category_groups": conditions.maybe_words("category_groups", GROUPS),
+            "under_18": None if under_18 is None else conditions.flag("under_18"),
+        },
+    }
+
+
+def _ways(row: Row, name: str | None) -> dict[str, str]:
+    """The ways to reach somebody that exist; a number must be text, or YAML would change it."""
+    if name is not None and row.values.get(name) is None:
+        return {}
+    inner = row if name is None else row.inner(name)
+    return {way: found for way in shapes.WAYS if (found := inner.maybe(way)) is not None}
+
+
+def _hours(row: Row, name: str) -> str:
+    expression = row.text(name)
+    try:
+        schedules.validate(expression)
+    except ValueError as error:
+        raise BadRow(f"{name}: {error}") from None
+    return expression
+
+
+def _refer(what: str, key: str, known: Mapping[str, object]) -> str:
+    if key not in known:
+        raise BadRow(f"there is no {what} {key!r}")
+    return key

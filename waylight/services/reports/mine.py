@@ -1,0 +1,132 @@
+"""What became of a report, for the passenger who comes back with its receipt."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from waylight.db import reports as db_reports
+from waylight.db.session import Database
+from waylight.domain.errors import NotFound, Problem
+from waylight.domain.geo import Point
+from waylight.domain.reports import (
+    Located,
+    MyReport,
+    PlaceRef,
+    Priority,
+    Reason,
+    Recipient,
+    TimelineEntry,
+)
+from waylight.vault import Vault
+
+STORY: Mapping[str, str] = {
+    "report.received": "received",
+    "alert.created": "told",
+    "alert.updated": "told",
+    "alert.escalated": "told_next",
+    "delivery.sent": "sent",
+    "delivery.delivered": "delivered",
+    "delivery.failed": "not_delivered",
+    "alert.seen": "seen",
+    "alert.acknowledged": "acknowledged",
+    "alert.declined": "declined",
+    "alert.en_route": "en_route",
+    "alert.on_scene": "on_scene",
+    "alert.closed": "closed",
+    "alert.withdrawn": "withdrawn",
+    "incident.unanswered": "unanswered",
+    "routing.failed": "rerouted",
+}
+"""The events a passenger is shown, and the word for each; all others stay with the staff."""
+
+
+def my_report(database: Database, vault: Vault, receipt: str) -> MyReport:
+    """The report behind a receipt, as its passenger may see it.
+
+    Raises NotFound for every receipt that opens nothing. Right, wrong and mistyped receipts cost
+    the same hashes and the same statements, so that neither the answer nor the work says which.
+    """
+    check = vault.receipt_hashes(receipt)
+    with database.intake() as conn:
+        row = db_reports.find_by_receipt(conn, check.hashes)
+        report_id = row["id"] if row else None
+        events = db_reports.timeline(conn, report_id)
+        told = db_reports.told(conn, report_id)
+    if row is None:
+        typo = Problem(
+            "Authorization",
+            "receipt_mistyped",
+            "The last four characters do not fit the rest: one character is probably mistyped.",
+        )
+        raise NotFound(problems=() if check.well_formed else (typo,))
+    return MyReport(
+        id=row["id"],
+        status=row["status"],
+        received_at=row["received_at"],
+        priority=Priority(
+            level=row["priority"],
+            urgency=row["urgency"],
+            severity=row["severity"],
+            certainty=row["certainty"],
+            reasons=_reasons(row["reasons"]),
+        ),
+        location=_located(row),
+        categories=tuple(row["categories"]),
+        happening=row["happening"],
+        exercise=row["exercise"],
+        joined=row["joined"],
+        timeline=tuple(_story(events)),
+        told=tuple(_told(one) for one in told),
+    )
+
+
+def _reasons(rows: Sequence[Mapping[str, Any]]) -> tuple[Reason, ...]:
+    return tuple(Reason(row["code"], row["params"]) for row in rows)
+
+
+def _located(row: Mapping[str, Any]) -> Located:
+    place = None
+    if row["place_ref"] is not None:
+        place = PlaceRef(id=row["place_ref"], name=row["place_name"], demo=row["place_demo"])
+    return Located(
+        source=row["location_source"],
+        point=Point(row["lon"], row["lat"]) if row["lon"] is not None else None,
+        radius_m=row["radius_m"],
+        method=row["location_method"],
+        place=place,
+    )
+
+
+def _told(row: Mapping[str, Any]) -> Recipient:
+    return Recipient(
+        team_id=row["team_id"],
+        hub_id=row["hub_id"],
+        name=row["name"],
+        organisation_id=row["organisation_id"],
+        organisation=row["organisation"],
+        role=row["role"],
+        rank=row["rank"],
+        told="now",
+        distance_m=row["distance_m"],
+        demo=row["demo"],
+        reasons=_reasons(row["reasons"]),
+    )
+
+
+def _story(events: Sequence[Mapping[str, Any]]) -> list[TimelineEntry]:
+    return [
+        TimelineEntry(
+            at=event["at"],
+            code=STORY[event["kind"]],
+            params={
+                name: value
+                for name, value in (
+                    ("name", event["name"]),
+                    ("organisation", event["organisation"]),
+                    ("role", event["staff_role"] or event["role"]),
+                )
+                if value is not None
+            },
+        )
+        for event in events
+        if event["kind"] in STORY
+    ]

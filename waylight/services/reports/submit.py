@@ -1,0 +1,224 @@
+"""Taking reports: understand, look around, decide, write, answer (design, walk 1)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import structlog
+import uuid_utils.compat
+from psycopg.errors import QueryCanceled
+
+from waylight.config import Settings
+from waylight.db import reports as db_reports
+from waylight.db.session import Database
+from waylight.domain import safety
+from waylight.domain.cities import City
+from waylight.domain.errors import IdempotencyConflict, Unavailable
+from waylight.domain.reports import (
+    NewReport,
+    Reason,
+    Recipient,
+    ReportReceipt,
+    ReportWarning,
+    Submission,
+)
+from waylight.domain.routing import Routing
+from waylight.services.cities import known_cities
+from waylight.services.reports.record import Decided, record, structured, usable_key
+from waylight.services.routing import (
+    Draft,
+    Surroundings,
+    blind,
+    decide,
+    default_city,
+    draft,
+    hubs_for,
+    look_around,
+)
+from waylight.vault import Vault
+
+log = structlog.get_logger()
+
+MAX_WARNINGS = 12
+"""Enough to mend a client by; a hostile body cannot push the safety card out of the answer."""
+
+
+def submit_reports(
+    database: Database, vault: Vault, settings: Settings, submissions: Sequence[Submission]
+) -> list[ReportReceipt]:
+    """Stores every report durably and tells whoever must know: one read, one write.
+
+    On return each report is committed together with its alerts, and whoever calls again with the
+    same idempotency key gets the same answer. A fault in looking up or deciding never costs the
+    report: it goes to the control room. Raises Unavailable when the database cannot be reached
+    (nothing is stored, or a retry with the same key finds it), IdempotencyConflict when an API
+    client used a key for another body.
+    """
+    cities = known_cities(database)
+    drafts = [
+        draft(_permitted(submission), cities, received_at=submission.received_at)
+        for submission in submissions
+    ]
+    surroundings = _look_around(database, drafts, cities)
+    decided = [
+        _decide(submission, one, around, cities, settings=settings)
+        for submission, one, around in zip(submissions, drafts, surroundings, strict=True)
+    ]
+    payloads = [record(one, vault=vault, settings=settings) for one in decided]
+    with database.intake(autocommit=True) as conn:
+        outcomes = db_reports.submit(conn, payloads)
+    return [
+        _answer(database, one, outcome, vault=vault)
+        for one, outcome in zip(decided, outcomes, strict=True)
+    ]
+
+
+def _permitted(submission: Submission) -> NewReport:
+    """The report with an exercise mark only where the caller may set one (design, 6.8)."""
+    report = submission.report
+    if report.exercise and not submission.principal.may("exercise"):
+        warning = ReportWarning("/exercise", "exercise_ignored")
+        return replace(report, exercise=False, warnings=(*report.warnings, warning))
+    return report
+
+
+def _look_around(
+    database: Database, drafts: Sequence[Draft], cities: Sequence[City]
+) -> list[Surroundings]:
+    try:
+        with database.intake(autocommit=True) as conn:
+            return look_around(conn, drafts, cities)
+    except Unavailable as error:
+        if not isinstance(error.__cause__, QueryCanceled):
+            raise
+        log.warning("routing.lookup_too_slow", reports=len(drafts))
+        return [blind(one) for one in drafts]
+    except Exception:
+        # Whatever is wrong with the looking up, the report itself must still be written.
+        log.exception("routing.lookup_failed", reports=len(drafts))
+        return [blind(one) for one in drafts]
+
+
+def _decide(
+    submission: Submission,
+    one: Draft,
+    around: Surroundings,
+    cities: Sequence[City],
+    *,
+    settings: Settings,
+) -> Decided:
+    city = around.city or default_city(cities, settings.default_city)
+    try:
+        decision = decide(one, around, city)
+    except Exception:
+        log.exception("routing.decision_failed")
+        around = blind(one)
+        decision = decide(one, around, city)
+    report_id = uuid_utils.compat.uuid7()
+    key_warning = _key_warning(submission)
+    warnings = (*one.report.warnings, *one.warnings, *around.warnings, *key_warning)
+    job = safety.jurisdiction(city, modes=around.modes, area_codes=around.area_codes)
+    status, alerting = _standing(one.report, decision, worker_alive=around.worker_alive)
+    answer = ReportReceipt(
+        id=report_id,
+        receipt="",
+        status=status,
+        received_at=submission.received_at,
+        priority=one.priority,
+        location=around.located,
+        joined=False,
+        routed_to=(*decision.told, *decision.next),
+        shortfalls=decision.shortfalls,
+        alerting=alerting,
+        hubs=hubs_for(one, around),
+        jurisdiction=job,
+        safety_card=safety.safety_card(
+            city,
+            report=one.report,
+            priority=one.priority,
+            groups=one.groups,
+            modes=around.modes,
+            recipients=decision.told,
+            alerting=alerting,
+        ),
+        warnings=_few(warnings),
+        exercise=one.report.exercise,
+    )
+    return Decided(submission, report_id, one.report, one, around, city, decision, answer)
+
+
+def _standing(report: NewReport, decision: Routing, *, worker_alive: bool) -> tuple[str, str]:
+    """The status of a report and of its alerting. `unrouted` waits for the worker to try again."""
+    if report.tells_nobody:
+        return "recorded", "none"
+    if not decision.told:
+        return "unrouted", "delayed"
+    return "routed", "live" if worker_alive else "delayed"
+
+
+def _key_warning(submission: Submission) -> tuple[ReportWarning, ...]:
+    if submission.idempotency_key is None or usable_key(submission):
+        return ()
+    return (ReportWarning("Idempotency-Key", "idempotency_key_ignored"),)
+
+
+def _few(warnings: Sequence[ReportWarning]) -> tuple[ReportWarning, ...]:
+    distinct = list({(w.pointer, w.code): w for w in warnings}.values())
+    if len(distinct) <= MAX_WARNINGS:
+        return tuple(distinct)
+    rest = len(distinct) - MAX_WARNINGS
+    return (*distinct[:MAX_WARNINGS], ReportWarning("", "more_warnings", {"count": rest}))
+
+
+def _answer(
+    database: Database, one: Decided, outcome: Mapping[str, Any], *, vault: Vault
+) -> ReportReceipt:
+    if outcome["conflict"]:
+        raise IdempotencyConflict
+    answer, receipt_version = one.answer, vault.receipt_version
+    if outcome["replayed"]:
+        kept = outcome["answer"]
+        answer = replace(structured(kept["answer"], ReportReceipt), replayed=True)
+        receipt_version = kept["receipt_version"]
+    if outcome["linked_report_id"]:
+        reused = ReportWarning("Idempotency-Key", "idempotency_key_reused")
+        answer = replace(
+            answer,
+            linked_report_id=UUID(outcome["linked_report_id"]),
+            warnings=(*answer.warnings, reused),
+        )
+    if outcome["joined"] or outcome["fallback"]:
+        answer = replace(
+            answer,
+            joined=outcome["joined"],
+            routed_to=_really_told(database, answer, outcome),
+        )
+    return replace(answer, receipt=vault.receipt_for(answer.id, receipt_version))
+
+
+def _really_told(
+    database: Database, answer: ReportReceipt, outcome: Mapping[str, Any]
+) -> tuple[Recipient, ...]:
+    """Who was told when that is not what was planned: the incident's holders, or the fallback."""
+    planned = {r.team_id or r.hub_id: r for r in answer.routed_to}
+    with database.intake(autocommit=True) as conn:
+        names = db_reports.recipients(conn, [UUID(told["alert_id"]) for told in outcome["told"]])
+    code = "routing_failed" if outcome["fallback"] else "joined_incident"
+    return tuple(
+        Recipient(
+            team_id=row["team_id"],
+            hub_id=row["hub_id"],
+            name=row["name"],
+            organisation_id=row["organisation_id"],
+            organisation=row["organisation"],
+            role=row["role"],
+            rank=row["rank"],
+            told="now",
+            distance_m=match.distance_m if match else None,
+            demo=row["demo"],
+            reasons=(Reason(code), *(match.reasons if match else ())),
+        )
+        for row in names.values()
+        for match in [planned.get(row["team_id"] or row["hub_id"])]
+    )

@@ -1,0 +1,430 @@
+"""Finding who is nearby and deciding who is told; also the next rung of a ladder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from waylight.db import nearby
+from waylight.domain import location, routing, triage
+from waylight.domain.categories import CATEGORIES
+from waylight.domain.cities import City
+from waylight.domain.geo import Point
+from waylight.domain.reports import (
+    Located,
+    NewReport,
+    OpenHub,
+    PlaceRef,
+    Priority,
+    Reason,
+    Recipient,
+    ReportWarning,
+)
+from waylight.services.cities import read_cities
+from waylight.services.schedules import is_open_in
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What is around a report, as domain words."""
+
+    located: Located
+    city: City | None
+    place_id: UUID | None
+    area_id: UUID | None
+    area_codes: tuple[str, ...]
+    modes: tuple[str, ...]
+    in_service_area: bool
+    candidates: tuple[routing.Candidate, ...]
+    hubs: tuple[OpenHub, ...]
+    hub_organisations: dict[UUID, tuple[UUID, str]]
+    worker_alive: bool
+    cities_version: int | None
+    warnings: tuple[ReportWarning, ...] = ()
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A report triaged and ready to be looked up."""
+
+    report: NewReport
+    received_at: datetime
+    when: triage.Timing
+    priority: Priority
+    groups: tuple[str, ...]
+    sources: tuple[location.Source, ...]
+    warnings: tuple[ReportWarning, ...]
+
+
+def draft(report: NewReport, cities: Sequence[City], *, received_at: datetime) -> Draft:
+    """Everything that can be said of a report without looking anything up."""
+    report, mode_warnings = _known_mode(report, cities)
+    when = triage.timing(report, received_at=received_at)
+    sources, warnings = location.sources(
+        report.location, report.journey, served=[city.bounds for city in cities]
+    )
+    return Draft(
+        report=report,
+        received_at=received_at,
+        when=when,
+        priority=triage.triage(report, when),
+        groups=groups_of(report.categories),
+        sources=sources,
+        warnings=(*mode_warnings, *when.warnings, *warnings),
+    )
+
+
+def _known_mode(
+    report: NewReport, cities: Sequence[City]
+) -> tuple[NewReport, tuple[ReportWarning, ...]]:
+    """A mode that no city has would match no team; the place then says how the person travels."""
+    mode = report.journey.mode
+    if mode is None or any(mode in city.modes for city in cities):
+        return report, ()
+    journey = replace(report.journey, mode=None)
+    rejected = {**report.rejected, "/journey/mode": mode}
+    return (
+        replace(report, journey=journey, rejected=rejected),
+        (ReportWarning("/journey/mode", "unknown_value"),),
+    )
+
+
+def groups_of(categories: Sequence[str]) -> tuple[str, ...]:
+    """The category groups of a report, in the order of its categories."""
+    return tuple(dict.fromkeys(CATEGORIES[code].group for code in categories or ("other",)))
+
+
+def query(draft: Draft, *, excluded: Sequence[UUID] = (), n: int = 0) -> dict[str, Any]:
+    """The question `db/nearby.surroundings` answers about a draft."""
+    report = draft.report
+    return {
+        "n": n,
+        "at": draft.received_at,
+        "sources": [_source(source) for source in draft.sources],
+        "modes": [report.journey.mode] if report.journey.mode else None,
+        "route_id": report.journey.route_id,
+        "groups": draft.groups,
+        "capabilities": routing.required_capabilities(report, draft.groups),
+        "allows_police": report.allows_police,
+        "prefers_police": "police" in report.wants,
+        "excluded": excluded,
+    }
+
+
+def look_around(
+    conn: Connection[Any], drafts: Sequence[Draft], cities: Sequence[City]
+) -> list[Surroundings]:
+    """The surroundings of every draft by one statement."""
+    rows = nearby.surroundings(
+        conn,
+        [query(draft, n=n) for n, draft in enumerate(drafts)],
+        station_m=routing.INFER_STATION_M,
+    )
+    return [understand(draft, row, cities) for draft, row in zip(drafts, rows, strict=True)]
+
+
+def understand(draft: Draft, row: dict[str, Any], cities: Sequence[City]) -> Surroundings:
+    """A row of facts as domain words."""
+    report = draft.report
+    city = next((city for city in cities if city.id == row["city_id"]), None)
+    spot = None
+    if row["source_index"] is not None:
+        place = None
+        if row["place_id"] is not None:
+            place = PlaceRef(id=row["place_ref"], name=row["place_name"], demo=row["place_demo"])
+        spot = location.Spot(row["source_index"], Point(row["lon"], row["lat"]), place)
+    located = location.locate(report.location, draft.sources, spot, now=draft.when.phone_now)
+    warnings = location.unknown_stops(report.location, report.journey, row["known_stops"])
+    if located.point is not None and not row["in_service_area"]:
+        warnings += (ReportWarning("/location", "outside_service_area"),)
+    at = draft.received_at
+    return Surroundings(
+        located=located,
+        city=city,
+        place_id=row["place_id"],
+        area_id=row["area_id"],
+        area_codes=tuple(row["area_codes"] or ()),
+        modes=tuple(row["modes"] or ()),
+        in_service_area=row["in_service_area"],
+        candidates=tuple(_candidate(team, city, at) for team in row["teams"]),
+        hubs=tuple(
+            hub
+            for hub in (_hub(hub, city, at, report.needs) for hub in row["hubs"])
+            if hub is not None
+        ),
+        hub_organisations={
+            UUID(hub["id"]): (UUID(hub["organisation_id"]), hub["organisation"])
+            for hub in row["hubs"]
+        },
+        worker_alive=row["worker_alive"],
+        cities_version=row["cities_version"],
+        warnings=warnings,
+    )
+
+
+def blind(draft: Draft) -> Surroundings:
+    """The surroundings when nothing could be looked up: routing falls back to the control room."""
+    point = next((source.point for source in draft.sources if source.point is not None), None)
+    spot = None
+    if point is not None:
+        index = next(i for i, source in enumerate(draft.sources) if source.point is point)
+        spot = location.Spot(index, point)
+    return Surroundings(
+        located=location.locate(
+            draft.report.location, draft.sources, spot, now=draft.when.phone_now
+        ),
+        city=None,
+        place_id=None,
+        area_id=None,
+        area_codes=(),
+        modes=(),
+        in_service_area=False,
+        candidates=(),
+        hubs=(),
+        hub_organisations={},
+        worker_alive=False,
+        cities_version=None,
+    )
+
+
+def decide(draft: Draft, around: Surroundings, city: City | None) -> routing.Routing:
+    """Who is told about this report. Nobody when the passenger asked for that."""
+    report = draft.report
+    if report.tells_nobody:
+        code = "support_only" if "support_only" in report.wants else "told_nobody"
+        return routing.Routing(told=(), next=(), shortfalls=(Reason(code),))
+    facts = routing.facts(
+        report,
+        draft.priority,
+        has_position=around.located.point is not None,
+        in_service_area=around.in_service_area,
+        mode=report.journey.mode or next(iter(around.modes), None),
+        groups=draft.groups,
+    )
+    return routing.choose(
+        facts,
+        around.candidates,
+        control_room=city.control_room if city else None,
+        hub=_heads_up(around),
+    )
+
+
+def hubs_for(draft: Draft, around: Surroundings) -> tuple[OpenHub, ...]:
+    """The open hubs that the passenger is shown."""
+    return routing.rank_hubs(around.hubs, draft.report.needs)
+
+
+def next_rung(conn: Connection[Any], incident_id: UUID, *, now: datetime) -> Recipient | None:
+    """Whom to tell next about an incident nobody has acknowledged; None when all have been told.
+
+    Chosen anew from who is on duty now, for the incident's most urgent report; the control room
+    comes last.
+    """
+    with conn.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(LADDER, {"incident": incident_id}).fetchone()
+    if row is None:
+        return None
+    cities = read_cities(conn)
+    city = next((city for city in cities if city.id == row["city_id"]), default_city(cities))
+    question = {
+        "n": 0,
+        "at": now,
+        "sources": [{"lon": row["lon"], "lat": row["lat"]}] if row["lon"] is not None else [],
+        "modes": row["modes"],
+        "route_id": row["route_id"],
+        "groups": row["category_groups"],
+        "capabilities": row["capabilities"],
+        "allows_police": row["facts"]["allows_police"],
+        "prefers_police": row["facts"]["prefers_police"],
+        "excluded": row["excluded"],
+    }
+    found = nearby.surroundings(conn, [question], station_m=routing.INFER_STATION_M)[0]
+    candidates = [_candidate(team, city, now) for team in found["teams"]]
+    room = city.control_room if city else None
+    facts = routing.Facts(
+        priority=row["priority"],
+        has_position=row["lon"] is not None,
+        in_service_area=found["in_service_area"],
+        mode=next(iter(row["modes"] or ()), None),
+        capabilities=tuple(row["capabilities"]),
+        **row["facts"],
+    )
+    chosen = routing.choose(facts, candidates, control_room=None).told
+    if chosen:
+        return routing.as_rung(chosen[0], rank=row["rungs"] + 1)
+    if room is not None and room.team_id not in row["excluded"]:
+        return routing.as_rung(
+            routing.control_room_recipient(room, rank=1, facts=facts), rank=row["rungs"] + 1
+        )
+    return None
+
+
+def control_room_fallback(city: City | None, channels: Sequence[str]) -> dict[str, Any] | None:
+    """The recipient of last resort, in the shape of migration 0003; None without a control room."""
+    room = city.control_room if city else None
+    if room is None:
+        return None
+    return {
+        "team_id": room.team_id,
+        "hub_id": None,
+        "organisation_id": room.organisation_id,
+        "role": "control_room",
+        "rank": 1,
+        "distance_m": None,
+        "reasons": [{"code": "routing_failed", "params": {}}],
+        "channels": list(channels),
+    }
+
+
+def route_unrouted(conn: Connection[Any], report_id: UUID, *, now: datetime) -> None:
+    """Gives the control room a report that nobody has been told about.
+
+    The report stays unrouted, for the next try, when there is no control room yet.
+    """
+    with conn.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(
+            "select city_id, routing->'channels' as channels from reports where id = %s",
+            [report_id],
+        ).fetchone()
+    if row is None:
+        return
+    cities = read_cities(conn)
+    city = next((city for city in cities if city.id == row["city_id"]), default_city(cities))
+    fallback = control_room_fallback(city, row["channels"])
+    if fallback is None:
+        return
+    conn.execute(
+        """
+        select route_to_fallback(
+            jsonb_populate_record(r, jsonb_build_object('received_at', %(now)s::timestamptz)),
+            %(fallback)s, 'found unrouted by the worker')
+        from reports r where r.id = %(id)s and r.status = 'unrouted'
+        """,
+        {"id": report_id, "now": now, "fallback": Jsonb(fallback)},
+    )
+    conn.execute(
+        "update reports set status = 'routed' where id = %s and incident_id is not null",
+        [report_id],
+    )
+
+
+LADDER = """
+select i.city_id, i.category_groups, i.priority, st_x(i.position::geometry) as lon,
+       st_y(i.position::geometry) as lat, r.route_id, r.routing->'modes' as modes,
+       r.routing->'capabilities' as capabilities, r.routing->'facts' as facts,
+       array(select a.team_id from alerts a
+             where a.incident_id = i.id and a.team_id is not null) as excluded,
+       (select coalesce(max(a.rank), 0) from alerts a
+        where a.incident_id = i.id and a.team_id is not null) as rungs
+from incidents i
+join lateral (
+    select r.route_id, r.routing from reports r where r.incident_id = i.id
+    order by r.priority, r.id limit 1) r on true
+where i.id = %(incident)s
+"""
+
+
+def default_city(cities: Sequence[City], slug: str | None = None) -> City | None:
+    """The city whose control room takes reports without a usable position."""
+    return next((city for city in cities if city.slug == slug), cities[0] if cities else None)
+
+
+def _source(source: location.Source) -> dict[str, Any]:
+    if source.point is not None:
+        return {"lon": source.point.lon, "lat": source.point.lat}
+    return {"stop_id": source.stop_id}
+
+
+def _candidate(row: dict[str, Any], city: City | None, at: datetime) -> routing.Candidate:
+    by_hand = row["duty_until"] is not None and datetime.fromisoformat(row["duty_until"]) > at
+    on_shift = row["on_shift"]
+    active = row["active"]
+    if city is not None:
+        if _stale(row["expanded_until"], at):
+            on_shift = is_open_in(city, row["shifts"], at)
+        if row["schedule"] is not None and _stale(row["schedule_expanded_until"], at):
+            active = is_open_in(city, row["schedule"], at)
+    return routing.Candidate(
+        team_id=UUID(row["team_id"]),
+        name=row["name"],
+        organisation_id=UUID(row["organisation_id"]),
+        organisation=row["organisation"],
+        organisation_kind=row["organisation_kind"],
+        capabilities=tuple(row["capabilities"]),
+        on_duty=row["duty_status"] != "off" and active and (on_shift or by_hand),
+        on_duty_by_hand=by_hand and not on_shift,
+        busy=row["duty_status"] == "busy",
+        distance_m=row["distance_m"],
+        position_age_s=row["position_age_s"],
+        area=row["area"],
+        demo=row["demo"],
+    )
+
+
+def _hub(
+    row: dict[str, Any], city: City | None, at: datetime, needs: Sequence[str]
+) -> OpenHub | None:
+    # A horizon that ran out must not close every hub: the hours themselves are asked instead.
+    stale = _stale(row["expanded_until"], at)
+    if stale and (city is None or not is_open_in(city, row["opening_hours"], at)):
+        return None
+    until = row["open_until"]
+    met = [need for need in needs if HUB_FEATURE.get(need, need) in features(row)]
+    return OpenHub(
+        id=UUID(row["id"]),
+        name=row["name"],
+        point=Point(row["lon"], row["lat"]),
+        distance_m=round(row["distance_m"]),
+        walk_minutes=routing.walk_minutes(row["distance_m"]),
+        open_until=datetime.fromisoformat(until) if until not in (None, "infinity") else None,
+        services=tuple(row["services"]),
+        access=tuple(row["access"]),
+        needs_met=tuple(met),
+        needs_unmet=tuple(need for need in needs if need not in met),
+        demo=row["demo"],
+    )
+
+
+HUB_FEATURE = {
+    "text_only": "text_relay",
+    "women_only": "women_only_space",
+    "companion": "trained_staff",
+    "assistance_dog": "assistance_dogs",
+}
+"""Where a passenger's need and a hub's service or access feature have different names."""
+
+
+def features(row: dict[str, Any]) -> set[str]:
+    """What a hub offers, services and access features together."""
+    return {*row["services"], *row["access"]}
+
+
+def _heads_up(around: Surroundings) -> Recipient | None:
+    if not around.hubs:
+        return None
+    hub = min(around.hubs, key=lambda hub: (hub.distance_m, hub.id))
+    organisation_id, organisation = around.hub_organisations[hub.id]
+    return Recipient(
+        team_id=None,
+        hub_id=hub.id,
+        name=hub.name,
+        organisation_id=organisation_id,
+        organisation=organisation,
+        role="hub",
+        rank=1,
+        told="now",
+        distance_m=hub.distance_m,
+        demo=hub.demo,
+        reasons=(Reason("hub_asked_for"),),
+    )
+
+
+def _stale(expanded_until: str | None, at: datetime) -> bool:
+    return expanded_until is None or (
+        expanded_until != "infinity" and datetime.fromisoformat(expanded_until) < at
+    )

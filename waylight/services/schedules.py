@@ -1,0 +1,176 @@
+"""Keeping opening hours and shifts expanded ahead of time, and reading them when they are not."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import holidays as holiday_calendars
+from psycopg import Connection
+from psycopg.types.multirange import TimestamptzMultirange
+from psycopg.types.range import TimestamptzRange
+
+from waylight.db import chores
+from waylight.db import schedules as db_schedules
+from waylight.db.session import Database
+from waylight.domain import schedules
+from waylight.domain.cities import City
+from waylight.log import get_logger
+
+AHEAD = timedelta(days=45)
+"""How far hours are expanded."""
+
+RENEW_WITHIN = timedelta(days=30)
+"""What reaches no further than this is expanded anew: two weeks of silence harm nobody."""
+
+BEHIND = timedelta(days=2)
+"""Expanded from so long ago, so that a clock that runs a little late still finds its hours."""
+
+BATCH = 200
+PATIENCE_S = 20.0
+"""Nobody waits for this work."""
+
+log = get_logger(__name__)
+
+
+def expand_due(database: Database, *, now: datetime) -> int:
+    """Expands what ends within 30 days, to 45 days ahead; returns how many rows.
+
+    Several workers may call it at once: one does the work, the others return. What can never close
+    gets a range without an end. Raises Unavailable.
+    """
+    return _expand_in_batches(database, now=now, before=now + RENEW_WITHIN)
+
+
+def expand_all(database: Database, *, now: datetime) -> int:
+    """Expands everything to 45 days ahead, whether it is due or not. Raises Unavailable."""
+    return _expand_in_batches(database, now=now, unlike=now + AHEAD)
+
+
+def expand_city(conn: Connection[Any], city_id: UUID, *, now: datetime) -> int:
+    """Expands everything of one city within the caller's transaction; returns how many rows."""
+    rows = db_schedules.due(conn, city_id=city_id)
+    _expand(conn, rows, now=now)
+    return len(rows)
+
+
+def is_open_in(city: City, expression: str, at: datetime) -> bool:
+    """Whether hours are open at an instant, computed: the answer where nothing is expanded.
+
+    Hours that cannot be read are closed, and logged: nobody is sent to a door that may be shut.
+    """
+    try:
+        return schedules.is_open(
+            expression,
+            at,
+            time_zone=city.time_zone,
+            holidays=holidays_around(city.holidays, at),
+        )
+    except ValueError:
+        log.exception("schedule_unreadable", city=city.slug)
+        return False
+
+
+def open_until_in(city: City, expression: str, at: datetime) -> datetime | None:
+    """When hours that are open at an instant close, UTC; None when never.
+
+    Hours that cannot be read close at `at`.
+    """
+    try:
+        return schedules.open_until(
+            expression,
+            at,
+            time_zone=city.time_zone,
+            holidays=holidays_around(city.holidays, at),
+        )
+    except ValueError:
+        log.exception("schedule_unreadable", city=city.slug)
+        return at
+
+
+def holidays_around(calendar: Mapping[str, Any], at: datetime) -> tuple[date, ...]:
+    """The public holidays from the year before `at` to two years after it.
+
+    `calendar` is the pack's: {country, subdivision, extra_holidays: [{date, name}]}. Raises
+    ValueError when the library `holidays` does not know the country or the subdivision.
+    """
+    extra = tuple(
+        date.fromisoformat(str(holiday["date"])) for holiday in calendar.get("extra_holidays") or ()
+    )
+    return _holidays(calendar.get("country"), calendar.get("subdivision"), extra, at.year)
+
+
+@lru_cache(maxsize=256)
+def _holidays(
+    country: str | None, subdivision: str | None, extra: tuple[date, ...], year: int
+) -> tuple[date, ...]:
+    known: set[date] = set()
+    if country is not None:
+        try:
+            known = set(
+                holiday_calendars.country_holidays(
+                    country, subdiv=subdivision, years=range(year - 1, year + 3)
+                )
+            )
+        except NotImplementedError as error:
+            raise ValueError(f"no holiday calendar for {country} {subdivision or ''}") from error
+    return tuple(sorted(known | set(extra)))
+
+
+def _expand_in_batches(
+    database: Database,
+    *,
+    now: datetime,
+    before: datetime | None = None,
+    unlike: datetime | None = None,
+) -> int:
+    expanded = 0
+    while True:
+        # A batch is a transaction, so that a large deployment never holds one open for long.
+        with database.intake(within_s=PATIENCE_S) as conn:
+            if not chores.take_turn(conn, "schedules"):
+                return expanded
+            rows = db_schedules.due(conn, before=before, unlike=unlike, limit=BATCH)
+            _expand(conn, rows, now=now)
+        expanded += len(rows)
+        if len(rows) < BATCH:
+            return expanded
+
+
+def _expand(conn: Connection[Any], rows: list[dict[str, Any]], *, now: datetime) -> None:
+    calendars = db_schedules.calendars(conn) if rows else {}
+    # Teams share their shifts: each is worked out once.
+    worked_out: dict[tuple[UUID, str], TimestamptzMultirange] = {}
+    kept: defaultdict[str, list[tuple[TimestamptzMultirange, datetime, UUID]]] = defaultdict(list)
+    for row in rows:
+        key = (row["city_id"], row["expression"])
+        if key not in worked_out:
+            worked_out[key] = _ranges(row["expression"], calendars[row["city_id"]], now=now)
+        kept[row["kept_in"]].append((worked_out[key], now + AHEAD, row["id"]))
+    for kept_in, values in kept.items():
+        db_schedules.keep(conn, kept_in, values)
+
+
+def _ranges(expression: str, city: Mapping[str, Any], *, now: datetime) -> TimestamptzMultirange:
+    """The ranges from two days ago to the horizon; the last one with its real end, or none."""
+    until = now + AHEAD
+    try:
+        clock = {
+            "time_zone": city["time_zone"],
+            "holidays": holidays_around(city["holidays"], now),
+        }
+        ranges = schedules.expand(expression, start=now - BEHIND, until=until, **clock)
+        ends: list[datetime | None] = [closes for _, closes in ranges]
+        if ranges and ranges[-1][1] == until:
+            # Cut off at the horizon, it would be shown as a closing time.
+            last = until - timedelta(microseconds=1)
+            ends[-1] = schedules.open_until(expression, last, **clock)
+    except ValueError:
+        # Marked as expanded all the same: it must not come back at every turn for ever.
+        log.exception("schedule_unreadable", expression=expression)
+        return TimestamptzMultirange()
+    return TimestamptzMultirange(
+        TimestamptzRange(opens, end) for (opens, _), end in zip(ranges, ends, strict=True)
+    )

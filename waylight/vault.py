@@ -1,0 +1,215 @@
+"""Encryption, receipts and tokens: the only file that uses a key (design, D9 and D10)."""
+
+import hmac
+import re
+import secrets
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from waylight.config import Settings
+
+FORMAT = b"\x01"
+"""The byte in front of everything sealed: AES-256-GCM, then 12 bytes of nonce."""
+
+NONCE_BYTES = 12
+
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Base 32 without I, L, O and U (Douglas Crockford)."""
+
+SECRET_SYMBOLS = 20
+CHECK_SYMBOLS = 4
+GROUP_SYMBOLS = 4
+LONGEST_RECEIPT = 64
+
+TOKEN_PREFIXES = {"staff": "waylight_sk_", "client": "waylight_ck_"}
+"""Prefixes that scanners for leaked secrets can look for."""
+
+
+class VaultError(Exception):
+    """A ciphertext, a wrapped key or a key version is not one that this vault can open."""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """The secrets of one report, as they may be stored: nothing here is readable by itself."""
+
+    key_version: int
+    wrapped_key: bytes
+    ciphertexts: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class ReceiptCheck:
+    """What to look a receipt up by: one hash for each live key version, the current one first.
+
+    There are as many hashes, found by the same work, when the text is not `well_formed`; they
+    match nothing.
+    """
+
+    hashes: tuple[bytes, ...]
+    well_formed: bool
+
+
+class Vault:
+    """Opens and closes what only this deployment may read. Holds no state but the keys."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._masters = {n: AESGCM(key) for n, key in settings.vault_keys.items()}
+        self._first_key = settings.vault_keys[min(settings.vault_keys)]
+        self._receipt_keys = {
+            n: (_derived(key, "receipt"), _derived(key, "receipt hash"))
+            for n, key in sorted(settings.receipt_keys.items(), reverse=True)
+        }
+
+    @property
+    def key_version(self) -> int:
+        """The version of the master key that seals."""
+        return max(self._masters)
+
+    @property
+    def receipt_version(self) -> int:
+        """The version of the key that receipts are derived from."""
+        return max(self._receipt_keys)
+
+    def seal(self, report_id: UUID, fields: Mapping[str, str]) -> Sealed:
+        """Encrypts the fields under a key of this report alone, itself wrapped by the master key.
+
+        A lone surrogate, which UTF-8 cannot carry, becomes a question mark: a report is never lost
+        to one broken emoji.
+        """
+        data_key = AESGCM.generate_key(bit_length=256)
+        cipher = AESGCM(data_key)
+        return Sealed(
+            key_version=self.key_version,
+            wrapped_key=_encrypt(self._masters[self.key_version], data_key, report_id.bytes),
+            ciphertexts={
+                name: _encrypt(cipher, text.encode(errors="replace"), _bound(report_id, name))
+                for name, text in fields.items()
+            },
+        )
+
+    def open(
+        self, report_id: UUID, key_version: int, wrapped_key: bytes, field: str, ciphertext: bytes
+    ) -> str:
+        """The text of one field. Raises VaultError unless all parts belong to this very field."""
+        data_key = self._unwrap(report_id, key_version, wrapped_key)
+        return _decrypt(AESGCM(data_key), ciphertext, _bound(report_id, field)).decode()
+
+    def rewrap(self, report_id: UUID, key_version: int, wrapped_key: bytes) -> tuple[int, bytes]:
+        """The same data key under the current master key, and its version. Raises VaultError."""
+        data_key = self._unwrap(report_id, key_version, wrapped_key)
+        current = self.key_version
+        return current, _encrypt(self._masters[current], data_key, report_id.bytes)
+
+    def receipt_for(self, report_id: UUID, version: int | None = None) -> str:
+        """The receipt of a report: `K7QD-...`, six groups of four, always the same for one version.
+
+        100 bits of HMAC-SHA256 over the id, then a checksum of 20 bits that catches slips of the
+        pen. Raises VaultError for a version that is no longer held.
+        """
+        version = self.receipt_version if version is None else version
+        if version not in self._receipt_keys:
+            raise VaultError(f"no receipt key has version {version}")
+        key, _ = self._receipt_keys[version]
+        secret = _symbols(hmac.digest(key, report_id.bytes, sha256), SECRET_SYMBOLS)
+        whole = secret + _checksum(secret)
+        return "-".join(
+            whole[at : at + GROUP_SYMBOLS] for at in range(0, len(whole), GROUP_SYMBOLS)
+        )
+
+    def receipt_hashes(self, text: str) -> ReceiptCheck:
+        """What to look up for a receipt as a person typed it.
+
+        Forgiven: case, spaces, any kind of dash, O for 0, I and L for 1. The checksum says whether
+        the rest was typed as given.
+        """
+        typed = _typed(text)
+        secret, check = typed[:SECRET_SYMBOLS], typed[SECRET_SYMBOLS:]
+        well_formed = (
+            len(typed) == SECRET_SYMBOLS + CHECK_SYMBOLS
+            and all(symbol in CROCKFORD for symbol in typed)
+            and hmac.compare_digest(_checksum(secret), check)
+        )
+        # A misspelt receipt whose first 20 symbols are right must not find the report.
+        looked_up = secret if well_formed else f"malformed {typed}"
+        return ReceiptCheck(
+            hashes=tuple(
+                hmac.digest(key, looked_up.encode(), sha256)
+                for _, key in self._receipt_keys.values()
+            ),
+            well_formed=well_formed,
+        )
+
+    def keyed_hash(self, purpose: str, value: bytes) -> bytes:
+        """32 bytes that stand for a value; without the key nobody can guess the value from them.
+
+        Different purposes give unrelated hashes. They change when the first vault key is retired.
+        """
+        return hmac.digest(_derived(self._first_key, f"hash {purpose}"), value, sha256)
+
+    @staticmethod
+    def new_token(kind: str) -> str:
+        """A fresh API token of 256 random bits for `staff` or a `client`."""
+        return TOKEN_PREFIXES[kind] + secrets.token_urlsafe(32)
+
+    @staticmethod
+    def hash_token(token: str) -> bytes:
+        """What is stored of a token. It has too many bits to guess: a plain SHA-256 is enough."""
+        return sha256(token.encode(errors="replace")).digest()
+
+    def _unwrap(self, report_id: UUID, key_version: int, wrapped_key: bytes) -> bytes:
+        if key_version not in self._masters:
+            raise VaultError(f"no master key has version {key_version}")
+        return _decrypt(self._masters[key_version], wrapped_key, report_id.bytes)
+
+
+@lru_cache(maxsize=64)
+def _derived(key: bytes, purpose: str) -> bytes:
+    return HKDF(
+        algorithm=SHA256(), length=32, salt=None, info=f"waylight {purpose}".encode()
+    ).derive(key)
+
+
+def _bound(report_id: UUID, name: str) -> bytes:
+    """What a ciphertext is tied to, so that it opens in no other report and no other field."""
+    return report_id.bytes + name.encode()
+
+
+def _encrypt(cipher: AESGCM, plain: bytes, bound_to: bytes) -> bytes:
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return FORMAT + nonce + cipher.encrypt(nonce, plain, bound_to)
+
+
+def _decrypt(cipher: AESGCM, sealed: bytes, bound_to: bytes) -> bytes:
+    if sealed[:1] != FORMAT:
+        raise VaultError("the ciphertext has an unknown format")
+    nonce, body = sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
+    try:
+        return cipher.decrypt(nonce, body, bound_to)
+    except (InvalidTag, ValueError) as error:
+        raise VaultError("the ciphertext was changed, or belongs elsewhere") from error
+
+
+def _symbols(digest: bytes, count: int) -> str:
+    """The first 5 * count bits of a digest in Crockford's alphabet."""
+    bits = int.from_bytes(digest) >> (8 * len(digest) - 5 * count)
+    return "".join(CROCKFORD[bits >> (5 * (count - 1 - at)) & 31] for at in range(count))
+
+
+def _checksum(secret: str) -> str:
+    return _symbols(sha256(secret.encode()).digest(), CHECK_SYMBOLS)
+
+
+def _typed(text: str) -> str:
+    plain = unicodedata.normalize("NFKC", text[:LONGEST_RECEIPT]).upper()
+    kept = "".join(c for c in plain if unicodedata.category(c) not in ("Pd", "Zs", "Cf", "Cc"))
+    return re.sub("[IL]", "1", kept.replace("O", "0"))

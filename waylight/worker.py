@@ -1,0 +1,283 @@
+"""THE BACK DOOR: claim, deliver, escalate, expand, purge. Any number of workers may run.
+
+One loop does what somebody waits for: deliveries, the ladder, reports that could not be routed, and
+the numbers of events. A thread beside it does the chores, and a thread per message the sending, so
+that neither a slow provider nor a long chore keeps an alert waiting.
+"""
+
+import os
+import random
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+
+from waylight.channels import Channel, open_channels
+from waylight.config import Settings
+from waylight.domain.alerts import Message, Outcome, Result
+from waylight.domain.errors import Unavailable
+from waylight.log import configure_logging, get_logger
+from waylight.services import alerts, chores
+from waylight.services.context import Waylight, open_waylight
+
+SENDERS = 8
+"""Messages on their way at once."""
+
+CLIMBS_A_TURN = 20
+"""So that the deliveries of the first climbed do not wait for the last."""
+
+BEAT_EVERY_S = 3.0
+"""A worker counts as dead after 15 s of silence."""
+
+FIRST_WAIT_S = 0.25
+LONGEST_WAIT_S = 5.0
+GRACE_S = 10.0
+"""How long messages that are being sent may take when the worker is told to stop."""
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Chore:
+    """Something to do every so often; when it fails, again after `again_s`."""
+
+    name: str
+    run: Callable[[], object]
+    every_s: float
+    again_s: float = 30.0
+
+
+def run(settings: Settings) -> None:
+    """Works until SIGTERM or SIGINT, then finishes what is being sent and gives back the rest.
+
+    Raises ConfigurationError for a channel that does not exist.
+    """
+    configure_logging(settings.log_level)
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: object) -> None:
+        # A second signal is for whoever cannot wait.
+        signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    waylight = open_waylight(settings)
+    try:
+        Worker(waylight, channels=open_channels(settings.channels)).run(stop)
+    finally:
+        waylight.database.close()
+
+
+class Worker:
+    """One worker process. Everything it knows is in the database; it can die at any point."""
+
+    def __init__(
+        self,
+        waylight: Waylight,
+        *,
+        channels: Mapping[str, Channel],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.id = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._database = waylight.database
+        self._settings = waylight.settings
+        self._channels = channels
+        self._clock = clock
+        self._started_at = clock()
+        self._beaten_at = float("-inf")
+        self._sending: set[threading.Thread] = set()
+        self._freed = threading.Condition()
+
+    def run(self, stop: threading.Event) -> None:
+        """Turns until `stop` is set. Survives whatever happens to the database."""
+        log.info("worker_started", worker_id=self.id)
+        chores_thread = threading.Thread(
+            target=self._keep_order, args=(stop,), name="chores", daemon=True
+        )
+        chores_thread.start()
+        wait_s = FIRST_WAIT_S
+        while not stop.is_set():
+            try:
+                more = self.turn()
+                wait_s = FIRST_WAIT_S
+            except Unavailable:
+                log.warning("database_unavailable", again_in_s=wait_s)
+                stop.wait(wait_s * (0.5 + random.random() / 2))  # noqa: S311 - spreads workers
+                wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+                continue
+            if not more:
+                stop.wait(self._settings.worker_poll_s)
+        self._finish()
+        chores_thread.join(timeout=1.0)
+        log.info("worker_stopped", worker_id=self.id)
+
+    def turn(self) -> bool:
+        """Does once all that is due; True when there is more. Raises Unavailable.
+
+        A failing part is logged and does not keep the others from their turn. No beat follows a
+        turn that could not deliver or climb: a worker that cannot do its work does not live.
+        """
+        delivered = self._try("deliver", self._deliver_due)
+        climbed = self._try("climb", self._climb_due)
+        routed = self._try("route_waiting", self._route_waiting)
+        self._try("number_events", lambda: chores.number_events(self._database))
+        if None not in (delivered, climbed) and monotonic() - self._beaten_at >= BEAT_EVERY_S:
+            self._try("beat", self._beat)
+        return bool(delivered or climbed or routed)
+
+    def _try(self, name: str, part: Callable[[], object]) -> object:
+        try:
+            return part()
+        except Unavailable:
+            raise
+        except Exception:
+            log.exception("worker_part_failed", part=name)
+            return None
+
+    def _deliver_due(self) -> bool:
+        """Starts a sender for each message due, as far as senders are free; True when all are."""
+        with self._freed:
+            self._freed.wait_for(
+                lambda: len(self._sending) < SENDERS, timeout=self._settings.worker_poll_s
+            )
+            free = SENDERS - len(self._sending)
+        if free == 0:
+            return True
+        messages = alerts.claim(
+            self._database,
+            self.id,
+            limit=free,
+            lease_s=self._settings.lease_s,
+            base_url=self._settings.base_url,
+            now=self._clock(),
+        )
+        for message in messages:
+            sender = threading.Thread(target=self._send, args=(message,), daemon=True)
+            with self._freed:
+                self._sending.add(sender)
+            sender.start()
+        return len(messages) == free
+
+    def _climb_due(self) -> bool:
+        climbed = alerts.climb(
+            self._database,
+            channels=self._settings.channels,
+            now=self._clock(),
+            limit=CLIMBS_A_TURN,
+        )
+        return climbed == CLIMBS_A_TURN
+
+    def _route_waiting(self) -> bool:
+        routed = alerts.route_waiting(self._database, now=self._clock(), limit=CLIMBS_A_TURN)
+        return routed == CLIMBS_A_TURN
+
+    def _beat(self) -> None:
+        chores.beat(
+            self._database,
+            self.id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started_at=self._started_at,
+            now=self._clock(),
+        )
+        self._beaten_at = monotonic()
+
+    def _send(self, message: Message) -> None:
+        try:
+            outcome = self._outcome(message)
+            self._record(message, outcome)
+        except Exception:
+            # Nothing is lost: the lease ends, and the message is sent again.
+            log.exception("outcome_not_recorded", delivery_id=str(message.delivery_id))
+        finally:
+            with self._freed:
+                self._sending.discard(threading.current_thread())
+                self._freed.notify_all()
+
+    def _outcome(self, message: Message) -> Outcome:
+        channel = self._channels.get(message.channel)
+        if channel is None:
+            return Outcome(Result.FAILED, "no_such_channel")
+        try:
+            return channel.send(message)
+        except Exception as error:
+            log.exception("channel_failed", channel=message.channel)
+            return Outcome(Result.FAILED, type(error).__name__)
+
+    def _record(self, message: Message, outcome: Outcome) -> None:
+        """Writes the outcome; while the database is away, for as long as the lease lasts."""
+        give_up_at = monotonic() + self._settings.lease_s
+        wait_s = FIRST_WAIT_S
+        while True:
+            try:
+                following = alerts.record(
+                    self._database,
+                    message,
+                    outcome=outcome,
+                    worker_id=self.id,
+                    jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
+                    now=self._clock(),
+                )
+            except Unavailable:
+                if monotonic() + wait_s >= give_up_at:
+                    raise
+                threading.Event().wait(wait_s)
+                wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+                continue
+            if following is None:
+                log.warning("lease_was_lost", delivery_id=str(message.delivery_id))
+            elif following.status in ("failed", "queued"):
+                log.warning(
+                    "delivery_failed" if following.status == "failed" else "delivery_again",
+                    delivery_id=str(message.delivery_id),
+                    channel=message.channel,
+                    attempt=message.attempt,
+                    detail=outcome.detail,
+                )
+            return
+
+    def _finish(self) -> None:
+        with self._freed:
+            self._freed.wait_for(lambda: not self._sending, timeout=GRACE_S)
+        try:
+            given = alerts.give_back(self._database, self.id, now=self._clock())
+            chores.stop_beating(self._database, self.id)
+            log.info("leases_given_back", worker_id=self.id, count=given)
+        except Unavailable:
+            log.warning("leases_left_to_run_out", worker_id=self.id)
+
+    def _chores(self) -> Sequence[Chore]:
+        database = self._database
+        return (
+            Chore("partitions", lambda: chores.make_partitions(database), every_s=3600),
+            Chore(
+                "schedules",
+                lambda: chores.expand_schedules(database, now=self._clock()),
+                every_s=60,
+            ),
+            Chore("purge", lambda: chores.purge(database, now=self._clock()), every_s=3600),
+        )
+
+    def _keep_order(self, stop: threading.Event) -> None:
+        due = dict.fromkeys(self._chores(), float("-inf"))
+        while not stop.is_set():
+            for chore in due:
+                if monotonic() >= due[chore]:
+                    due[chore] = monotonic() + self._do(chore)
+            stop.wait(1.0)
+
+    def _do(self, chore: Chore) -> float:
+        """Does a chore; returns the seconds until it is due again."""
+        try:
+            chore.run()
+        except Unavailable:
+            return chore.again_s
+        except Exception:
+            log.exception("chore_failed", chore=chore.name)
+            return chore.again_s
+        return chore.every_s
