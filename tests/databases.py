@@ -29,22 +29,24 @@ LOCK = 5_228_001  # of the maintenance database: one process at a time builds a 
 _numbers = count()
 
 
-def settings_for(url: str, **changes: str) -> Settings:
-    """The settings of a test process: fixed keys, so that the roles keep their passwords."""
+def environment_for(url: str, **changes: str) -> dict[str, str]:
+    """The environment of a test process: fixed keys, so that the roles keep their passwords."""
     key = {name: base64.b64encode(bytes([n]) * 32).decode() for n, name in enumerate("abc", 1)}
-    return Settings.from_environment(
-        {
-            "WAYLIGHT_DATABASE_URL": url,
-            "WAYLIGHT_VAULT_KEYS": f"1:{key['a']},2:{key['b']}",
-            "WAYLIGHT_RECEIPT_KEYS": f"1:{key['c']}",
-            "WAYLIGHT_PROFILE": "test",
-            "WAYLIGHT_EXEMPT_LOOPBACK": "1",
-            "WAYLIGHT_POOL_SIZE": "10",
-            # A busy machine is no dead server; the tests of dead servers choose their own.
-            "WAYLIGHT_DATABASE_TIMEOUT_S": "10",
-        }
-        | changes
-    )
+    return {
+        "WAYLIGHT_DATABASE_URL": url,
+        "WAYLIGHT_VAULT_KEYS": f"1:{key['a']},2:{key['b']}",
+        "WAYLIGHT_RECEIPT_KEYS": f"1:{key['c']}",
+        "WAYLIGHT_PROFILE": "test",
+        "WAYLIGHT_EXEMPT_LOOPBACK": "1",
+        "WAYLIGHT_POOL_SIZE": "10",
+        # A busy machine is no dead server; the tests of dead servers choose their own.
+        "WAYLIGHT_DATABASE_TIMEOUT_S": "10",
+    } | changes
+
+
+def settings_for(url: str, **changes: str) -> Settings:
+    """The settings that go with it."""
+    return Settings.from_environment(environment_for(url, **changes))
 
 
 class Cluster:

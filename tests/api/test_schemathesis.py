@@ -81,5 +81,5 @@ def test_an_operation_keeps_to_the_document(case, app, authorizations):
     headers = {"Authorization": authorizations[schemes[-1]]} if schemes else {}
     not_checked = NOT_CHECKED.get((operation.method.upper(), operation.path), [])
     case.call_and_validate(
-        headers=headers, checks=[check for check in CHECKS if check not in not_checked]
+        app=app, headers=headers, checks=[check for check in CHECKS if check not in not_checked]
     )

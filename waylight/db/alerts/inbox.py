@@ -201,13 +201,13 @@ def audit(
 
 def mark_seen(conn: Connection[Any], alert_id: UUID, *, now: datetime) -> bool:
     """Marks an alert and its messages as opened by a person; True the first time."""
+    first = conn.execute(
+        "update alerts set seen_at = %s where id = %s and seen_at is null", [now, alert_id]
+    )
     conn.execute(
         "update deliveries set status = 'seen'"
         " where alert_id = %s and status in ('sent', 'delivered')",
         [alert_id],
-    )
-    first = conn.execute(
-        "update alerts set seen_at = %s where id = %s and seen_at is null", [now, alert_id]
     )
     return first.rowcount == 1
 

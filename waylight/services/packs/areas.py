@@ -27,7 +27,7 @@ def read_areas(folder: Path) -> tuple[list[AreaRow], list[Rejected]]:
 
 def near(bounds: Bounds, point: Point) -> bool:
     """Whether a place of the city can lie here: inside its bounds, or not far outside."""
-    width = (bounds.east - bounds.west) % 360 + 2 * MARGIN_DEG
+    width = bounds.east - bounds.west + (360 if bounds.east < bounds.west else 0) + 2 * MARGIN_DEG
     eastward = (point.lon - (bounds.west - MARGIN_DEG)) % 360
     return eastward <= width and (
         bounds.south - MARGIN_DEG <= point.lat <= bounds.north + MARGIN_DEG

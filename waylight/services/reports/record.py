@@ -19,6 +19,7 @@ from waylight.services.routing import Draft, Surroundings, control_room_fallback
 from waylight.vault import Vault
 
 _json = make_converter()
+_json.register_structure_hook(UUID, lambda value, _: UUID(value))
 plain = _json.unstructure
 """A dataclass of the domain as plain values for JSON."""
 

@@ -1,0 +1,378 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.desk import NOW, P1, P2, SPOT, open_desk
+from waylight import worker
+from waylight.domain.alerts import Outcome, Result
+from waylight.domain.errors import Unavailable
+from waylight.domain.geo import Point
+from waylight.services import alerts, chores
+from waylight.services.context import Waylight
+
+pytestmark = pytest.mark.commits
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE_S = 30
+"""How long a test waits for what must happen; it takes as long only when it fails."""
+
+
+class Recorder:
+    """A channel that keeps what it is given and says when something came."""
+
+    def __init__(self, outcome=Outcome(Result.SENT)):  # noqa: B008 - frozen
+        self.sent = []
+        self.outcome = outcome
+        self._came = threading.Condition()
+
+    def send(self, message):
+        with self._came:
+            self.sent.append(message)
+            self._came.notify_all()
+        return self.outcome
+
+    def wait_for(self, count):
+        with self._came:
+            assert self._came.wait_for(lambda: len(self.sent) >= count, timeout=PATIENCE_S)
+
+
+class Stuck(Recorder):
+    """A channel that does not come back until it is let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.let_go = threading.Event()
+
+    def send(self, message):
+        super().send(message)
+        self.let_go.wait(PATIENCE_S)
+        return self.outcome
+
+
+class Broken(Recorder):
+    def send(self, message):
+        super().send(message)
+        raise OSError("the provider's address +447700900123 is unreachable")
+
+
+@pytest.fixture
+def desk(database, vault, settings):
+    return open_desk(database, vault, settings)
+
+
+@pytest.fixture
+def make(desk):
+    def make(channel, *, now=NOW, **changes):
+        settings = replace(desk.settings, worker_poll_s=0.01, **changes)
+        context = Waylight(settings, desk.database, desk.vault)
+        return worker.Worker(context, channels={"console": channel}, clock=lambda: now)
+
+    return make
+
+
+def sent_out(one):
+    """Waits until nothing is on its way."""
+    with one._freed:
+        assert one._freed.wait_for(lambda: not one._sending, timeout=PATIENCE_S)
+
+
+def delivery(desk):
+    (row,) = desk.rows("select * from deliveries")
+    return row
+
+
+def test_turn_delivers_climbs_routes_numbers_and_beats(desk, make):
+    desk.report(P2)
+    desk.report(P1, at=Point(SPOT.lon - 0.05, SPOT.lat))
+    lost = desk.report(P1, at=Point(SPOT.lon - 0.1, SPOT.lat))
+    desk.do(
+        "delete from deliveries d using alerts a where a.id = d.alert_id and a.report_id = %s",
+        lost.id,
+    )
+    desk.do("delete from alerts where report_id = %s", lost.id)
+    desk.do("update reports set status = 'unrouted', incident_id = null where id = %s", lost.id)
+    channel = Recorder()
+    at = NOW + timedelta(minutes=2)
+    one = make(channel, now=at)
+    one.turn()
+    sent_out(one)
+    one.turn()
+    sent_out(one)
+    assert {m.recipient for m in channel.sent} == {"First", "Second", "Room"}
+    assert desk.rows("select from deliveries where status <> 'sent'") == []
+    assert desk.rows("select from reports where status = 'unrouted'") == []
+    assert desk.states()[desk.second] == "pending"
+    (beat,) = desk.rows("select worker_id, beat_at, started_at from worker_heartbeats")
+    assert beat == {"worker_id": one.id, "beat_at": at, "started_at": at}
+    one.turn()
+    assert desk.rows("select from events where sequence is null") == []
+
+
+def test_worker_that_is_killed_while_it_sends_is_followed_by_another(desk, make):
+    desk.report(P2)
+    with run_python(
+        desk,
+        """
+        import os, signal, threading
+        from waylight.services.context import open_waylight
+        from waylight.worker import Worker
+
+        class Killer:
+            def send(self, message):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        Worker(open_waylight(settings), channels={"console": Killer()}).run(threading.Event())
+        """,
+    ) as killed:
+        killed.communicate(timeout=PATIENCE_S)
+    assert killed.returncode == -signal.SIGKILL
+    row = delivery(desk)
+    assert (row["status"], row["attempts"]) == ("queued", 1)
+    assert row["leased_until"] is not None
+
+    channel = Recorder()
+    early = make(channel, now=row["leased_until"] - timedelta(seconds=1))
+    early.turn()
+    assert channel.sent == []
+    late = make(channel, now=row["leased_until"])
+    late.turn()
+    sent_out(late)
+    assert [m.attempt for m in channel.sent] == [2]
+    assert delivery(desk)["status"] == "sent"
+
+
+def test_worker_that_slept_past_its_lease_does_not_undo_what_another_did(desk, make):
+    desk.report(P2)
+    stuck = Stuck()
+    stuck.outcome = Outcome(Result.FAILED)
+    sleeper = make(stuck)
+    sleeper.turn()
+    stuck.wait_for(1)
+    other = make(Recorder(), now=NOW + timedelta(seconds=desk.settings.lease_s))
+    other.turn()
+    sent_out(other)
+    stuck.let_go.set()
+    sent_out(sleeper)
+    row = delivery(desk)
+    assert (row["status"], row["attempts"]) == ("sent", 2)
+
+
+def test_slow_receiver_keeps_no_other_message_waiting(desk, make):
+    for n in range(worker.SENDERS + 3):
+        desk.report(P2, at=Point(SPOT.lon, SPOT.lat + 0.02 * n))
+
+    class SlowForOne(Recorder):
+        let_go = threading.Event()
+
+        def send(self, message):
+            first = not self.sent
+            outcome = super().send(message)
+            if first:
+                self.let_go.wait(PATIENCE_S)
+            return outcome
+
+    channel = SlowForOne()
+    one = make(channel)
+    while one.turn():
+        pass
+    channel.wait_for(worker.SENDERS + 3)
+    assert len(one._sending) >= 1
+    channel.let_go.set()
+    sent_out(one)
+    assert len({m.delivery_id for m in channel.sent}) == worker.SENDERS + 3
+
+
+def test_channel_that_breaks_is_tried_again_and_its_words_are_not_kept(desk, make, capsys):
+    desk.report(P2)
+    channel = Broken()
+    one = make(channel)
+    one.turn()
+    sent_out(one)
+    row = delivery(desk)
+    assert (row["status"], row["outcome"], row["detail"]) == ("queued", "failed", "OSError")
+    assert NOW < row["next_attempt_at"] <= NOW + timedelta(seconds=1)
+    assert "447700900123" not in row["detail"]
+
+
+def test_message_for_a_channel_that_this_worker_has_not_waits(desk, make):
+    desk.report(P2)
+    desk.do("update deliveries set channel = 'pigeon'")
+    one = make(Recorder())
+    one.turn()
+    sent_out(one)
+    assert (delivery(desk)["status"], delivery(desk)["detail"]) == ("queued", "no_such_channel")
+
+
+@pytest.mark.parametrize("part", ["climb", "route_waiting"])
+def test_part_that_fails_stops_no_delivery(desk, make, monkeypatch, part):
+    def broken(*_, **__):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(alerts, part, broken)
+    desk.report(P2)
+    channel = Recorder()
+    one = make(channel)
+    one.turn()
+    sent_out(one)
+    assert len(channel.sent) == 1
+
+
+@pytest.mark.parametrize(("part", "beats"), [("claim", 0), ("climb", 0), ("route_waiting", 1)])
+def test_worker_that_cannot_do_its_work_does_not_say_that_it_lives(
+    desk, make, monkeypatch, part, beats
+):
+    def broken(*_, **__):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(alerts, part, broken)
+    make(Recorder()).turn()
+    assert len(desk.rows("select from worker_heartbeats")) == beats
+
+
+def test_chore_that_fails_is_done_again_and_stops_no_other(desk, make, monkeypatch):
+    done = []
+    both = threading.Event()
+
+    def broken(*_, **__):
+        done.append("partitions")
+        raise RuntimeError("broken")
+
+    def purge(*_, **__):
+        done.append("purge")
+        both.set()
+
+    monkeypatch.setattr(chores, "make_partitions", broken)
+    monkeypatch.setattr(chores, "purge", purge)
+    one = make(Recorder())
+    due = {chore.name: chore for chore in one._chores()}
+    assert one._do(due["partitions"]) == due["partitions"].again_s
+    assert one._do(due["purge"]) == due["purge"].every_s
+    with running(one):
+        assert both.wait(PATIENCE_S)
+    assert done.count("partitions") >= 2
+
+
+class running:  # noqa: N801 - used as a verb
+    """A worker that runs beside the test and is told to stop at its end."""
+
+    def __init__(self, one):
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=one.run, args=(self.stop,), daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.thread.join(PATIENCE_S)
+        assert not self.thread.is_alive()
+
+
+def test_worker_survives_a_database_that_goes_away_and_beats_again(
+    desk, make, monkeypatch, cluster
+):
+    monkeypatch.setattr(worker, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(worker, "BEAT_EVERY_S", 0.0)
+    name = desk.database._settings.intake_url.partition("dbname=")[2].split()[0].strip("'")
+    beaten, missed = threading.Semaphore(0), threading.Semaphore(0)
+    beat, claim = chores.beat, alerts.claim
+
+    def watched_beat(*args, **kwargs):
+        beat(*args, **kwargs)
+        beaten.release()
+
+    def watched_claim(*args, **kwargs):
+        try:
+            return claim(*args, **kwargs)
+        except Unavailable:
+            missed.release()
+            raise
+
+    monkeypatch.setattr(chores, "beat", watched_beat)
+    monkeypatch.setattr(alerts, "claim", watched_claim)
+    channel = Recorder()
+    with running(make(channel)), cluster.connect() as admin:
+        assert beaten.acquire(timeout=PATIENCE_S)
+        admin.execute(f'alter database "{name}" allow_connections false')
+        admin.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name]
+        )
+        assert missed.acquire(timeout=PATIENCE_S)
+        admin.execute(f'alter database "{name}" allow_connections true')
+        while beaten.acquire(blocking=False):
+            pass
+        assert beaten.acquire(timeout=PATIENCE_S)
+        desk.report(P2)
+        channel.wait_for(1)
+
+
+def test_worker_that_is_told_to_stop_gives_back_what_it_cannot_finish(desk, make, monkeypatch):
+    monkeypatch.setattr(worker, "GRACE_S", 0.05)
+    desk.report(P2)
+    stuck = Stuck()
+    one = make(stuck)
+    with running(one):
+        stuck.wait_for(1)
+    row = delivery(desk)
+    assert (row["status"], row["leased_by"], row["attempts"]) == ("queued", None, 0)
+    assert row["next_attempt_at"] == NOW
+    assert desk.rows("select from worker_heartbeats") == []
+    stuck.let_go.set()
+    sent_out(one)
+
+
+def test_worker_that_is_told_to_stop_finishes_what_it_is_sending(desk, make):
+    desk.report(P2)
+    stuck = Stuck()
+    with running(make(stuck)) as run:
+        stuck.wait_for(1)
+        run.stop.set()
+        stuck.let_go.set()
+    assert delivery(desk)["status"] == "sent"
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_worker_process_delivers_to_the_console_and_stops_when_told(desk, sign):
+    desk.report(P1)
+    with run_python(desk, "from waylight.worker import run\nrun(settings)") as process:
+        assert process.stdout is not None
+        lines = {process.stdout.readline() for _ in range(2)}
+        process.send_signal(sign)
+        rest, log = process.communicate(timeout=PATIENCE_S)
+    assert all(line.startswith("ALERT | alert.created | priority 1") for line in lines)
+    assert process.returncode == 0
+    assert rest == ""
+    events = [json.loads(line)["event"] for line in log.splitlines()]
+    assert events[0] == "worker_started"
+    assert events[-1] == "worker_stopped"
+    assert desk.rows("select from worker_heartbeats") == []
+    assert {row["status"] for row in desk.rows("select status from deliveries")} == {"sent"}
+    for private in ("He follows me", str(SPOT.lon)):
+        assert private not in log
+        assert private not in "".join(lines)
+
+
+def run_python(desk, code):
+    """A Python process with `settings` for the desk's database."""
+    body = "\n".join(line.removeprefix(" " * 8) for line in code.splitlines())
+    start = (
+        "from tests.databases import settings_for\n"
+        f"settings = settings_for({desk.settings.database_url!r})\n"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", start + body],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
