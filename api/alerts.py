@@ -27,6 +27,7 @@ blueprint = Blueprint("alerts", __name__, description="What teams are told, and 
 
 @blueprint.route("/v1/alerts")
 @require(Kind.STAFF, scopes=("alerts:read",))
+@blueprint.doc(responses={404: "Problem404"})
 @blueprint.arguments(AlertsQuery, location="query")
 @blueprint.response(200, AlertList, headers=paging.LINK)
 def inbox(query: dict[str, Any]) -> ResponseReturnValue:

@@ -52,8 +52,8 @@ LOCATION = {"Location": {"description": "Where to read it again.", "schema": {"t
 @blueprint.route("/v1/reports", methods=["POST"])
 @require(Kind.NOBODY, Kind.CLIENT, Kind.STAFF)
 @blueprint.doc(parameters=[IDEMPOTENCY_KEY])
-@blueprint.arguments(ReportIn, example=ReportIn.example)
-@blueprint.response(201, ReportReceiptOut, example=ReportReceiptOut.example, headers=LOCATION)
+@blueprint.arguments(ReportIn(), example=ReportIn.example)
+@blueprint.response(201, ReportReceiptOut(), example=ReportReceiptOut.example, headers=LOCATION)
 def submit(report: NewReport) -> tuple[ReportReceipt, int, dict[str, str]]:
     """Report what is happening. No account; every field is optional.
 

@@ -29,11 +29,11 @@ def list_teams(query: dict[str, Any]) -> ResponseReturnValue:
     rows = teams.list_teams(
         waylight().database,
         caller,
-        after=UUID(after[0]) if after else None,
+        after=(after[0], UUID(after[1])) if after else None,
         limit=limit + 1,
         now=now(),
     )
-    return paging.page(rows, limit=limit, of=scope, values=lambda team: [team.id])
+    return paging.page(rows, limit=limit, of=scope, values=lambda team: [team.name, team.id])
 
 
 @blueprint.route('/v1/teams/<wire_id("team"):team_id>')

@@ -1,10 +1,13 @@
 """Versions of things that several people change: ETag out, If-Match in (RFC 9110, 13.1.1)."""
 
+import re
 from collections.abc import Callable
 
 from flask import request
 
 from api.blueprint import View, document_responses
+
+_OURS = re.compile(r'"([0-9]{1,9})"')
 
 HEADERS = {
     "ETag": {
@@ -33,14 +36,13 @@ def etag(version: int) -> dict[str, str]:
 def if_match() -> int | None:
     """The version that the caller read; None without `If-Match` or with `*`.
 
-    What was never an ETag of ours, or names several, is a version that nothing has: -1.
+    What was never one ETag of ours is a version that nothing has: -1.
     """
-    given = request.if_match
-    if "If-Match" not in request.headers or given.star_tag:
+    given = request.headers.get("If-Match", "*").strip()
+    if given == "*":
         return None
-    tags = given.as_set(include_weak=False)
-    tag = next(iter(tags)) if len(tags) == 1 else ""
-    return int(tag) if tag.isascii() and tag.isdigit() and len(tag) < 10 else -1
+    ours = _OURS.fullmatch(given)
+    return int(ours[1]) if ours else -1
 
 
 def versioned(*statuses: int) -> Callable[[View], View]:

@@ -234,55 +234,52 @@ class QueryFlag(fields.Boolean):
         return bool(value == "true")
 
 
-class QueryNumbers(fields.Field[Any]):
-    """A fixed count of numbers in a query, with commas between them."""
+class _Degrees(fields.Field[Any]):
+    """Longitudes and latitudes in a query, in turn, with commas between them, as plain decimals."""
 
-    def __init__(self, *, count: int, **kwargs: Any) -> None:
-        self.count = count
-        number = _NUMBER.pattern.replace(r"\d", "[0-9]")
-        metadata = {
-            "type": "string",
-            "pattern": f"^{','.join([number] * count)}$",
-            **kwargs.pop("metadata", {}),
-        }
+    _LON = r"-?(180(\.0{1,20})?|(1[0-7][0-9]|[0-9]{1,2})(\.[0-9]{1,20})?)"
+    _LAT = r"-?(90(\.0{1,20})?|[0-8]?[0-9](\.[0-9]{1,20})?)"
+
+    def __init__(self, *, points: int, **kwargs: Any) -> None:
+        pattern = ",".join([self._LON, self._LAT] * points)
+        self._pattern = re.compile(pattern)
+        metadata = {"type": "string", "pattern": f"^{pattern}$", **kwargs.pop("metadata", {})}
         super().__init__(metadata=metadata, **kwargs)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> Any:
-        parts = value.split(",")
-        if len(parts) != self.count or not all(map(_NUMBER.fullmatch, parts)):
-            raise ValidationError(f"This must be {self.count} numbers with commas between them.")
-        return tuple(map(float, parts))
+    def _read(self, value: str) -> list[float] | None:
+        if not self._pattern.fullmatch(value):
+            return None
+        return [float(number) for number in value.split(",")]
 
 
-class QueryPoint(QueryNumbers):
+class QueryPoint(_Degrees):
     """`lon,lat` in a query."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(count=2, **kwargs)
+        super().__init__(points=1, **kwargs)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> Point:
-        lon, lat = super()._deserialize(value, attr, data)
-        try:
-            return Point(lon, lat)
-        except ValueError:
+    def _deserialize(self, value: str, attr: str | None, data: Any, **_: Any) -> Point:
+        degrees = self._read(value)
+        if degrees is None:
             raise ValidationError(
-                "This must be longitude,latitude within -180..180 and -90..90."
-            ) from None
+                "This must be longitude,latitude in decimal degrees, like -0.1426,51.539."
+            )
+        return Point(*degrees)
 
 
-class QueryBounds(QueryNumbers):
+class QueryBounds(_Degrees):
     """`west,south,east,north` in a query; west exceeds east across the antimeridian."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(count=4, **kwargs)
+        super().__init__(points=2, **kwargs)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> Bounds:
-        west, south, east, north = super()._deserialize(value, attr, data)
-        if min(west, east) >= -180 and max(west, east) <= 180 and -90 <= south <= north <= 90:
-            return Bounds(west=west, south=south, east=east, north=north)
-        raise ValidationError(
-            "This must be west,south,east,north in degrees, the south below the north."
-        )
+    def _deserialize(self, value: str, attr: str | None, data: Any, **_: Any) -> Bounds:
+        degrees = self._read(value)
+        if degrees is None or degrees[1] > degrees[3]:
+            raise ValidationError(
+                "This must be west,south,east,north in degrees, the south below the north."
+            )
+        return Bounds(*degrees)
 
 
 class Words(fields.Field[tuple[str, ...]]):

@@ -113,7 +113,8 @@ class NearestQuery(Body):
         load_default=None,
         validate=_within_calendars,
         metadata={
-            "description": "At which instant; now when absent.",
+            "description": f"At which instant, {CALENDARS[0]} to {CALENDARS[-1]}; now when absent.",
+            "pattern": "^(19[7-9][0-9]|20[0-9][0-9]|2100)-",
             "examples": ["2026-11-21T23:52:40Z"],
         },
     )

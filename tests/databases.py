@@ -154,8 +154,8 @@ def london_template(cluster: Cluster) -> str:
         base=empty_template(cluster),
         depends_on=[
             *(path for path in ROOT.glob("data/london/*") if path.is_file()),
-            *ROOT.glob("waylight/**/pack*"),
-            *ROOT.glob("waylight/**/packs/*"),
+            *ROOT.glob("waylight/**/packs/*.py"),
+            *ROOT.glob("waylight/**/packs.py"),
             ROOT / "waylight/domain/schedules.py",
         ],
         build=build,

@@ -99,6 +99,16 @@ def test_each_migration_alone_goes_down_and_up(empty):
     assert migrations.current(empty) == migrations.head()
 
 
+def test_the_head_is_the_one_that_alembic_finds():
+    assert migrations.head() == ScriptDirectory(str(migrations.FOLDER)).get_current_head()
+
+
+def test_a_revision_that_there_is_not_is_refused_in_words(empty):
+    migrations.migrate(empty, empty._settings)
+    with pytest.raises(migrations.MigrationFailed, match="9999"):
+        migrations.downgrade(empty, "9999")
+
+
 def test_models_are_what_the_migrations_make(empty):
     migrations.migrate(empty, empty._settings)
     # Raises when Alembic would write another migration.
@@ -146,7 +156,7 @@ def test_a_migration_that_cannot_get_its_lock_gives_up_and_leaves_no_trace(empty
     with empty.connect("admin") as conn:
         conn.execute("begin")
         conn.execute("lock table cities in access share mode")
-        with pytest.raises(Exception, match="lock timeout"):
+        with pytest.raises(migrations.MigrationFailed, match="lock timeout"):
             migrations.downgrade(empty, "base")
         conn.rollback()
     assert "cities" in our_tables(empty)

@@ -1,5 +1,6 @@
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,7 @@ def catalogue(language):
     return yaml.safe_load(text)
 
 
+@cache
 def sentences(language):
     return {
         (section, code): sentence
@@ -106,7 +108,9 @@ def test_every_code_of_a_shipped_city_pack_has_a_sentence(pack):
     assert {entry["need"] for entry in entries} <= set(texts.section("needs", "en"))
 
 
-@pytest.mark.parametrize(("name", "section"), [("Reason", "reasons"), ("ReportWarning", "warnings")])
+@pytest.mark.parametrize(
+    ("name", "section"), [("Reason", "reasons"), ("ReportWarning", "warnings")]
+)
 def test_every_code_written_in_the_source_has_a_sentence(name, section):
     known = set(texts.section(section, "en"))
     if name == "Reason":

@@ -39,7 +39,6 @@ def _settings() -> Settings:
 def _opened() -> Iterator["Waylight"]:
     """What a command works with; what goes wrong on purpose is said in words and ends with 1."""
     import psycopg
-    from sqlalchemy.exc import DBAPIError
 
     from waylight.services.context import open_waylight
 
@@ -53,9 +52,11 @@ def _opened() -> Iterator["Waylight"]:
         # The words of the error itself are for passengers.
         raise click.ClickException(f"The database cannot be used: {error.__cause__}") from error
     except WaylightError as error:
-        problems = [f"{p.pointer}: {p.detail}" for p in error.problems]
+        problems = [
+            f"{p.pointer}: {p.detail}" for p in error.problems if p.detail not in error.detail
+        ]
         raise click.ClickException("\n  ".join([error.detail, *problems])) from error
-    except (psycopg.Error, DBAPIError) as error:
+    except psycopg.Error as error:
         raise click.ClickException(f"The database refused: {str(error).strip()}") from error
     finally:
         waylight.database.close()
@@ -119,8 +120,7 @@ def load(path: Path) -> None:
     from waylight.services.packs import load_pack
 
     with _opened() as waylight:
-        report = load_pack(waylight.database, path, now=datetime.now(UTC), progress=say)
-        say(report)
+        load_pack(waylight.database, path, now=datetime.now(UTC), progress=say)
 
 
 @cli.group()

@@ -1,7 +1,9 @@
 """What a passenger gets back, in words. A 201 is at most 8 KB and needs no second request."""
 
+from collections.abc import Callable
 from typing import Any
 
+import orjson
 from marshmallow import Schema, fields, post_dump
 
 from schemas.common import Position, Said, Timestamp, WireId
@@ -9,6 +11,8 @@ from schemas.reports.example import REPORT_ANSWER_EXAMPLE
 
 ANSWER_LIMIT = 8_192
 """Bytes of JSON (design, section 5)."""
+
+SHORT_WARNINGS = 4
 
 DIRECTIONS = "https://www.openstreetmap.org/directions?to={lat:.6f}%2C{lon:.6f}"
 """Only the hub is in the link: where the passenger stands is nobody's business."""
@@ -211,6 +215,57 @@ class ReportReceiptOut(Schema):
         if attr == "incident":
             return {"joined": obj.joined}
         return super().get_attribute(obj, attr, default)
+
+    @post_dump
+    def fit(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """The answer within its limit: what helps least just now goes first."""
+        for shorten in SHORTENINGS:
+            if len(orjson.dumps(data)) <= ANSWER_LIMIT:
+                break
+            shorten(data)
+        return data
+
+
+def _fewer_warnings(answer: dict[str, Any]) -> None:
+    warnings = answer["warnings"]
+    answer["warnings"] = warnings[:SHORT_WARNINGS]
+    if len(warnings) > SHORT_WARNINGS:
+        rest = {"pointer": "", "code": "more_warnings", "params": {}}
+        answer["warnings"].append(WarningOut().dump(rest))
+
+
+def _no_reasons_for_later(answer: dict[str, Any]) -> None:
+    for recipient in answer["routed_to"]:
+        if recipient["told"] == "if_unanswered":
+            recipient["reasons"] = []
+
+
+def _fewer_hubs(answer: dict[str, Any]) -> None:
+    answer["hubs"] = answer["hubs"][:2]
+
+
+def _nobody_later(answer: dict[str, Any]) -> None:
+    answer["routed_to"] = [r for r in answer["routed_to"] if r["told"] == "now"]
+
+
+def _shorter_card(answer: dict[str, Any]) -> None:
+    card = answer["safety_card"]
+    card["support"], card["advice"] = card["support"][:1], card["advice"][:3]
+
+
+def _one_hub(answer: dict[str, Any]) -> None:
+    answer["hubs"] = answer["hubs"][:1]
+
+
+SHORTENINGS: tuple[Callable[[dict[str, Any]], None], ...] = (
+    _fewer_warnings,
+    _no_reasons_for_later,
+    _fewer_hubs,
+    _nobody_later,
+    _one_hub,
+    _shorter_card,
+)
+"""What is left out of an answer that is too long, in this order."""
 
 
 class TimelineEntryOut(Schema):

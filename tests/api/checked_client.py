@@ -95,9 +95,7 @@ class Contract:
             if self._resolved(header).get("required"):
                 assert name in response.headers, f"{what}: the header {name} is missing"
 
-    def _check_body(
-        self, response: TestResponse, documented: Mapping[str, Any], what: str
-    ) -> None:
+    def _check_body(self, response: TestResponse, documented: Mapping[str, Any], what: str) -> None:
         content = documented.get("content", {})
         if not content:
             assert response.data == b"", f"{what}: a body that is not documented"
@@ -106,9 +104,7 @@ class Contract:
         if response.mimetype not in ("application/json", MEDIA_TYPE):
             return
         schema = _absolute(content[response.mimetype]["schema"])
-        validator = Draft202012Validator(
-            schema, registry=self._registry, format_checker=_formats
-        )
+        validator = Draft202012Validator(schema, registry=self._registry, format_checker=_formats)
         faults = [
             f"{error.json_path}: {error.message[:200]}"
             for error in validator.iter_errors(orjson.loads(response.data))
@@ -143,6 +139,6 @@ def _absolute(schema: Any) -> Any:
 
 
 def _template(rule: Rule) -> str:
-    return "".join(f"{{{text}}}" if dynamic else text for dynamic, text in rule._trace).removeprefix(
-        "|"
-    )
+    return "".join(
+        f"{{{text}}}" if dynamic else text for dynamic, text in rule._trace
+    ).removeprefix("|")

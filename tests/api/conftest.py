@@ -21,9 +21,7 @@ def _one_app() -> Flask:
 
 
 @pytest.fixture
-def app(
-    request: pytest.FixtureRequest, _one_app: Flask, settings: Settings, vault: Vault
-) -> Flask:
+def app(request: pytest.FixtureRequest, _one_app: Flask, settings: Settings, vault: Vault) -> Flask:
     """The app over `london` where the test asks for it, else over `database`."""
     name = "london" if "london" in request.fixturenames else "database"
     database: Database = request.getfixturevalue(name)

@@ -82,9 +82,7 @@ def test_codes_never_change_with_the_language(client):
 def test_one_language_is_never_served_for_another_from_a_cache(client):
     english = client.get("/v1/categories")
     etag = english.headers["ETag"]
-    spanish = client.get(
-        "/v1/categories", headers={"Accept-Language": "es", "If-None-Match": etag}
-    )
+    spanish = client.get("/v1/categories", headers={"Accept-Language": "es", "If-None-Match": etag})
     assert spanish.status_code == 200
     assert spanish.headers["ETag"] != etag
     assert client.get("/v1/categories", headers={"If-None-Match": etag}).status_code == 304

@@ -259,7 +259,10 @@ def test_a_body_over_the_limit_is_refused_also_when_its_length_is_not_told(raisi
 
 
 def test_marshmallow_messages_of_several_places_become_pointers():
-    tree = {"json": {"a": {0: ["Not a valid string."], "_schema": ["Invalid."]}}, "query": {"q": ["No."]}}
+    tree = {
+        "json": {"a": {0: ["Not a valid string."], "_schema": ["Invalid."]}},
+        "query": {"q": ["No."]},
+    }
     assert [(p.pointer, p.code) for p in problems(tree)] == [
         ("/a/0", "not_a_string"),
         ("/a", "invalid"),
@@ -267,7 +270,9 @@ def test_marshmallow_messages_of_several_places_become_pointers():
     ]
 
 
-@pytest.mark.parametrize("given", ["abcdefgh", "A.b-C_9" * 9, "550e8400-e29b-41d4-a716-446655440000"])
+@pytest.mark.parametrize(
+    "given", ["abcdefgh", "A.b-C_9" * 9, "550e8400-e29b-41d4-a716-446655440000"]
+)
 def test_a_sane_request_id_is_kept(client, given):
     assert client.get("/nope", headers={"X-Request-Id": given}).headers["X-Request-Id"] == given
 

@@ -58,7 +58,9 @@ def test_every_route_reads_its_arguments_strictly(app):
         assert isinstance(blueprint.ARGUMENTS_PARSER, StrictParser)
 
 
-@pytest.mark.parametrize("header", [None, "Bearer", "Bearer wrong", "Basic d3Jvbmc6a2V5", "Receipt X"])
+@pytest.mark.parametrize(
+    "header", [None, "Bearer", "Bearer wrong", "Basic d3Jvbmc6a2V5", "Receipt X"]
+)
 def test_staff_routes_answer_401_to_everybody_without_a_key(app, client, header):
     asked = 0
     for rule in app.url_map.iter_rules():

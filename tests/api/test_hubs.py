@@ -85,8 +85,10 @@ def is_open(hours: str, at: datetime) -> bool:
             rows = [row for row in special if row[1] is not None]
         midnight = datetime.combine(day, datetime.min.time())
         for days, opens, closes in rows:
-            applies = days == "PH" if day in BANK_HOLIDAYS and special else (
-                days != "PH" and day.weekday() in days
+            applies = (
+                days == "PH"
+                if day in BANK_HOLIDAYS and special
+                else (days != "PH" and day.weekday() in days)
             )
             if applies and (
                 instant_of(midnight + timedelta(minutes=opens))
@@ -104,9 +106,7 @@ def metres(here: Point, there: Point) -> float:
 
 
 def nearest(client, here: Point, **query):
-    answer = client.get(
-        "/v1/hubs/nearest", query_string={"lat": here.lat, "lon": here.lon} | query
-    )
+    answer = client.get("/v1/hubs/nearest", query_string={"lat": here.lat, "lon": here.lon} | query)
     assert answer.status_code == 200, answer.text
     return answer.json["items"]
 
@@ -384,7 +384,10 @@ def test_a_question_that_makes_no_sense_is_told_what_is_wrong(client, database, 
 def test_the_ends_of_the_calendar_break_nothing(client, database, organisation, at):
     put_hub(database, organisation, Point(-0.1, 51.5), hours="Mo-Su 00:00-24:00")
     answer = client.get("/v1/hubs/nearest", query_string={"lat": 51.5, "lon": 0, "at": at})
-    assert (answer.status_code, answer.json.get("code", "")) in [(200, ""), (422, "invalid_request")]
+    assert (answer.status_code, answer.json.get("code", "")) in [
+        (200, ""),
+        (422, "invalid_request"),
+    ]
 
 
 @pytest.mark.parametrize("path", ["/v1/hubs", "/v1/hubs/nearest?lat=51.5&lon=-0.1"])

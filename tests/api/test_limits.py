@@ -211,4 +211,3 @@ def test_a_forwarded_address_is_believed_only_behind_a_trusted_proxy(database, s
             "/v1/categories", headers=headers, environ_overrides={"REMOTE_ADDR": "10.0.0.1"}
         )
         assert seen["address"] == ("198.51.100.9/32" if hops else "10.0.0.1/32")
-

@@ -61,14 +61,14 @@ def test_a_stop_is_found_by_any_words_of_its_name_in_any_order(client, database,
         ("Back\\slash", "back\\slash"),
     ],
 )
-def test_the_spelling_of_a_timetable_need_not_be_known(
-    client, database, organisation, name, typed
-):
+def test_the_spelling_of_a_timetable_need_not_be_known(client, database, organisation, name, typed):
     put_place(database, organisation, Point(-0.14, 51.54), name=name)
     assert [place["name"] for place in find(client, q=typed)] == [name]
 
 
-@pytest.mark.parametrize("q", ["%", "_", "%%%", "a%b", "\\", "'; drop table places; --", "(((", "[["])
+@pytest.mark.parametrize(
+    "q", ["%", "_", "%%%", "a%b", "\\", "'; drop table places; --", "(((", "[["]
+)
 def test_signs_of_patterns_are_only_signs(client, database, organisation, q):
     put_place(database, organisation, Point(-0.14, 51.54), name="Plain Street")
     assert find(client, q=q) == []
@@ -162,9 +162,7 @@ def test_stops_at_the_very_same_point_are_each_shown_once(client, database, orga
 
 
 @pytest.mark.parametrize("path", ["/v1/places?limit=3", "/v1/places?q=stop&limit=3"])
-def test_every_place_is_listed_once_however_short_the_pages(
-    client, database, organisation, path
-):
+def test_every_place_is_listed_once_however_short_the_pages(client, database, organisation, path):
     rng = random.Random(5)
     for number in range(20):
         put_place(
@@ -223,4 +221,3 @@ def test_all_stops_of_london_are_found_by_name_and_by_id(client, london):
     for _, stop_id, name, kind in [*random.Random(1).sample(rows, 60), *blank[:20]]:
         found = walk(client, "/v1/places?limit=1000&" + urlencode({"q": name, "kind": kind}))
         assert (stop_id, name) in {(place["stop_id"], place["name"]) for place in found}
-

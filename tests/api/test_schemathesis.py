@@ -1,5 +1,6 @@
 """Fuzzes every operation of the document: what it says is accepted is, and nothing breaks."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,16 +24,20 @@ from waylight.services import keys, packs
 
 TINYTOWN = Path(__file__).resolve().parents[1] / "data/tinytown"
 
-contract = schemathesis.openapi.from_dict(openapi_document())
+contract = schemathesis.openapi.from_dict(
+    openapi_document(),
+    # NUL is refused in every text, which JSON Schema has no short way to say.
+    config=schemathesis.Config.from_dict({"generation": {"allow-x00": False}}),
+)
 
 NOT_CHECKED = {
     # A report is refused only when there is nothing to act on (design, D12): what the document
     # calls wrong is taken with a warning, and a report that says nothing is refused.
     ("POST", "/v1/reports"): [negative_data_rejection, positive_data_acceptance],
-    # A cursor is an opaque text that only the page before gives out; any other is a 400.
+    # That the south of a box lies below its north is nothing that a schema can say.
     ("GET", "/v1/hubs"): [positive_data_acceptance],
-    ("GET", "/v1/places"): [positive_data_acceptance],
-    ("GET", "/v1/alerts"): [positive_data_acceptance],
+    # Nor is whether a moment is still to come.
+    ("PUT", "/v1/teams/{team_id}/duty"): [positive_data_acceptance],
 }
 """Checks that would contradict the design, by operation."""
 
@@ -72,11 +77,15 @@ def authorizations(database, vault):
 @hypothesis.settings(
     max_examples=25,
     deadline=None,
+    derandomize="HYPOTHESIS_PROFILE" not in os.environ,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 def test_an_operation_keeps_to_the_document(case, app, authorizations):
     operation = case.operation
     operation.schema.app = app
+    if case.meta.generation.mode.is_positive:
+        # A cursor is an opaque text that only the page before gives out; any other is a 400.
+        case.query.pop("cursor", None)
     schemes = [name for scheme in operation.definition.raw["security"] for name in scheme]
     headers = {"Authorization": authorizations[schemes[-1]]} if schemes else {}
     not_checked = NOT_CHECKED.get((operation.method.upper(), operation.path), [])

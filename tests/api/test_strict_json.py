@@ -1,3 +1,4 @@
+import contextlib
 import json
 import sys
 
@@ -120,7 +121,5 @@ def test_every_document_of_a_careful_writer_is_read_as_written(document, escaped
 
 @given(st.binary(max_size=200))
 def test_no_bytes_raise_anything_but_malformed_json(data):
-    try:
-        loads(data)
-    except MalformedJSON as error:
-        assert error.problems
+    with contextlib.suppress(MalformedJSON):
+        json.dumps(loads(data))

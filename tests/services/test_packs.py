@@ -423,7 +423,8 @@ def test_a_row_that_refers_to_a_rejected_row_is_rejected_too(database, pack):
     ("geometry", "reason"),
     [
         ({"type": "Point", "coordinates": [174.7, -36.8]}, "Point"),
-        ({"type": "Polygon", "coordinates": []}, "empty"),
+        ({"type": "Polygon", "coordinates": []}, "no rings"),
+        ({"type": "MultiPolygon", "coordinates": []}, "empty"),
         ({"type": "Polygon", "coordinates": [[[174.7, -36.8], [174.8, -36.8]]]}, "not closed"),
         (
             {"type": "Polygon", "coordinates": [[[1, 1], [1, 2], [1, 3], [1, 1]]]},

@@ -1,7 +1,9 @@
-"""Who a token belongs to."""
+"""Keys, the people behind them and the organisations they act for."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from psycopg import Connection
 from psycopg.rows import dict_row
@@ -13,13 +15,37 @@ with found as (
     from api_keys k left join staff s on s.id = k.staff_id
     where k.token_hash = %(hash)s and k.revoked_at is null
       and (k.expires_at is null or k.expires_at > %(now)s)),
--- Writes once a day for each key; a lock of another caller who is just doing so is not waited for.
+-- Writes once a day for each key; another caller who is just doing so is not waited for.
 used as (
     update api_keys set last_used_on = %(today)s
     where id in (select k.id from api_keys k join found using (id)
                  where found.last_used_on is distinct from %(today)s
                  for update of k skip locked))
 select id, kind, name, organisation_id, staff_id, scopes, person, role from found
+"""
+
+LIST = """
+select k.id, k.kind, k.name, k.scopes, k.created_at, k.expires_at, k.revoked_at,
+       o.name as organisation, s.name as person, s.role
+from api_keys k
+left join organisations o on o.id = k.organisation_id
+left join staff s on s.id = k.staff_id
+order by k.id
+"""
+
+ORGANISATIONS = """
+select o.id, o.key, o.name, c.slug as city
+from organisations o join cities c on c.id = o.city_id
+where (%(city)s::text is null or c.slug = %(city)s)
+order by c.id, o.key
+"""
+
+HUB_HOST = """
+select o.key from organisations o
+join cities c on c.id = o.city_id
+join hubs h on h.organisation_id = o.id and not h.retired
+where c.slug = %s
+group by o.id order by count(*) desc, o.key limit 1
 """
 
 
@@ -33,3 +59,98 @@ def find_by_token_hash(
     with conn.cursor(row_factory=dict_row) as cursor:
         cursor.execute(FIND, {"hash": token_hash, "now": now, "today": now.date()})
         return cursor.fetchone()
+
+
+def list_all(conn: Connection[Any]) -> list[dict[str, Any]]:
+    """Every key, the oldest first: the row of LIST."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(LIST).fetchall()
+
+
+def organisations(conn: Connection[Any], *, city: str | None) -> list[dict[str, Any]]:
+    """{id, key, name, city} of each organisation of this city or of all; older cities first."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(ORGANISATIONS, {"city": city}).fetchall()
+
+
+def hub_host(conn: Connection[Any], city: str) -> str | None:
+    """The key of the organisation that runs the most hubs of a city."""
+    row = conn.execute(HUB_HOST, [city]).fetchone()
+    return row[0] if row else None
+
+
+def first_city(conn: Connection[Any], slug: str | None) -> str | None:
+    """The slug of this city if it is loaded, of the first that was without one given."""
+    row = conn.execute(
+        "select slug from cities where %(slug)s::text is null or slug = %(slug)s"
+        " order by id limit 1",
+        {"slug": slug},
+    ).fetchone()
+    return row[0] if row else None
+
+
+def keep_person(
+    conn: Connection[Any],
+    *,
+    organisation_id: UUID,
+    name: str,
+    role: str,
+    demo: bool,
+    now: datetime,
+) -> UUID:
+    """The person of this name and role in the organisation; new when there is none."""
+    person = {"org": organisation_id, "name": name, "role": role, "demo": demo, "now": now}
+    row = conn.execute(
+        "select id from staff where organisation_id = %(org)s and name = %(name)s"
+        " and role = %(role)s and demo = %(demo)s order by id limit 1",
+        person,
+    ).fetchone()
+    if row is None:
+        row = conn.execute(
+            "insert into staff (organisation_id, name, role, demo, created_at)"
+            " values (%(org)s, %(name)s, %(role)s, %(demo)s, %(now)s) returning id",
+            person,
+        ).fetchone()
+    assert row is not None  # noqa: S101 - an insert that returns has a row
+    found: UUID = row[0]
+    return found
+
+
+def insert(
+    conn: Connection[Any],
+    *,
+    kind: str,
+    name: str,
+    token_hash: bytes,
+    staff_id: UUID | None,
+    organisation_id: UUID | None,
+    scopes: Sequence[str],
+    expires_at: datetime | None,
+    now: datetime,
+) -> UUID:
+    """Stores a key and returns its id."""
+    row = conn.execute(
+        "insert into api_keys (kind, name, token_hash, staff_id, organisation_id, scopes,"
+        " created_at, expires_at) values (%s, %s, %s, %s, %s, %s, %s, %s) returning id",
+        [kind, name, token_hash, staff_id, organisation_id, list(scopes), now, expires_at],
+    ).fetchone()
+    assert row is not None  # noqa: S101 - the same
+    found: UUID = row[0]
+    return found
+
+
+def revoke(conn: Connection[Any], key_id: UUID, *, now: datetime) -> bool:
+    """Ends a key, unless it has ended; False when there is no such key."""
+    changed = conn.execute(
+        "update api_keys set revoked_at = coalesce(revoked_at, %s) where id = %s", [now, key_id]
+    )
+    return changed.rowcount == 1
+
+
+def revoke_others(conn: Connection[Any], key_id: UUID, *, now: datetime) -> None:
+    """Ends every other key of the person whose key this is."""
+    conn.execute(
+        "update api_keys set revoked_at = %(now)s where revoked_at is null and id <> %(id)s"
+        " and staff_id = (select staff_id from api_keys where id = %(id)s)",
+        {"now": now, "id": key_id},
+    )

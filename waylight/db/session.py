@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from time import monotonic
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import orjson
@@ -20,12 +20,13 @@ from psycopg.adapt import AdaptersMap, PyFormat
 from psycopg.pq import TransactionStatus
 from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool
-from sqlalchemy import Engine, NullPool, create_engine, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
 from waylight.config import ConfigurationError, Settings
 from waylight.domain.errors import Unavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
 
 Role = Literal["intake", "staff"]
 
@@ -149,8 +150,10 @@ class Database:
             raise
         return conn
 
-    def engine(self, role: Role | Literal["owner"]) -> Engine:
+    def engine(self, role: Role | Literal["owner"]) -> "Engine":
         """A SQLAlchemy engine over the pool of the role; over fresh connections for `owner`."""
+        from sqlalchemy import NullPool, create_engine  # noqa: PLC0415 - see session()
+
         with self._lock:
             if role not in self._engines:
                 self._engines[role] = create_engine(
@@ -163,18 +166,28 @@ class Database:
     @contextmanager
     def session(
         self, role: Role | Literal["owner"], *, organisation_id: UUID | None = None
-    ) -> Iterator[Session]:
+    ) -> Iterator["Session"]:
         """A SQLAlchemy session in one transaction, committed at the end. For the cold paths.
 
         A staff session needs `organisation_id` to see anything. Raises Unavailable.
         """
-        with _translated(), Session(self.engine(role)) as session, session.begin():
-            if organisation_id is not None:
-                session.execute(
-                    text("select set_config('waylight.organisation_id', :id, true)"),
-                    {"id": str(organisation_id)},
-                )
-            yield session
+        # A second of start-up that servers, workers and most commands never need.
+        from sqlalchemy import text  # noqa: PLC0415
+        from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
+        from sqlalchemy.orm import Session  # noqa: PLC0415
+
+        try:
+            with _translated(), Session(self.engine(role)) as session, session.begin():
+                if organisation_id is not None:
+                    session.execute(
+                        text("select set_config('waylight.organisation_id', :id, true)"),
+                        {"id": str(organisation_id)},
+                    )
+                yield session
+        except DBAPIError as error:
+            if isinstance(error.orig, GONE):
+                raise Unavailable from error
+            raise
 
     def close(self) -> None:
         """Closes every pooled connection; a later use opens new ones."""
@@ -305,15 +318,11 @@ class Database:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Tells callers that the server is away, however psycopg or SQLAlchemy put it."""
+    """Tells callers that the server is away, however psycopg puts it."""
     try:
         yield
     except GONE as error:
         raise Unavailable from error
-    except DBAPIError as error:
-        if isinstance(error.orig, GONE):
-            raise Unavailable from error
-        raise
 
 
 def _commit(conn: Connection) -> None:

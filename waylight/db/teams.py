@@ -22,14 +22,25 @@ where not t.retired
 
 
 def page(
-    conn: Connection[Any], organisation_id: UUID, *, after: UUID | None, limit: int, now: datetime
+    conn: Connection[Any],
+    organisation_id: UUID,
+    *,
+    after: tuple[str, UUID] | None,
+    limit: int,
+    now: datetime,
 ) -> list[dict[str, Any]]:
-    """Teams of the organisation, and of its city when it runs the control room, oldest id first."""
+    """Teams of the organisation, and of its city when it runs the control room, by name."""
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
-            f"{SELECT} and (%(after)s::uuid is null or t.id > %(after)s)"
-            " order by t.id limit %(limit)s",
-            {"organisation": organisation_id, "after": after, "limit": limit, "now": now},
+            f"{SELECT} and (%(id)s::uuid is null or (t.name, t.id) > (%(name)s, %(id)s))"
+            " order by t.name, t.id limit %(limit)s",
+            {
+                "organisation": organisation_id,
+                "name": after and after[0],
+                "id": after and after[1],
+                "limit": limit,
+                "now": now,
+            },
         ).fetchall()
 
 

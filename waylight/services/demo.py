@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
-
-from waylight.db.models import City, Hub, Organisation
+from waylight.db import keys as db
 from waylight.db.session import Database
 from waylight.domain.errors import NotFound
 from waylight.services import keys
@@ -83,13 +81,13 @@ def write_demo_keys(
     anew, and what the same person held before ends. The file is for its owner's eyes only. Raises
     NotFound when no city is loaded.
     """
-    slug = _city(database, city)
+    slug, organisations = _organisations(database, city)
     before = _read(path)
     written: dict[str, Any] = {}
     outcome: dict[str, list[str]] = {"made": [], "kept": [], "missing": []}
     for demo in DEMOS:
         entry = before.get(demo.name, {})
-        organisation = _organisation(database, demo, city=slug)
+        organisation = organisations.get(demo.name)
         if organisation is None:
             outcome["missing"].append(demo.name)
             continue
@@ -122,43 +120,25 @@ def write_demo_keys(
     return DemoReport(**{name: tuple(names) for name, names in outcome.items()})
 
 
-def _city(database: Database, slug: str | None) -> str:
-    with database.session("intake") as session:
-        statement = select(City.slug).order_by(City.id).limit(1)
-        if slug is not None:
-            statement = statement.where(City.slug == slug)
-        found = session.scalar(statement)
-    if found is None:
-        raise NotFound("No such city is loaded: load one with `waylight load data/london`.")
-    return found
-
-
 @dataclass(frozen=True)
-class _Found:
+class _Organisation:
     id: UUID
     key: str
     name: str
 
 
-def _organisation(database: Database, demo: Demo, *, city: str) -> _Found | None:
-    statement = (
-        select(Organisation.id, Organisation.key, Organisation.name)
-        .join(City, City.id == Organisation.city_id)
-        .where(City.slug == city)
-    )
-    if demo.organisation is not None:
-        statement = statement.where(Organisation.key == demo.organisation)
-    else:
-        statement = (
-            statement.join(Hub, Hub.organisation_id == Organisation.id)
-            .where(Hub.retired.is_(False))
-            .group_by(Organisation.id)
-            .order_by(func.count().desc(), Organisation.key)
-            .limit(1)
-        )
-    with database.session("intake") as session:
-        row = session.execute(statement).one_or_none()
-    return _Found(id=row.id, key=row.key, name=row.name) if row else None
+def _organisations(database: Database, city: str | None) -> tuple[str, Mapping[str, _Organisation]]:
+    """The city, and which organisation each demo works for there, as far as there is one."""
+    with database.intake() as conn:
+        slug = db.first_city(conn, city)
+        if slug is None:
+            raise NotFound("No such city is loaded: load one with `waylight load data/london`.")
+        known = {
+            row["key"]: _Organisation(id=row["id"], key=row["key"], name=row["name"])
+            for row in db.organisations(conn, city=slug)
+        }
+        keys_by_name = {demo.name: demo.organisation or db.hub_host(conn, slug) for demo in DEMOS}
+    return slug, {name: known[key] for name, key in keys_by_name.items() if key in known}
 
 
 def _still_works(
@@ -166,7 +146,7 @@ def _still_works(
     vault: Vault,
     token: object,
     demo: Demo,
-    organisation: _Found,
+    organisation: _Organisation,
     *,
     now: datetime,
 ) -> bool:

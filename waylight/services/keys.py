@@ -4,13 +4,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from psycopg import Connection
 
 from waylight.db import keys as db
-from waylight.db.models import ApiKey, City, Organisation, StaffMember
 from waylight.db.session import Database
 from waylight.domain.errors import InvalidRequest, NotFound, Problem
 from waylight.domain.principals import Kind, Principal
@@ -95,35 +94,23 @@ def create_staff_key(
     for an unknown scope, NotFound for an unknown organisation.
     """
     _check_scopes(scopes)
-    with database.session("owner") as session:
-        works_for = find_organisation(session, organisation, city=city)
-        member = session.scalar(
-            select(StaffMember).where(
-                StaffMember.organisation_id == works_for.id,
-                StaffMember.name == person,
-                StaffMember.role == role,
-                StaffMember.demo == demo,
-            )
-        )
-        if member is None:
-            member = StaffMember(
-                organisation_id=works_for.id, name=person, role=role, demo=demo, created_at=now
-            )
-            session.add(member)
-            session.flush()
-        return _issue(
-            session,
-            vault,
-            ApiKey(
-                kind=Kind.STAFF,
-                name=f"{person}, {role}",
-                staff_id=member.id,
-                organisation_id=works_for.id,
-                scopes=_sorted(scopes),
-                created_at=now,
-                expires_at=expires_at,
+    token = vault.new_token(Kind.STAFF)
+    with database.owner() as conn:
+        works_for = _organisation(conn, organisation, city=city)
+        key_id = db.insert(
+            conn,
+            kind=Kind.STAFF,
+            name=f"{person}, {role}",
+            token_hash=vault.hash_token(token),
+            staff_id=db.keep_person(
+                conn, organisation_id=works_for, name=person, role=role, demo=demo, now=now
             ),
+            organisation_id=works_for,
+            scopes=_sorted(scopes),
+            expires_at=expires_at,
+            now=now,
         )
+    return IssuedKey(id=key_id, token=token)
 
 
 def create_client_key(
@@ -139,91 +126,57 @@ def create_client_key(
 ) -> IssuedKey:
     """A key for a program, with or without an organisation. Raises as `create_staff_key` does."""
     _check_scopes(scopes)
-    with database.session("owner") as session:
-        belongs_to = find_organisation(session, organisation, city=city) if organisation else None
-        return _issue(
-            session,
-            vault,
-            ApiKey(
-                kind=Kind.CLIENT,
-                name=name,
-                organisation_id=belongs_to.id if belongs_to else None,
-                scopes=_sorted(scopes),
-                created_at=now,
-                expires_at=expires_at,
-            ),
+    token = vault.new_token(Kind.CLIENT)
+    with database.owner() as conn:
+        key_id = db.insert(
+            conn,
+            kind=Kind.CLIENT,
+            name=name,
+            token_hash=vault.hash_token(token),
+            staff_id=None,
+            organisation_id=_organisation(conn, organisation, city=city) if organisation else None,
+            scopes=_sorted(scopes),
+            expires_at=expires_at,
+            now=now,
         )
+    return IssuedKey(id=key_id, token=token)
 
 
 def revoke_key(database: Database, key_id: UUID, *, now: datetime) -> None:
     """Ends a key at once; doing it again changes nothing. Raises NotFound."""
-    with database.session("owner") as session:
-        key = session.get(ApiKey, key_id)
-        if key is None:
+    with database.owner() as conn:
+        if not db.revoke(conn, key_id, now=now):
             raise NotFound(f"There is no key {key_id}: `waylight key list` shows all.")
-        key.revoked_at = key.revoked_at or now
 
 
 def revoke_others(database: Database, key_id: UUID, *, now: datetime) -> None:
     """Ends every other key of the person whose key this is."""
-    with database.session("owner") as session:
-        person = select(ApiKey.staff_id).where(ApiKey.id == key_id).scalar_subquery()
-        session.execute(
-            update(ApiKey)
-            .where(ApiKey.staff_id == person, ApiKey.id != key_id, ApiKey.revoked_at.is_(None))
-            .values(revoked_at=now)
-        )
+    with database.owner() as conn:
+        db.revoke_others(conn, key_id, now=now)
 
 
 def list_keys(database: Database) -> tuple[KeyRecord, ...]:
     """Every key there ever was, the oldest first."""
-    with database.session("owner") as session:
-        rows = session.execute(
-            select(ApiKey, Organisation.name, StaffMember.name, StaffMember.role)
-            .outerjoin(Organisation, Organisation.id == ApiKey.organisation_id)
-            .outerjoin(StaffMember, StaffMember.id == ApiKey.staff_id)
-            .order_by(ApiKey.id)
-        ).all()
-        return tuple(
-            KeyRecord(
-                id=key.id,
-                kind=Kind(key.kind),
-                name=key.name,
-                organisation=organisation,
-                person=person,
-                role=role,
-                scopes=tuple(key.scopes),
-                created_at=key.created_at,
-                expires_at=key.expires_at,
-                revoked_at=key.revoked_at,
-            )
-            for key, organisation, person, role in rows
-        )
+    with database.owner() as conn:
+        rows = db.list_all(conn)
+    return tuple(
+        KeyRecord(**(row | {"kind": Kind(row["kind"]), "scopes": tuple(row["scopes"])}))
+        for row in rows
+    )
 
 
-def find_organisation(session: Session, key: str, *, city: str | None = None) -> Organisation:
+def _organisation(conn: Connection[Any], key: str, *, city: str | None) -> UUID:
     """The organisation with this key, in this city or the only city. Raises NotFound."""
-    statement = select(Organisation).join(City, City.id == Organisation.city_id)
-    if city is not None:
-        statement = statement.where(City.slug == city)
-    found = session.scalars(statement.where(Organisation.key == key)).all()
+    known = db.organisations(conn, city=city)
+    found: list[UUID] = [row["id"] for row in known if row["key"] == key]
     if len(found) == 1:
         return found[0]
     if found:
         raise NotFound(f"Several cities have an organisation {key!r}: say which city.")
-    known = sorted(session.scalars(statement.with_only_columns(Organisation.key)).all())
-    raise NotFound(
-        f"There is no organisation {key!r}. "
-        + (f"There are: {', '.join(known)}." if known else "Load a city first: waylight load PATH.")
-    )
-
-
-def _issue(session: Session, vault: Vault, key: ApiKey) -> IssuedKey:
-    token = vault.new_token(key.kind)
-    key.token_hash = vault.hash_token(token)
-    session.add(key)
-    session.flush()
-    return IssuedKey(id=key.id, token=token)
+    if known:
+        there = ", ".join(dict.fromkeys(row["key"] for row in known))
+        raise NotFound(f"There is no organisation {key!r}. There are: {there}.")
+    raise NotFound("No such city is loaded: load one with `waylight load data/london`.")
 
 
 def _check_scopes(scopes: Iterable[str]) -> None:

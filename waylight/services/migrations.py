@@ -2,17 +2,25 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from psycopg.errors import UndefinedTable
 
 from waylight.config import Settings
 from waylight.db import setup
 from waylight.db.session import Database
+from waylight.domain.errors import WaylightError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 FOLDER = Path(__file__).resolve().parents[2] / "migrations"
+
+
+class MigrationFailed(WaylightError):
+    """A migration could not run, and what it had changed was undone."""
+
+    code = "migration_failed"
 
 
 def _silent(_message: str) -> None:
@@ -25,25 +33,29 @@ def migrate(
     """Sets up roles, extensions and logins, then brings the schema to its head.
 
     Safe to run again, and by two processes at once: the second waits. Raises SetupRefused when the
-    login lacks the rights, ConfigurationError without WAYLIGHT_DATABASE_URL.
+    login lacks the rights, MigrationFailed, Unavailable, ConfigurationError without
+    WAYLIGHT_DATABASE_URL.
     """
     with database.connect("admin") as conn:
         setup.prepare(conn, settings)
-    command.upgrade(_config(database, progress), "head")
+    if current(database) == head():
+        return  # without Alembic, which takes a second to import: this runs at every start
+    _run("upgrade", database, "head", progress)
 
 
 def downgrade(
     database: Database, revision: str, *, progress: Callable[[str], None] = _silent
 ) -> None:
-    """Takes the schema back to a revision, or to nothing with `base`. Data is lost."""
-    command.downgrade(_config(database, progress), revision)
+    """Takes the schema back to a revision, or to nothing with `base`; data is lost.
+
+    Raises MigrationFailed, also for a revision that there is not, and Unavailable.
+    """
+    _run("downgrade", database, revision, progress)
 
 
 def head() -> str:
-    """The revision that this code needs."""
-    revision = ScriptDirectory(str(FOLDER)).get_current_head()
-    assert revision is not None  # noqa: S101 - the folder holds at least the first migration
-    return revision
+    """The revision that this code needs: files of migrations begin with theirs."""
+    return max(path.name.partition("_")[0] for path in FOLDER.glob("versions/[0-9]*.py"))
 
 
 def current(database: Database) -> str | None:
@@ -56,7 +68,27 @@ def current(database: Database) -> str | None:
     return row[0] if row else None
 
 
-def _config(database: Database, progress: Callable[[str], None]) -> Config:
+def _run(
+    way: Literal["upgrade", "downgrade"],
+    database: Database,
+    revision: str,
+    progress: Callable[[str], None],
+) -> None:
+    from alembic import command  # noqa: PLC0415 - see migrate
+    from alembic.util import CommandError  # noqa: PLC0415 - the same
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - the same
+
+    try:
+        getattr(command, way)(_config(database, progress), revision)
+    except DBAPIError as error:
+        raise MigrationFailed(f"The migration was undone: {str(error.orig).strip()}") from error
+    except CommandError as error:
+        raise MigrationFailed(str(error)) from error
+
+
+def _config(database: Database, progress: Callable[[str], None]) -> "Config":
+    from alembic.config import Config  # noqa: PLC0415 - see migrate
+
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.attributes["database"] = database

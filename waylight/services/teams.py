@@ -20,11 +20,11 @@ def list_teams(
     database: Database,
     principal: Principal,
     *,
-    after: UUID | None = None,
+    after: tuple[str, UUID] | None = None,
     limit: int = 100,
     now: datetime,
 ) -> list[Team]:
-    """Up to `limit` of the caller's teams in the order of their ids, beyond the team `after`.
+    """Up to `limit` of the caller's teams by name, those beyond the name and id `after`.
 
     Those of the caller's organisation; the one that runs a city's control room sees that city's.
     """

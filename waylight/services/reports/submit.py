@@ -201,7 +201,8 @@ def _really_told(
     database: Database, answer: ReportReceipt, outcome: Mapping[str, Any]
 ) -> tuple[Recipient, ...]:
     """Who was told when that is not what was planned: the incident's holders, or the fallback."""
-    planned = {r.team_id or r.hub_id: r for r in answer.routed_to}
+    # Only an incident's holders keep the reasons of the plan: the fallback had no plan.
+    planned = {r.team_id or r.hub_id: r for r in answer.routed_to if outcome["joined"]}
     with database.intake(autocommit=True) as conn:
         names = db_reports.recipients(conn, [UUID(told["alert_id"]) for told in outcome["told"]])
     code = "routing_failed" if outcome["fallback"] else "joined_incident"
