@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from waylight.config import Settings
 from waylight.db.session import Database
+from waylight.domain.alerts import AlertDetail
 from waylight.domain.geo import Point
 from waylight.domain.principals import Kind, Principal
 from waylight.domain.reports import LocationClaim, NewReport, ReportReceipt, Submission
@@ -60,9 +61,10 @@ class Desk:
 
     def alert_of(self, recipient: UUID) -> UUID:
         """The newest alert of a team or a hub."""
-        return self.rows(
+        found: UUID = self.rows(
             "select id from alerts where %s in (team_id, hub_id) order by id desc", recipient
         )[0]["id"]
+        return found
 
     def states(self) -> dict[UUID, str]:
         """The state of every team's newest alert."""
@@ -105,13 +107,17 @@ class Desk:
         """One sweep of the ladder."""
         return alerts.climb(self.database, channels=self.settings.channels, now=now, **others)
 
-    def acknowledge(self, who: Principal, alert_id: UUID, *, now: datetime = NOW, **others: Any):
+    def acknowledge(
+        self, who: Principal, alert_id: UUID, *, now: datetime = NOW, **others: Any
+    ) -> AlertDetail:
         """A person says: we have it."""
         return alerts.acknowledge(
             self.database, self.vault, principal=who, alert_id=alert_id, now=now, **others
         )
 
-    def decline(self, who: Principal, alert_id: UUID, *, now: datetime = NOW, **others: Any):
+    def decline(
+        self, who: Principal, alert_id: UUID, *, now: datetime = NOW, **others: Any
+    ) -> AlertDetail:
         """A person says: we cannot."""
         return alerts.decline(
             self.database,
@@ -123,7 +129,7 @@ class Desk:
             **others,
         )
 
-    def read(self, who: Principal, alert_id: UUID, *, now: datetime = NOW):
+    def read(self, who: Principal, alert_id: UUID, *, now: datetime = NOW) -> AlertDetail:
         """A person opens an alert."""
         return alerts.read_alert(
             self.database, self.vault, principal=who, alert_id=alert_id, now=now

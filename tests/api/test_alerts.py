@@ -6,7 +6,7 @@ import pytest
 from schemas.common import WireId
 from tests.desk import NOW, P1, P2, SPOT, keys_for, open_desk
 from waylight.domain.geo import Point
-from waylight.domain.reports import Contact
+from waylight.domain.reports import Contact, Want
 
 STEPS = ("acknowledge", "decline", "en-route", "on-scene", "close")
 STORY = replace(P2, narrative="He got on at King's Cross.", contact=Contact(phone="+447700900123"))
@@ -172,7 +172,7 @@ def test_control_room_sees_every_team_s_alerts_and_answers_for_none(desk, client
 
 
 def test_hub_reads_no_story(desk, client, signed_in):
-    desk.report(replace(STORY, wants=("help", "hub")))
+    desk.report(replace(STORY, wants=(Want.HELP, Want.HUB)))
     jo = signed_in["Jo"]
     (line,) = client.get("/v1/alerts", headers=jo).json["items"]
     assert (line["role"], line["place"]) == ("hub", None)

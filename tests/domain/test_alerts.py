@@ -339,6 +339,7 @@ def test_alarms_of_an_unanswered_incident_double_up_to_a_quarter_of_an_hour():
     at, gaps = NOW, []
     for _ in range(7):
         following = next_alarm(1, unanswered_at=NOW, now=at)
+        assert following is not None
         gaps.append((following - at).total_seconds())
         at = following
     assert gaps == [60, 60, 120, 240, 480, 900, 900]
@@ -354,6 +355,7 @@ def test_failure_is_tried_again_within_its_window(attempts, jitter):
     following = after_attempt(Outcome(Result.FAILED), attempts=attempts, jitter=jitter, now=NOW)
     longest = min(2.0 ** (attempts - 1), 60.0)
     assert following.status == "queued"
+    assert following.at is not None
     wait_s = (following.at - NOW).total_seconds()
     assert longest / 2 - 1e-3 <= wait_s <= longest + 1e-3
 

@@ -9,13 +9,12 @@ import pytest
 import yaml
 from psycopg.rows import dict_row
 
-from waylight.domain.cities import City
 from waylight.domain.errors import PackRejected
 from waylight.domain.geo import Bounds, Point
 from waylight.services.cities import read_cities
 from waylight.services.packs import load_pack
 from waylight.services.packs.areas import near, read_areas
-from waylight.services.packs.reading import read_pack
+from waylight.services.packs.reading import FILES, read_pack
 
 ROOT = Path(__file__).parents[2]
 TINYTOWN = ROOT / "tests" / "data" / "tinytown"
@@ -82,7 +81,7 @@ def everything(database):
 
 
 def test_tinytown_loads_whole(database):
-    said = []
+    said: list[str] = []
     report = load(database, TINYTOWN, said=said)
     assert {name: counts.added for name, counts in report.tables.items()} == {
         "areas": 3,
@@ -100,8 +99,8 @@ def test_tinytown_loads_whole(database):
     assert any("7 added" in line for line in said)
     with database.intake() as conn:
         (city,) = read_cities(conn)
-    assert isinstance(city, City)
     assert city.bounds == Bounds(west=174.74, south=-36.87, east=174.78, north=-36.83)
+    assert city.control_room is not None
     assert city.control_room.name == "Tinytown control room (demo)"
     assert city.contacts_verified_at == "2026-11-01"
     assert city.holidays["extra_holidays"][0]["date"] == "2026-11-20"
@@ -331,7 +330,7 @@ def test_a_broken_line_is_rejected_with_its_reason_and_the_rest_loads(
     database, pack, *, file, line, number, reason
 ):
     append(pack, file, line)
-    said = []
+    said: list[str] = []
     report = load(database, pack, said=said)
     (rejected,) = report.rejected
     assert (rejected.file, rejected.row) == (file, number)
@@ -355,6 +354,7 @@ BAD_ENTRIES = [
     ("teams.yaml", {"key": "tiny-control"}, "was there before, in row 1"),
     ("teams.yaml", {"coverages": "everything"}, "coverages must be a list"),
     ("teams.yaml", {"name": "Team\x07"}, "cannot be shown"),
+    ("teams.yaml", {"name": "Team " * 20}, "longer than 60"),
     ("hubs.yaml", {"opening_hours": "17:00+"}, "closing time"),
     ("hubs.yaml", {"place": "nowhere"}, "no place 'nowhere'"),
     ("hubs.yaml", {"services": ["spa"]}, "spa"),
@@ -498,10 +498,32 @@ def test_codes_without_a_sentence_are_noted(database, pack):
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda p: (p / "city.yaml").unlink(), "city.yaml"),
+        *[
+            (lambda p, file=file: (p / file).unlink(), f"{file}: there is no such file")
+            for file in FILES
+        ],
         (lambda p: (p / "areas.geojson").unlink(), "no area 'tiny' (outline)"),
         (lambda p: (p / "teams.yaml").unlink(), "no control room 'tiny-control'"),
-        (lambda p: (p / "organisations.yaml").unlink(), "organisations.yaml"),
+        (
+            lambda p: edit(p, "jurisdiction.yaml", lambda rules: rules["rules"].pop()),
+            "last rule must match everything",
+        ),
+        (
+            lambda p: replace(p, "jurisdiction.yaml", "areas: [tiny]", "areas: [atlantis]"),
+            "row 1: there is no area 'atlantis'",
+        ),
+        (
+            lambda p: replace(
+                p, "jurisdiction.yaml", "organisation: tiny-police", "organisation: x"
+            ),
+            "row 2: there is no organisation 'x'",
+        ),
+        (lambda p: edit(p, "contacts.yaml", lambda c: c.pop("emergency")), "no emergency contact"),
+        (lambda p: edit(p, "contacts.yaml", lambda c: c.pop("verified_at")), "verified_at"),
+        (
+            lambda p: edit(p, "contacts.yaml", lambda c: c["emergency"][0].update(phone=111)),
+            "row 1: phone must be text",
+        ),
         (lambda p: replace(p, "city.yaml", "outline: tiny", "outline: big"), "no area 'big'"),
         (lambda p: replace(p, "city.yaml", "service_area: tiny", "service_area: x"), "area 'x'"),
         (lambda p: replace(p, "city.yaml", "tiny-control", "nobody"), "control room 'nobody'"),
@@ -531,7 +553,7 @@ def test_a_pack_without_its_essentials_is_refused_and_nothing_changes(database, 
     with pytest.raises(PackRejected) as refusal:
         load(database, pack)
     assert said in refusal.value.detail
-    assert said in " ".join(f"{p.pointer} {p.detail}" for p in refusal.value.problems)
+    assert said in " ".join(f"{p.pointer}: {p.detail}" for p in refusal.value.problems)
     assert everything(database) == before
 
 
@@ -608,7 +630,8 @@ def test_london_reads_without_a_rejected_row():
     assert len(pack.teams) >= 120
     assert len(pack.hubs) >= 60
     assert sum(hub.mobile for hub in pack.hubs) >= 1
-    assert all(row.demo for row in (*pack.teams, *pack.hubs))
+    assert all(team.demo for team in pack.teams)
+    assert all(hub.demo for hub in pack.hubs)
 
 
 def test_london_loads_with_all_counts(london):

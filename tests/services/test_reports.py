@@ -29,7 +29,7 @@ from waylight.services.reports.record import plain, structured
 CAMDEN = Point(-0.1426, 51.5390)
 REPORT = NewReport(
     categories=("being_followed",),
-    location=LocationClaim(point=CAMDEN, accuracy_m=25),
+    location=LocationClaim(point=CAMDEN, accuracy_m=25.0),
     fingerprint=b"one story",
 )
 

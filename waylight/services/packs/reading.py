@@ -56,7 +56,8 @@ FILES = (
 )
 """All that is read of a pack; whatever else lies in its folder is for people."""
 
-NEEDED = frozenset({"city.yaml", "areas.geojson", "organisations.yaml", "teams.yaml"})
+LONGEST_NAME = 60
+"""Characters of the name of a team or hub: several stand in an answer of at most 8 KB."""
 
 PLACE_COLUMNS = (
     "key",
@@ -146,6 +147,11 @@ class _Reader:
         if city is None:
             return None
         self._check_essentials(city, teams)
+        self._check_rules(rules)
+        if not contacts.get("emergency"):
+            self._lacks("contacts.yaml", "no_emergency_contact", "there is no emergency contact")
+        if verified_at is None:
+            self._lacks("contacts.yaml", "not_verified", "verified_at is not a date")
         return Pack(
             city=city,
             bounds=self.bounds,
@@ -160,7 +166,7 @@ class _Reader:
             contacts=contacts,
             contacts_verified_at=verified_at,
             rejected=tuple(self.rejected),
-            notes=tuple(self._notes(rules, contacts, verified_at)),
+            notes=tuple(self._notes(rules, contacts)),
         )
 
     # --- Files
@@ -212,8 +218,10 @@ class _Reader:
             return {}, None
         parts = [name for name, value in document.items() if isinstance(value, list)]
         contacts = {str(part): self._entries(file, _contact, under=part) for part in parts}
-        verified_at = document.get("verified_at")
-        return contacts, verified_at if isinstance(verified_at, date) else None
+        try:
+            return contacts, _date(document.get("verified_at"))
+        except ValueError:
+            return contacts, None
 
     # --- Rows that refer to others
 
@@ -259,7 +267,7 @@ class _Reader:
         return TeamRow(
             key=row.text("key"),
             organisation=_refer("organisation", row.text("organisation"), self.organisations),
-            name=row.text("name"),
+            name=_short(row.text("name")),
             kind=row.one_of("kind", shapes.TEAM_KINDS),
             base=point,
             capabilities=row.words("capabilities", shapes.CAPABILITIES),
@@ -305,7 +313,7 @@ class _Reader:
         return HubRow(
             key=row.text("key"),
             organisation=_refer("organisation", row.text("organisation"), self.organisations),
-            name=row.text("name"),
+            name=_short(row.text("name")),
             kind=row.one_of("kind", shapes.HUB_KINDS),
             mobile=row.flag("mobile"),
             point=point,
@@ -344,7 +352,7 @@ class _Reader:
     # --- The whole
 
     def _check_essentials(self, city: CityRow, teams: Iterable[TeamRow]) -> None:
-        for name in sorted(NEEDED - {"city.yaml"}):
+        for name in FILES:
             if not (self.folder / name).is_file():
                 self._lacks(name, "missing_file", "there is no such file")
         for field, code in (("outline", city.outline), ("service_area", city.service_area)):
@@ -360,6 +368,14 @@ class _Reader:
                 "teams.yaml", "no_control_room", f"{room.key!r} is not of the kind control_room"
             )
 
+    def _check_rules(self, rules: Sequence[Mapping[str, Any]]) -> None:
+        """Left out, a rule would hand its reports to the next one, which is somebody else's."""
+        file = "jurisdiction.yaml"
+        if any(fault.file == file for fault in self.rejected):
+            self._lacks(file, "bad_rule", "a rule cannot be used")
+        elif not rules or rules[-1]["modes"] is not None or rules[-1]["areas"] is not None:
+            self._lacks(file, "no_last_rule", "the last rule must match everything")
+
     def _lacks(self, file: str, code: str, detail: str) -> None:
         faults = [fault for fault in self.rejected if fault.file == file]
         why = "".join(f"; row {fault.row}: {fault.reason}" for fault in faults[:3])
@@ -369,21 +385,13 @@ class _Reader:
         self,
         rules: Sequence[Mapping[str, Any]],
         contacts: Mapping[str, Any],
-        verified_at: date | None,
     ) -> Iterable[str]:
-        for name in FILES:
-            if not (self.folder / name).is_file():
-                yield f"there is no {name}"
         nameless = sum(place.stop_id is None for place in self.places.values())
         if nameless:
             yield f"places without a stop_id: {nameless}"
         named = [place.stop_id for place in self.places.values() if place.stop_id]
         if len(named) > len(set(named)):
             yield f"places that share the stop_id of another: {len(named) - len(set(named))}"
-        if not rules or rules[-1]["modes"] is not None or rules[-1]["areas"] is not None:
-            yield "no last rule of jurisdiction.yaml matches everything"
-        if contacts and verified_at is None:
-            yield "contacts.yaml does not say when its contacts were verified"
         entries = [entry for part in contacts.values() for entry in part]
         for section, used in (
             ("reasons", {rule["code"] for rule in rules}),
@@ -531,6 +539,12 @@ def _hours(row: Row, name: str) -> str:
     except ValueError as error:
         raise BadRow(f"{name}: {error}") from None
     return expression
+
+
+def _short(name: str) -> str:
+    if len(name) > LONGEST_NAME:
+        raise BadRow(f"name is longer than {LONGEST_NAME} characters")
+    return name
 
 
 def _refer(what: str, key: str, known: Mapping[str, object]) -> str:

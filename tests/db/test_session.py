@@ -1,0 +1,506 @@
+"""What a caller of the database hears when the server is slow, away, hanging or back again."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from sqlalchemy import select, text
+
+from tests.databases import environment_for, settings_for
+from tests.proxy import Line
+from waylight.config import ConfigurationError, Settings
+from waylight.db.models import WorkerHeartbeat
+from waylight.db.session import Database
+from waylight.domain.errors import Unavailable
+
+NOW = datetime(2026, 11, 21, 23, 41, tzinfo=UTC)
+PATIENCE_S = 0.6
+BOUND_S = 2.0
+"""What the issue promises a client whose database restarts; the patience here is far below it."""
+
+
+@pytest.fixture
+def url(cluster, _empty_template):
+    with cluster.clone(_empty_template) as name:
+        yield cluster.url(name)
+
+
+@pytest.fixture
+def line(url):
+    line = Line(url)
+    yield line
+    line.close()
+
+
+@pytest.fixture
+def remote(line):
+    """A database at the other end of the line, with little patience and three connections."""
+    settings = settings_for(
+        line.url(),
+        WAYLIGHT_DATABASE_TIMEOUT_S=str(PATIENCE_S),
+        WAYLIGHT_POOL_SIZE="3",
+    )
+    database = Database(settings)
+    yield database
+    line.resume()
+    database.close()
+
+
+def backend(conn):
+    return conn.execute("select pg_backend_pid()").fetchone()[0]
+
+
+def beat(conn, worker_id):
+    conn.execute(
+        "insert into worker_heartbeats values (%s, 'host', 1, %s, %s)", [worker_id, NOW, NOW]
+    )
+
+
+def beats(database):
+    with database.intake() as conn:
+        return {row[0] for row in conn.execute("select worker_id from worker_heartbeats")}
+
+
+def heard(database):
+    """What a caller hears, and after how many seconds."""
+    began = time.monotonic()
+    try:
+        with database.intake() as conn:
+            conn.execute("select 1")
+    except Unavailable:
+        return "unavailable", time.monotonic() - began
+    return "answered", time.monotonic() - began
+
+
+def fill(database):
+    """Opens every connection that the pool may have."""
+    together = threading.Barrier(3)
+
+    def hold():
+        with database.intake(within_s=20) as conn:
+            together.wait(20)
+            return backend(conn)
+
+    with ThreadPoolExecutor(3) as pool:
+        futures = [pool.submit(hold) for _ in range(3)]
+        return {future.result() for future in futures}
+
+
+def soon(happens):
+    """Waits for what a background thread is about to do."""
+    give_up_at = time.monotonic() + 20
+    while not happens():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
+
+
+# --- transactions
+
+
+@pytest.mark.commits
+def test_a_transaction_is_kept_when_its_block_ends_and_dropped_when_it_fails(database):
+    with database.intake() as conn:
+        beat(conn, "kept")
+    with pytest.raises(ZeroDivisionError), database.intake() as conn:
+        beat(conn, "dropped")
+        raise ZeroDivisionError
+    assert beats(database) == {"kept"}
+
+
+@pytest.mark.commits
+def test_a_swallowed_error_is_not_taken_for_a_commit(database):
+    with (
+        pytest.raises(psycopg.errors.InFailedSqlTransaction),
+        database.intake() as conn,
+    ):
+        beat(conn, "lost")
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            conn.execute("select 1/0")
+    assert beats(database) == set()
+
+
+@pytest.mark.commits
+def test_with_autocommit_each_statement_stands_for_itself(database):
+    with pytest.raises(ZeroDivisionError), database.intake(autocommit=True) as conn:
+        beat(conn, "kept")
+        raise ZeroDivisionError
+    assert beats(database) == {"kept"}
+    with database.intake() as conn:
+        assert conn.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
+
+
+@pytest.mark.commits
+def test_each_role_is_who_it_says_and_acts_for_one_transaction_only(database):
+    organisation = uuid4()
+    who = "select session_user, nullif(current_setting('waylight.organisation_id', true), '')"
+    with database.intake() as conn:
+        assert conn.execute(who).fetchone() == ("waylight_intake", None)
+    with database.staff(organisation) as conn:
+        user, acting = conn.execute(who).fetchone()
+        pid = backend(conn)
+    assert (user, UUID(acting)) == ("waylight_staff", organisation)
+    with database._transaction("staff") as conn:
+        assert backend(conn) == pid
+        assert conn.execute(who).fetchone() == ("waylight_staff", None)
+    with database.owner() as conn:
+        assert conn.execute("select current_user").fetchone() == ("waylight_owner",)
+
+
+def test_nothing_but_a_uuid_can_name_the_organisation(database):
+    with pytest.raises(AttributeError):
+        database.staff("'; drop table reports; --")
+
+
+@pytest.mark.commits
+def test_json_goes_in_and_comes_out_as_python_objects(database):
+    value = {"a": [1, None, {"b": "é"}], "at": NOW, "id": uuid4()}
+    with database.intake() as conn:
+        (found,) = conn.execute("select %s", [value]).fetchone()
+    assert found == value | {"at": NOW.isoformat(), "id": str(value["id"])}
+
+
+@pytest.mark.commits
+def test_sessions_of_sqlalchemy_share_the_pool_and_the_rules(database):
+    with database.session("intake") as session:
+        session.add(WorkerHeartbeat(worker_id="a", host="h", pid=1, started_at=NOW, beat_at=NOW))
+    with pytest.raises(ZeroDivisionError), database.session("intake") as session:
+        session.add(WorkerHeartbeat(worker_id="b", host="h", pid=1, started_at=NOW, beat_at=NOW))
+        session.flush()
+        raise ZeroDivisionError
+    organisation = uuid4()
+    with database.session("staff", organisation_id=organisation) as session:
+        assert session.scalars(select(WorkerHeartbeat.worker_id)).all() == ["a"]
+        assert session.scalar(text("select acting_organisation()")) == organisation
+        assert session.scalar(text("select current_user")) == "waylight_staff"
+    with database.session("owner") as session:
+        assert session.scalar(text("select current_user")) == "waylight_owner"
+    assert database._pools["intake"].get_stats()["pool_size"] == 1
+    with database.intake() as conn:
+        beat(conn, "c")
+    assert beats(database) == {"a", "c"}
+
+
+def test_without_an_administrators_address_nobody_is_owner():
+    given = environment_for("") | {
+        "WAYLIGHT_DATABASE_URL": "",
+        "WAYLIGHT_INTAKE_URL": "postgresql://a@127.0.0.1:1/d",
+        "WAYLIGHT_STAFF_URL": "postgresql://b@127.0.0.1:1/d",
+    }
+    database = Database(Settings.from_environment(given))
+    with pytest.raises(ConfigurationError, match="WAYLIGHT_DATABASE_URL"), database.owner():
+        pass
+
+
+# --- a server that is slow
+
+
+def test_a_slow_statement_is_stopped_by_the_server_and_the_connection_lives_on(remote):
+    with remote.intake() as conn:
+        pid = backend(conn)
+    with pytest.raises(Unavailable) as caught, remote.intake() as conn:
+        conn.execute("select pg_sleep(20)")
+    assert isinstance(caught.value.__cause__, psycopg.errors.QueryCanceled)
+    with remote.intake() as conn:
+        assert backend(conn) == pid
+
+
+def test_work_that_nobody_waits_for_may_take_longer(remote):
+    with remote.intake(within_s=10) as conn:
+        conn.execute("select pg_sleep(%s)", [PATIENCE_S * 1.5])
+    with remote.staff(uuid4(), within_s=10) as conn:
+        assert conn.execute("show statement_timeout").fetchone() == ("10s",)
+    with remote.intake() as conn:
+        assert conn.execute("show statement_timeout").fetchone() == ("480ms",)
+
+
+def test_a_full_pool_is_an_answer_and_no_endless_wait(remote):
+    together, done = threading.Barrier(4), threading.Event()
+
+    def hold():
+        with remote.intake(within_s=20) as conn:
+            conn.execute("select 1")
+            together.wait(20)
+            done.wait(20)
+
+    with ThreadPoolExecutor(3) as pool:
+        held = [pool.submit(hold) for _ in range(3)]
+        together.wait(20)
+        assert heard(remote)[0] == "unavailable"
+        done.set()
+        for future in held:
+            future.result()
+    assert heard(remote)[0] == "answered"
+
+
+# --- a server that is away
+
+
+def test_nobody_notices_that_the_server_was_restarted_between_two_calls(remote, line):
+    before = fill(remote)
+    line.cut()
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: heard(remote)[0], range(12)))
+    assert answers == ["answered"] * 12
+    assert not before & fill(remote)
+
+
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_one_statement_alone_survives_a_restart_as_well(remote, line, autocommit):
+    fill(remote)
+    line.cut()
+    with remote.intake(autocommit=autocommit) as conn:
+        assert conn.execute("select 1").fetchone() == (1,)
+
+
+def test_a_restart_in_the_middle_of_a_transaction_is_unavailable(remote, line):
+    with pytest.raises(Unavailable), remote.intake() as conn:
+        beat(conn, "lost")
+        line.cut()
+        conn.execute("select 1")
+    assert beats(remote) == set()
+
+
+def test_a_server_that_is_away_is_unavailable_soon_and_back_when_it_is_back(remote, line):
+    fill(remote)
+    line.stop()
+    for _ in range(3):
+        answer, took_s = heard(remote)
+        assert answer == "unavailable"
+        assert took_s < BOUND_S
+    line.start()
+    soon(lambda: heard(remote)[0] == "answered")
+    assert len(fill(remote)) == 3
+
+
+def test_a_database_that_was_never_there_is_unavailable_and_says_why_to_operators(line):
+    line.stop()
+    database = Database(settings_for(line.url(), WAYLIGHT_DATABASE_TIMEOUT_S="0.5"))
+    assert heard(database)[0] == "unavailable"
+    with pytest.raises(Unavailable) as caught, database.owner():
+        pass
+    assert "refused" in str(caught.value.__cause__)
+    database.close()
+
+
+def test_broken_connections_of_sessions_go_back_to_the_pool(remote, line):
+    for _ in range(4):  # more often than the pool has connections
+        with pytest.raises(Unavailable), remote.session("intake") as session:
+            session.execute(text("select 1"))
+            line.cut()
+            session.execute(text("select 1"))
+    assert heard(remote)[0] == "answered"
+    assert len(fill(remote)) == 3
+
+
+# --- a server that hangs
+
+
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_a_hanging_server_is_unavailable_in_time(remote, line, autocommit):
+    fill(remote)
+    line.hang()
+    began = time.monotonic()
+    with pytest.raises(Unavailable), remote.intake(autocommit=autocommit) as conn:
+        conn.execute("select 1")
+    assert time.monotonic() - began < BOUND_S
+
+
+def test_many_callers_of_a_hanging_server_are_all_answered_in_time_and_nothing_leaks(remote, line):
+    before = fill(remote)
+    line.hang()
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: heard(remote), range(20)))
+    assert {answer for answer, _ in answers} == {"unavailable"}
+    assert max(took_s for _, took_s in answers) < BOUND_S
+    line.resume()
+    soon(lambda: heard(remote)[0] == "answered")
+    assert len(fill(remote)) == 3
+    assert not before & fill(remote)
+
+
+def test_a_hang_in_the_middle_of_a_transaction_leaves_nothing_behind(remote, line):
+    began = time.monotonic()
+    with pytest.raises(Unavailable), remote.intake() as conn:
+        beat(conn, "lost")
+        line.hang()
+        conn.execute("select 1")
+    assert time.monotonic() - began < BOUND_S
+    line.resume()
+    soon(lambda: heard(remote)[0] == "answered")
+    assert beats(remote) == set()
+
+
+def test_a_hang_while_committing_is_unavailable_and_so_unknown(remote, line):
+    with pytest.raises(Unavailable), remote.intake() as conn:
+        beat(conn, "perhaps")
+        line.hang()
+    line.resume()
+
+
+def test_a_session_of_sqlalchemy_does_not_wait_for_a_hanging_server_either(remote, line):
+    with remote.session("intake") as session:
+        session.execute(text("select 1"))
+    line.hang()
+    began = time.monotonic()
+    with pytest.raises(Unavailable), remote.session("intake") as session:
+        session.execute(text("select 1"))
+    assert time.monotonic() - began < BOUND_S
+
+
+# --- processes and greenlets
+
+
+def run(script, database):
+    """Runs Python in a process of its own, against the database of the test."""
+    settings = database._settings
+    environ = os.environ | environment_for(
+        settings.database_url,
+        WAYLIGHT_DATABASE_TIMEOUT_S=str(settings.database_timeout_s),
+        WAYLIGHT_POOL_SIZE=str(settings.pool_size),
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environ,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+OPEN = """
+import os
+from waylight.config import Settings
+from waylight.db.session import Database
+from waylight.domain.errors import Unavailable
+database = Database(Settings.from_environment(os.environ))
+"""
+
+
+def test_a_forked_process_opens_connections_of_its_own(remote):
+    printed = run(
+        OPEN
+        + """
+def show(who):
+    with database.intake() as conn:
+        print(who, conn.execute("select pg_backend_pid()").fetchone()[0], flush=True)
+show("parent")
+child = os.fork()
+if child == 0:
+    show("child")
+    os._exit(0)
+os.waitpid(child, 0)
+show("parent")
+database.close()
+""",
+        remote,
+    )
+    assert printed[0::2] == ["parent", "child", "parent"]
+    first, second, third = printed[1::2]
+    assert first == third != second
+
+
+GREEN = (
+    """
+from gevent import monkey
+monkey.patch_all()
+import time
+import gevent
+"""
+    + OPEN
+)
+
+
+def test_greenlets_wait_for_the_database_side_by_side(remote):
+    (took,) = run(
+        GREEN
+        + """
+def nap(_):
+    with database.intake() as conn:
+        conn.execute("select pg_sleep(0.3)")
+nap(0)
+began = time.monotonic()
+gevent.joinall([gevent.spawn(nap, n) for n in range(3)], raise_error=True)
+print(time.monotonic() - began)
+database.close()
+""",
+        remote,
+    )
+    assert float(took) < 0.9, "three naps of 0.3 s one after the other"
+
+
+def test_a_hanging_server_does_not_hold_up_the_other_greenlets(remote, line):
+    # The line hangs after the answer to the statement that says so.
+    listener = threading.Thread(target=lambda: (hang.wait(30), line.hang()))
+    hang = threading.Event()
+    listener.start()
+    with remote.connect("admin") as watch:
+        watch.autocommit = True
+        script = (
+            GREEN
+            + """
+ticks = []
+def tick():
+    while True:
+        ticks.append(time.monotonic())
+        gevent.sleep(0.01)
+with database.intake() as conn:
+    beat = conn.execute("insert into worker_heartbeats values ('go', 'h', 1, now(), now())")
+while True:
+    began = time.monotonic()
+    ticks.clear()
+    ticker = gevent.spawn(tick)
+    try:
+        with database.intake() as conn:
+            conn.execute("select 1")
+    except Unavailable:
+        break
+    finally:
+        ticker.kill()
+took = time.monotonic() - began
+print(took, max(b - a for a, b in zip(ticks, ticks[1:])))
+os._exit(0)
+"""
+        )
+        outcome: list[list[str]] = []
+        runner = threading.Thread(target=lambda: outcome.append(run(script, remote)))
+        runner.start()
+        soon(lambda: watch.execute("select from worker_heartbeats").fetchone() is not None)
+        hang.set()
+        runner.join()
+        line.resume()
+    listener.join()
+    took_s, longest_gap_s = map(float, outcome[0])
+    assert took_s < BOUND_S
+    assert longest_gap_s < PATIENCE_S / 2
+
+
+def test_a_greenlet_that_is_stopped_while_it_waits_gives_its_connection_up(remote):
+    printed = run(
+        GREEN
+        + """
+for _ in range(2 * database._settings.pool_size):
+    began = time.monotonic()
+    try:
+        with gevent.Timeout(0.1), database.intake() as conn:
+            conn.execute("select pg_sleep(20)")
+    except gevent.Timeout:
+        print(time.monotonic() - began < 0.5)
+with database.intake() as conn:
+    print(conn.execute("select 1").fetchone()[0])
+database.close()
+""",
+        remote,
+    )
+    assert printed == ["True"] * 6 + ["1"]
