@@ -18,6 +18,7 @@ from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask import Flask, Response, make_response, request
 from flask.typing import ResponseReturnValue
 from marshmallow import Schema
+from marshmallow.fields import Field
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import generate_etag
 from werkzeug.routing import BaseConverter, Map
@@ -183,6 +184,13 @@ class WireIdConverter(BaseConverter):
 class _Converter(OpenAPIConverter):
     """Takes a schema's docstring and `example` into the document."""
 
+    def field2property(self, field: Field[Any]) -> dict[str, Any]:
+        found: dict[str, Any] = super().field2property(field)
+        if isinstance(found.get("type"), list):
+            # A field that says itself that it may be null is told so once more by apispec.
+            found["type"] = list(dict.fromkeys(found["type"]))
+        return found
+
     def schema2jsonschema(self, schema: Schema | type[Schema]) -> dict[str, Any]:
         found: dict[str, Any] = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call] # apispec's
         kind = type(resolve_schema_instance(schema))
@@ -235,6 +243,9 @@ class WaylightApi(flask_smorest.Api):
         self._app.register_error_handler(HTTPException, on_http_error)
         self._app.register_error_handler(WaylightError, on_waylight_error)
         self._app.register_error_handler(Exception, on_surprise)
+
+    def _register_pagination_header(self) -> None:
+        """Nothing: pages go on by cursors, and counts of everything are dear."""
 
     def _register_responses(self) -> None:
         kept = {"description": "What you have is still right: `If-None-Match` named its ETag."}

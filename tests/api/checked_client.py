@@ -10,7 +10,10 @@ from typing import Any
 import orjson
 from flask import Flask
 from flask.testing import FlaskClient
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import (  # type: ignore[import-untyped] # published without types
+    Draft202012Validator,
+    FormatChecker,
+)
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 from werkzeug.exceptions import MethodNotAllowed, NotFound
@@ -45,8 +48,7 @@ class Contract:
 
     @cached_property
     def _registry(self) -> Registry[Any]:
-        resource: Resource[Any] = Resource(contents=self.document, specification=DRAFT202012)
-        return Registry().with_resource(DOCUMENT, resource)
+        return registry_of(self.document)
 
     def check(self, response: TestResponse) -> None:
         """Fails the test when the document does not say that this may be answered."""
@@ -103,7 +105,7 @@ class Contract:
         assert response.mimetype in content, f"{what}: {response.mimetype} is not documented"
         if response.mimetype not in ("application/json", MEDIA_TYPE):
             return
-        schema = _absolute(content[response.mimetype]["schema"])
+        schema = absolute(content[response.mimetype]["schema"])
         validator = Draft202012Validator(schema, registry=self._registry, format_checker=_formats)
         faults = [
             f"{error.json_path}: {error.message[:200]}"
@@ -128,14 +130,21 @@ def check_every_answer(app: Flask) -> None:
     app.test_client_class = CheckedClient
 
 
-def _absolute(schema: Any) -> Any:
+def registry_of(document: dict[str, Any]) -> Registry[Any]:
+    """Where references into an OpenAPI document are looked up."""
+    resource = Resource.from_contents(document, default_specification=DRAFT202012)
+    registry: Registry[Any] = Registry().with_resource(DOCUMENT, resource)
+    return registry
+
+
+def absolute(schema: Any) -> Any:
     """The schema with references that lead into the document from anywhere."""
     if isinstance(schema, dict):
         return {
-            name: f"{DOCUMENT}{value}" if name == "$ref" else _absolute(value)
+            name: f"{DOCUMENT}{value}" if name == "$ref" else absolute(value)
             for name, value in schema.items()
         }
-    return [_absolute(item) for item in schema] if isinstance(schema, list) else schema
+    return [absolute(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def _template(rule: Rule) -> str:

@@ -96,4 +96,6 @@ def test_who_may_call_is_kept_as_it_was_said():
     def view():
         return ""
 
-    assert view.required == Required(frozenset({Kind.STAFF, Kind.CLIENT}), ("alerts:read",))
+    assert vars(view)["required"] == Required(
+        frozenset({Kind.STAFF, Kind.CLIENT}), ("alerts:read",)
+    )

@@ -1,5 +1,6 @@
 import random
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -27,7 +28,7 @@ BANK_HOLIDAYS = {
 """England, from gov.uk/bank-holidays, 2026 and the first of 2027."""
 
 EVERY_DAY = frozenset(range(7))
-HOURS = {
+HOURS: dict[str, list[tuple[Any, Any, Any]]] = {
     "24/7": [(EVERY_DAY, 0, 1440)],
     "Mo-Fr 07:00-19:00": [(frozenset(range(5)), 420, 1140)],
     "Mo-Su 18:00-04:00": [(EVERY_DAY, 1080, 1680)],
@@ -275,7 +276,7 @@ def test_a_retired_hub_is_nowhere(client, database, organisation):
 
 def test_every_hub_is_listed_once_however_short_the_pages(client, scattered):
     seen: list[str] = []
-    url = "/v1/hubs?limit=7"
+    url: str | None = "/v1/hubs?limit=7"
     while url:
         answer = client.get(url)
         page = answer.json

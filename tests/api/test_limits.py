@@ -201,7 +201,7 @@ def test_counters_that_have_ended_make_room_first(clock, monkeypatch):
 
 
 def test_a_forwarded_address_is_believed_only_behind_a_trusted_proxy(database, settings, vault):
-    seen = {}
+    seen: dict[str, str | None] = {}
     for hops in (0, 1):
         behind = replace(settings, trusted_proxies=hops, exempt_loopback=False)
         app = create_app(behind, context=Waylight(behind, database, vault))

@@ -134,11 +134,11 @@ left join lateral (
         else array['street'] end as modes) travel on true
 left join lateral (
     select array_agg(a.id) as area_ids, array_agg(a.code) as area_codes,
-           (array_agg(a.city_id order by a.kind = 'service_area' desc, a.id))[1] as city_id,
+           (array_agg(c.id order by a.code = c.service_area_code desc, a.id))[1] as city_id,
            (array_agg(a.id order by a.kind = 'borough' desc, a.kind = 'river_margin' desc,
                                     a.id))[1] as area_id,
-           bool_or(a.kind = 'service_area') as in_service_area
-    from areas a
+           bool_or(a.code = c.service_area_code) as in_service_area
+    from areas a join cities c on c.id = a.city_id
     where a.id in (select part.area_id from area_parts part
                    where st_covers(part.geom, spot.position::geometry))) inside on true
 left join lateral ({TEAMS}) teams on true

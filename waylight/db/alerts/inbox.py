@@ -13,55 +13,65 @@ from psycopg import Connection
 from psycopg.abc import Params
 from psycopg.rows import dict_row
 
+COLUMNS = """
+    a.id, a.version, a.state, a.role, a.rank, a.priority, a.organisation_id, a.report_id,
+    a.incident_id, a.team_id, a.hub_id, a.distance_m, a.reasons, a.exercise, a.created_at,
+    a.delivered_at, a.seen_at, a.acknowledged_at, a.acknowledged_by, a.ended_at, a.outcome
+"""
+
+PAGE = """
+  and (%(states)s::text[] is null or a.state = any (%(states)s))
+  and (%(after)s::uuid is null or a.id < %(after)s)
+order by a.id desc limit %(limit)s
+"""
+
+OWN = f"select {COLUMNS} from alerts a where a.organisation_id = %(organisation)s {PAGE}"
+
+OF_TEAM = f"""
+select {COLUMNS} from alerts a
+where a.team_id = %(team)s and a.organisation_id = %(organisation)s {PAGE}
+"""
+
+# As a plain EXISTS the planner would rather read every grant there is.
+OVERSEEN = """
+join lateral (
+    select from grants g
+    where g.report_id = a.report_id and g.organisation_id = %(organisation)s
+      and g.revoked_at is null and g.cause = 'oversight' limit 1) overseen on true
+"""
+
+OVERSEEN_OF_TEAM = f"select {COLUMNS} from alerts a {OVERSEEN} where a.team_id = %(team)s {PAGE}"
+
+ONE = f"""
+select {COLUMNS} from alerts a
+where a.id = %(alert)s and a.organisation_id = %(organisation)s
+union all
+select {COLUMNS} from alerts a {OVERSEEN}
+where a.id = %(alert)s and a.organisation_id <> %(organisation)s
+"""
+
 SUMMARY = """
-select a.id, a.version, a.state, a.role, a.rank, a.priority, a.organisation_id, a.report_id,
-       a.team_id, t.name as team, a.hub_id, h.name as hub, o.name as organisation,
-       a.distance_m, a.reasons, a.exercise, a.created_at, a.delivered_at, a.seen_at,
-       a.acknowledged_at, a.acknowledged_by, s.name as acknowledged_by_name, a.ended_at,
-       a.outcome, r.categories, r.mode, p.name as place,
-       i.id as incident_id, i.state as incident_state, i.priority as incident_priority,
-       i.category_groups, i.report_count, i.opened_at, i.last_at, i.held_by_alert_id,
-       i.escalate_at, i.unanswered_at
-from alerts a
+with a as materialized ({alerts})
+select a.*, t.name as team, h.name as hub, o.name as organisation,
+       s.name as acknowledged_by_name, r.categories, r.mode, p.name as place,
+       i.state as incident_state, i.priority as incident_priority, i.category_groups,
+       i.report_count, i.opened_at, i.last_at, i.held_by_alert_id, i.escalate_at,
+       i.unanswered_at
+from a
 join incidents i on i.id = a.incident_id
 join organisations o on o.id = a.organisation_id
 left join teams t on t.id = a.team_id
 left join hubs h on h.id = a.hub_id
 left join staff s on s.id = a.acknowledged_by
-left join reports r on r.id = a.report_id and exists (
-    select from grants g
+left join lateral (
+    select bool_or(g.level = 'full') as is_full from grants g
     where g.report_id = a.report_id and g.organisation_id = %(organisation)s
-      and g.revoked_at is null)
-left join places p on p.id = r.place_id and exists (
-    select from grants g
-    where g.report_id = a.report_id and g.organisation_id = %(organisation)s
-      and g.revoked_at is null and g.level = 'full')
-"""
-
-OVERSEES = """exists (
-    select from grants g
-    where g.report_id = a.report_id and g.organisation_id = %(organisation)s
-      and g.revoked_at is null and g.cause = 'oversight')"""
-
-LIST = f"""{SUMMARY}
-where a.organisation_id = %(organisation)s
-  and (%(states)s::text[] is null or a.state = any (%(states)s))
-  and (%(after)s::uuid is null or a.id < %(after)s)
+      and g.revoked_at is null) granted on true
+left join lateral (
+    select r.categories, r.mode, r.place_id from reports r
+    where r.id = a.report_id and granted.is_full is not null limit 1) r on true
+left join places p on p.id = r.place_id and granted.is_full
 order by a.id desc
-limit %(limit)s
-"""
-
-LIST_OF_TEAM = f"""{SUMMARY}
-where a.team_id = %(team)s
-  and (a.organisation_id = %(organisation)s or {OVERSEES})
-  and (%(states)s::text[] is null or a.state = any (%(states)s))
-  and (%(after)s::uuid is null or a.id < %(after)s)
-order by a.id desc
-limit %(limit)s
-"""
-
-ONE = f"""{SUMMARY}
-where a.id = %(alert)s and (a.organisation_id = %(organisation)s or {OVERSEES})
 """
 
 RUNGS = """
@@ -114,18 +124,19 @@ def page(
     organisation_id: UUID,
     *,
     team_id: UUID | None,
+    overseen: bool,
     states: Sequence[str] | None,
     after: UUID | None,
     limit: int,
 ) -> list[dict[str, Any]]:
     """Alerts of an organisation or of one team, newest first, older than the alert `after`.
 
-    Of another organisation's team, those whose report the caller oversees.
+    `overseen`: of a team of another organisation, those whose report the caller oversees.
     """
-    statement = LIST if team_id is None else LIST_OF_TEAM
+    alerts = OWN if team_id is None else OVERSEEN_OF_TEAM if overseen else OF_TEAM
     return _all(
         conn,
-        statement,
+        SUMMARY.format(alerts=alerts),
         {
             "organisation": organisation_id,
             "team": team_id,
@@ -138,7 +149,11 @@ def page(
 
 def find(conn: Connection[Any], alert_id: UUID, organisation_id: UUID) -> dict[str, Any] | None:
     """One alert that the organisation received or oversees; None for every other."""
-    rows = _all(conn, ONE, {"alert": alert_id, "organisation": organisation_id})
+    rows = _all(
+        conn,
+        SUMMARY.format(alerts=ONE),
+        {"alert": alert_id, "organisation": organisation_id},
+    )
     return rows[0] if rows else None
 
 
