@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from time import monotonic
+from time import monotonic, sleep
 
 from waylight.channels import Channel, open_channels
 from waylight.config import Settings
@@ -125,10 +125,10 @@ class Worker:
         delivered = self._try("deliver", self._deliver_due)
         climbed = self._try("climb", self._climb_due)
         routed = self._try("route_waiting", self._route_waiting)
-        self._try("number_events", lambda: chores.number_events(self._database))
+        numbered = self._try("number_events", self._number_events)
         if None not in (delivered, climbed) and monotonic() - self._beaten_at >= BEAT_EVERY_S:
             self._try("beat", self._beat)
-        return bool(delivered or climbed or routed)
+        return bool(delivered or climbed or routed or numbered)
 
     def _try(self, name: str, part: Callable[[], object]) -> object:
         try:
@@ -175,6 +175,9 @@ class Worker:
     def _route_waiting(self) -> bool:
         routed = alerts.route_waiting(self._database, now=self._clock(), limit=CLIMBS_A_TURN)
         return routed == CLIMBS_A_TURN
+
+    def _number_events(self) -> bool:
+        return chores.number_events(self._database) == chores.BATCH
 
     def _beat(self) -> None:
         chores.beat(
@@ -226,7 +229,7 @@ class Worker:
             except Unavailable:
                 if monotonic() + wait_s >= give_up_at:
                     raise
-                threading.Event().wait(wait_s)
+                sleep(wait_s)
                 wait_s = min(wait_s * 2, LONGEST_WAIT_S)
                 continue
             if following is None:

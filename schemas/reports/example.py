@@ -1,5 +1,7 @@
 """The example report of the specification and the documents: one person, one night, one tunnel."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 REPORT_EXAMPLE: dict[str, Any] = {
@@ -50,4 +52,7 @@ REPORT_EXAMPLE: dict[str, Any] = {
     "exercise": False,
 }
 
-REPORT_ANSWER_EXAMPLE: dict[str, Any] = {}
+REPORT_ANSWER_EXAMPLE: dict[str, Any] = json.loads(
+    (Path(__file__).parent / "answer.json").read_text(encoding="utf-8")
+)
+"""What the London demo answered to it at that very minute."""

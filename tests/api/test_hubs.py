@@ -1,5 +1,6 @@
 import random
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -8,8 +9,10 @@ from geographiclib.geodesic import Geodesic
 
 from schemas.common import WireId
 from tests.api.city import found_city, put_hub, utc
+from waylight.db import hubs as db_hubs
 from waylight.domain.geo import Point
 from waylight.domain.reports import Need
+from waylight.services import hubs
 from waylight.services.schedules import expand_all
 
 LONDON = ZoneInfo("Europe/London")
@@ -433,3 +436,17 @@ def test_the_link_to_a_map_says_nothing_of_the_caller(client, database, organisa
     (hub,) = nearest(client, Point(-0.123456, 51.456789))
     assert "51.250000%2C-0.250000" in hub["directions_url"]
     assert "456789" not in hub["directions_url"]
+
+
+def test_when_hours_are_expanded_one_statement_answers(client, database, scattered, monkeypatch):
+    expand_all(database, now=datetime.now(UTC))
+    asked = []
+
+    def counted(*args, **kwargs):
+        asked.append(kwargs["limit"])
+        return db_hubs.nearest(*args, **kwargs)
+
+    monkeypatch.setattr(hubs, "db_hubs", SimpleNamespace(nearest=counted))
+    monkeypatch.setattr(hubs, "read_cities", lambda _: pytest.fail("asked for the calendars"))
+    assert len(nearest(client, Point(-0.1, 51.5), limit=5)) == 5
+    assert len(asked) == 1

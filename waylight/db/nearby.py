@@ -83,8 +83,9 @@ TEAMS = """
               and t.id <> all (q.excluded)
             order by t.id, active desc, a.kind = 'service_area', a.id) one_each
         -- The order of domain/routing.choose, so that the cut never drops the best.
-        order by (duty_status <> 'off' and active and (on_shift or coalesce(duty_until > q.at, false)
-                      or coalesce(expanded_until < q.at, true))) desc,
+        order by (duty_status <> 'off' and active
+                  and (on_shift or coalesce(duty_until > q.at, false)
+                       or coalesce(expanded_until < q.at, true))) desc,
                  (select count(*) from unnest(q.capabilities) wanted
                   where wanted <> all (capabilities)),
                  (q.prefers_police and organisation_kind <> 'police'),

@@ -114,11 +114,15 @@ def recipients(conn: Connection[Any], alert_ids: Sequence[UUID]) -> dict[UUID, d
     return {row["id"]: row for row in rows}
 
 
-def _all(conn: Connection[Any], statement: LiteralString, parameters: Sequence[Any] | Mapping[str, Any]) -> list[dict[str, Any]]:
+def _all(
+    conn: Connection[Any], statement: LiteralString, parameters: Sequence[Any] | Mapping[str, Any]
+) -> list[dict[str, Any]]:
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(statement, parameters).fetchall()
 
 
-def _one(conn: Connection[Any], statement: LiteralString, parameters: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any] | None:
+def _one(
+    conn: Connection[Any], statement: LiteralString, parameters: Sequence[Any] | Mapping[str, Any]
+) -> dict[str, Any] | None:
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(statement, parameters).fetchone()

@@ -13,45 +13,26 @@ from psycopg import Connection
 from psycopg.abc import Params
 from psycopg.rows import dict_row
 
-COLUMNS = """
-    a.id, a.version, a.state, a.role, a.rank, a.priority, a.organisation_id, a.report_id,
-    a.incident_id, a.team_id, a.hub_id, a.distance_m, a.reasons, a.exercise, a.created_at,
-    a.delivered_at, a.seen_at, a.acknowledged_at, a.acknowledged_by, a.ended_at, a.outcome
-"""
+OWN = "a.organisation_id = %(organisation)s"
+
+# The limit keeps it a look at one row's grants: of a plain EXISTS the planner makes a hash table of
+# every grant there is.
+OVERSEEN = """(
+    select true from grants g
+    where g.report_id = a.report_id and g.organisation_id = %(organisation)s
+      and g.revoked_at is null and g.cause = 'oversight' limit 1)"""
+
+OF_TEAM = f"a.team_id = %(team)s and ({OWN} or {OVERSEEN})"
+
+ONE = f"a.id = %(alert)s and ({OWN} or {OVERSEEN})"
 
 PAGE = """
-  and (%(states)s::text[] is null or a.state = any (%(states)s))
-  and (%(after)s::uuid is null or a.id < %(after)s)
-order by a.id desc limit %(limit)s
-"""
-
-OWN = f"select {COLUMNS} from alerts a where a.organisation_id = %(organisation)s {PAGE}"
-
-OF_TEAM = f"""
-select {COLUMNS} from alerts a
-where a.team_id = %(team)s and a.organisation_id = %(organisation)s {PAGE}
-"""
-
-# As a plain EXISTS the planner would rather read every grant there is.
-OVERSEEN = """
-join lateral (
-    select from grants g
-    where g.report_id = a.report_id and g.organisation_id = %(organisation)s
-      and g.revoked_at is null and g.cause = 'oversight' limit 1) overseen on true
-"""
-
-OVERSEEN_OF_TEAM = f"select {COLUMNS} from alerts a {OVERSEEN} where a.team_id = %(team)s {PAGE}"
-
-ONE = f"""
-select {COLUMNS} from alerts a
-where a.id = %(alert)s and a.organisation_id = %(organisation)s
-union all
-select {COLUMNS} from alerts a {OVERSEEN}
-where a.id = %(alert)s and a.organisation_id <> %(organisation)s
-"""
+    and (%(states)s::text[] is null or a.state = any (%(states)s))
+    and (%(after)s::uuid is null or a.id < %(after)s)
+    order by a.id desc limit %(limit)s"""
 
 SUMMARY = """
-with a as materialized ({alerts})
+with a as materialized (select a.* from alerts a where {which})
 select a.*, t.name as team, h.name as hub, o.name as organisation,
        s.name as acknowledged_by_name, r.categories, r.mode, p.name as place,
        i.state as incident_state, i.priority as incident_priority, i.category_groups,
@@ -124,19 +105,18 @@ def page(
     organisation_id: UUID,
     *,
     team_id: UUID | None,
-    overseen: bool,
     states: Sequence[str] | None,
     after: UUID | None,
     limit: int,
 ) -> list[dict[str, Any]]:
     """Alerts of an organisation or of one team, newest first, older than the alert `after`.
 
-    `overseen`: of a team of another organisation, those whose report the caller oversees.
+    Of another organisation's team, those whose report the caller oversees.
     """
-    alerts = OWN if team_id is None else OVERSEEN_OF_TEAM if overseen else OF_TEAM
+    which = (OWN if team_id is None else OF_TEAM) + PAGE
     return _all(
         conn,
-        SUMMARY.format(alerts=alerts),
+        SUMMARY.format(which=which),
         {
             "organisation": organisation_id,
             "team": team_id,
@@ -151,7 +131,7 @@ def find(conn: Connection[Any], alert_id: UUID, organisation_id: UUID) -> dict[s
     """One alert that the organisation received or oversees; None for every other."""
     rows = _all(
         conn,
-        SUMMARY.format(alerts=ONE),
+        SUMMARY.format(which=ONE),
         {"alert": alert_id, "organisation": organisation_id},
     )
     return rows[0] if rows else None

@@ -64,14 +64,12 @@ def list_alerts(
     """
     organisation_id = organisation_of(principal)
     with database.staff(organisation_id) as conn:
-        team = None if team_id is None else db_teams.find(conn, team_id, organisation_id)
-        if team_id is not None and team is None:
+        if team_id is not None and db_teams.find(conn, team_id, organisation_id) is None:
             raise NotFound
         rows = inbox.page(
             conn,
             organisation_id,
             team_id=team_id,
-            overseen=team is not None and team["organisation_id"] != organisation_id,
             states=states,
             after=after,
             limit=limit,
