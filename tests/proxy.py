@@ -4,6 +4,8 @@ import contextlib
 import select
 import socket
 import threading
+import time
+from collections.abc import Callable
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -91,3 +93,11 @@ class Line:
                             return
                         other[end].sendall(data)
             self._open -= {client, server}
+
+
+def soon(happens: Callable[[], object]) -> None:
+    """Waits for what a background thread is about to do."""
+    give_up_at = time.monotonic() + 20
+    while not happens():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)

@@ -2,14 +2,10 @@
 
 # ruff: noqa: PT012 - the block of a transaction is what is tested, and its end is part of it
 
-import os
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg
@@ -17,49 +13,22 @@ import pytest
 from sqlalchemy import select, text
 
 from tests.databases import environment_for, settings_for
-from tests.proxy import Line
+from tests.proxy import soon
 from waylight.config import ConfigurationError, Settings
 from waylight.db.models import WorkerHeartbeat
 from waylight.db.session import Database
 from waylight.domain.errors import Unavailable
 
 NOW = datetime(2026, 11, 21, 23, 41, tzinfo=UTC)
-PATIENCE_S = 0.6
+PATIENCE_S = 0.6  # of the fixture `remote`
 BOUND_S = 2.0
 """What the issue promises a client whose database restarts; the patience here is far below it."""
 
 
 @pytest.fixture
-def url(cluster, _empty_template):
-    with cluster.clone(_empty_template) as name:
-        yield cluster.url(name)
-
-
-@pytest.fixture
-def line(url):
-    line = Line(url)
-    yield line
-    line.close()
-
-
-@pytest.fixture
-def remote(line):
-    """A database at the other end of the line, with little patience and three connections."""
-    settings = settings_for(
-        line.url(),
-        WAYLIGHT_DATABASE_TIMEOUT_S=str(PATIENCE_S),
-        WAYLIGHT_POOL_SIZE="3",
-    )
-    database = Database(settings)
-    yield database
-    line.resume()
-    database.close()
-
-
-@pytest.fixture
-def single(url):
-    """A database of which a process keeps one connection for each role."""
-    database = Database(settings_for(url, WAYLIGHT_POOL_SIZE="1"))
+def database(url):
+    """Not the one of the other tests: these are about real commits."""
+    database = Database(settings_for(url))
     yield database
     database.close()
 
@@ -104,18 +73,9 @@ def fill(database):
         return {future.result() for future in futures}
 
 
-def soon(happens):
-    """Waits for what a background thread is about to do."""
-    give_up_at = time.monotonic() + 20
-    while not happens():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.01)
-
-
 # --- transactions
 
 
-@pytest.mark.commits
 def test_a_transaction_is_kept_when_its_block_ends_and_dropped_when_it_fails(database):
     with database.intake() as conn:
         beat(conn, "kept")
@@ -125,7 +85,6 @@ def test_a_transaction_is_kept_when_its_block_ends_and_dropped_when_it_fails(dat
     assert beats(database) == {"kept"}
 
 
-@pytest.mark.commits
 def test_a_swallowed_error_is_not_taken_for_a_commit(database):
     with (
         pytest.raises(psycopg.errors.InFailedSqlTransaction),
@@ -137,7 +96,6 @@ def test_a_swallowed_error_is_not_taken_for_a_commit(database):
     assert beats(database) == set()
 
 
-@pytest.mark.commits
 def test_with_autocommit_each_statement_stands_for_itself(database):
     with pytest.raises(ZeroDivisionError), database.intake(autocommit=True) as conn:
         beat(conn, "kept")
@@ -168,7 +126,6 @@ def test_nothing_but_a_uuid_can_name_the_organisation(database):
         database.staff("'; drop table reports; --")
 
 
-@pytest.mark.commits
 def test_json_goes_in_and_comes_out_as_python_objects(database):
     value = {"a": [1, None, {"b": "é"}], "at": NOW, "id": uuid4()}
     with database.intake() as conn:
@@ -176,7 +133,6 @@ def test_json_goes_in_and_comes_out_as_python_objects(database):
     assert found == value | {"at": NOW.isoformat(), "id": str(value["id"])}
 
 
-@pytest.mark.commits
 def test_sessions_of_sqlalchemy_share_the_pool_and_the_rules(database):
     with database.session("intake") as session:
         session.add(WorkerHeartbeat(worker_id="a", host="h", pid=1, started_at=NOW, beat_at=NOW))
@@ -359,154 +315,3 @@ def test_a_session_of_sqlalchemy_does_not_wait_for_a_hanging_server_either(remot
     with pytest.raises(Unavailable), remote.session("intake") as session:
         session.execute(text("select 1"))
     assert time.monotonic() - began < BOUND_S
-
-
-# --- processes and greenlets
-
-
-def run(script, database):
-    """Runs Python in a process of its own, against the database of the test."""
-    settings = database._settings
-    environ = os.environ | environment_for(
-        settings.database_url,
-        WAYLIGHT_DATABASE_TIMEOUT_S=str(settings.database_timeout_s),
-        WAYLIGHT_POOL_SIZE=str(settings.pool_size),
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=environ,
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
-
-
-OPEN = """
-import os
-from waylight.config import Settings
-from waylight.db.session import Database
-from waylight.domain.errors import Unavailable
-database = Database(Settings.from_environment(os.environ))
-"""
-
-
-def test_a_forked_process_opens_connections_of_its_own(single):
-    printed = run(
-        OPEN
-        + """
-def show(who):
-    with database.intake() as conn:
-        print(who, conn.execute("select pg_backend_pid()").fetchone()[0], flush=True)
-show("parent")
-child = os.fork()
-if child == 0:
-    show("child")
-    os._exit(0)
-os.waitpid(child, 0)
-show("parent")
-database.close()
-""",
-        single,
-    )
-    assert printed[0::2] == ["parent", "child", "parent"]
-    first, second, third = printed[1::2]
-    assert first == third != second
-
-
-GREEN = (
-    """
-from gevent import monkey
-monkey.patch_all()
-import time
-import gevent
-"""
-    + OPEN
-)
-
-
-def test_greenlets_wait_for_the_database_side_by_side(remote):
-    (took,) = run(
-        GREEN
-        + """
-def nap(_):
-    with database.intake() as conn:
-        conn.execute("select pg_sleep(0.3)")
-nap(0)
-began = time.monotonic()
-gevent.joinall([gevent.spawn(nap, n) for n in range(3)], raise_error=True)
-print(time.monotonic() - began)
-database.close()
-""",
-        remote,
-    )
-    assert float(took) < 0.9, "three naps of 0.3 s one after the other"
-
-
-def test_a_hanging_server_does_not_hold_up_the_other_greenlets(remote, line):
-    # The line hangs after the answer to the statement that says so.
-    listener = threading.Thread(target=lambda: (hang.wait(30), line.hang()))
-    hang = threading.Event()
-    listener.start()
-    with remote.connect("admin") as watch:
-        watch.autocommit = True
-        script = (  # noqa: S608 - constants of this file
-            GREEN
-            + """
-ticks = []
-def tick():
-    while True:
-        ticks.append(time.monotonic())
-        gevent.sleep(0.01)
-with database.intake() as conn:
-    beat = conn.execute("insert into worker_heartbeats values ('go', 'h', 1, now(), now())")
-while True:
-    began = time.monotonic()
-    ticks.clear()
-    ticker = gevent.spawn(tick)
-    try:
-        with database.intake() as conn:
-            conn.execute("select 1")
-    except Unavailable:
-        break
-    finally:
-        ticker.kill()
-took = time.monotonic() - began
-print(took, max(b - a for a, b in zip(ticks, ticks[1:])))
-os._exit(0)
-"""
-        )
-        outcome: list[list[str]] = []
-        runner = threading.Thread(target=lambda: outcome.append(run(script, remote)))
-        runner.start()
-        soon(lambda: watch.execute("select from worker_heartbeats").fetchone() is not None)
-        hang.set()
-        runner.join()
-        line.resume()
-    listener.join()
-    took_s, longest_gap_s = map(float, outcome[0])
-    assert took_s < BOUND_S
-    assert longest_gap_s < PATIENCE_S / 2
-
-
-def test_a_greenlet_that_is_stopped_while_it_waits_gives_its_connection_up(remote):
-    printed = run(
-        GREEN
-        + """
-for _ in range(2 * database._settings.pool_size):
-    began = time.monotonic()
-    try:
-        with gevent.Timeout(0.1), database.intake() as conn:
-            conn.execute("select pg_sleep(20)")
-    except gevent.Timeout:
-        print(time.monotonic() - began < 0.5)
-with database.intake() as conn:
-    print(conn.execute("select 1").fetchone()[0])
-database.close()
-""",
-        remote,
-    )
-    assert printed == ["True"] * 6 + ["1"]
