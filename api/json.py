@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import marshmallow
 import orjson
-from flask import Request, Response, request
+from flask import Request, Response
 from flask.json.provider import JSONProvider
 from webargs.core import is_json, missing
 from webargs.flaskparser import FlaskParser
@@ -164,8 +164,3 @@ class CompactProvider(JSONProvider):
         """A response with `application/json`."""
         body = self._prepare_response_obj(args, kwargs)
         return Response(orjson.dumps(body), mimetype="application/json")
-
-
-def body() -> Any:  # noqa: ANN401 - whatever JSON value was sent
-    """The JSON value of the request's body, whatever its media type says; raises MalformedJSON."""
-    return loads(request.get_data())

@@ -27,7 +27,7 @@ REFUSED = {
     "NUL in a key": (b'{"\\u0000": 1}', "nul"),
     "NUL as a byte": (b'["\x00"]', "syntax"),
     "a line break in a string": (b'["\n"]', "syntax"),
-    "Latin-1": (b'["caf\xe9"]', "not_utf8"),
+    "Latin-1": (b'["\xe9t\xe9"]', "not_utf8"),
     "UTF-16": ('["a"]'.encode("utf-16"), "not_utf8"),
     "one bracket too many": (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "too_deep"),
     "deep objects": (b'{"a":' * 40 + b"1" + b"}" * 40, "too_deep"),
