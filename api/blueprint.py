@@ -108,7 +108,9 @@ class Blueprint(flask_smorest.Blueprint):
         decorate = super().arguments(schema, location=location, **kwargs)
         statuses = [422]
         if location == "json":
-            statuses += [400, 413, 415]
+            statuses += [400, 413]
+            if self.ARGUMENTS_PARSER.minds_media_type:
+                statuses.append(415)
         elif "cursor" in resolve_schema_instance(schema).fields:
             statuses += [400]
 

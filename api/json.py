@@ -124,6 +124,8 @@ class StrictParser(FlaskParser):
         "query": marshmallow.RAISE,
     }
 
+    minds_media_type = True
+
     def load_json(self, req: Request, schema: marshmallow.Schema) -> Any:  # noqa: ANN401, ARG002
         """The body as JSON; `missing` when there is none. Another media type is a 415."""
         data = req.get_data()

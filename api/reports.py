@@ -22,6 +22,8 @@ from waylight.services import reports
 class KindParser(StrictParser):
     """Takes a report whatever its media type says: no formality between a passenger and help."""
 
+    minds_media_type = False
+
     def load_json(self, req: Request, schema: marshmallow.Schema) -> Any:  # noqa: ANN401, ARG002 - webargs' own
         """The body as strict JSON; `missing` when there is none."""
         data = req.get_data()

@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from waylight.db import nearby
-from waylight.domain import location, routing, triage
+from waylight.domain import hubs, location, routing, triage
 from waylight.domain.categories import CATEGORIES
 from waylight.domain.cities import City
 from waylight.domain.geo import Point
@@ -374,7 +374,7 @@ def _hub(
     if stale and (city is None or not is_open_in(city, row["opening_hours"], at)):
         return None
     until = row["open_until"]
-    met = [need for need in needs if HUB_FEATURE.get(need, need) in features(row)]
+    met = hubs.met(needs, [*row["services"], *row["access"]])
     return OpenHub(
         id=UUID(row["id"]),
         name=row["name"],
@@ -384,24 +384,10 @@ def _hub(
         open_until=datetime.fromisoformat(until) if until not in (None, "infinity") else None,
         services=tuple(row["services"]),
         access=tuple(row["access"]),
-        needs_met=tuple(met),
+        needs_met=met,
         needs_unmet=tuple(need for need in needs if need not in met),
         demo=row["demo"],
     )
-
-
-HUB_FEATURE = {
-    "text_only": "text_relay",
-    "women_only": "women_only_space",
-    "companion": "trained_staff",
-    "assistance_dog": "assistance_dogs",
-}
-"""Where a passenger's need and a hub's service or access feature have different names."""
-
-
-def features(row: dict[str, Any]) -> set[str]:
-    """What a hub offers, services and access features together."""
-    return {*row["services"], *row["access"]}
 
 
 def _heads_up(around: Surroundings) -> Recipient | None:

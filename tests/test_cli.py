@@ -1,0 +1,288 @@
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+from socket import socket
+
+import pytest
+from click.testing import CliRunner
+
+from tests.databases import ROOT, environment_for
+from tests.proxy import soon
+from waylight import cli
+from waylight.services import keys, migrations
+
+TINYTOWN = str(Path(__file__).parent / "data/tinytown")
+
+
+@pytest.fixture(autouse=True)
+def _restored_logging():
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before
+
+
+@pytest.fixture
+def waylight():
+    """Runs one command against a database, given by its address, and returns how it went."""
+
+    def run(url, *arguments, answer=None, **changes):
+        environ = {name: None for name in os.environ if name.startswith("WAYLIGHT_")}
+        return CliRunner(env=environ | environment_for(url, **changes)).invoke(
+            cli.cli, arguments, input=answer, prog_name="waylight"
+        )
+
+    return run
+
+
+@pytest.fixture
+def url(database):
+    """The address of a migrated, empty database of this test alone."""
+    return database._settings.database_url
+
+
+# --- in general
+
+
+def test_wrong_settings_are_all_named_and_end_every_command_with_1(waylight):
+    for command in (["migrate"], ["worker"], ["serve"], ["doctor"], ["key", "list"]):
+        done = waylight("nonsense", *command, WAYLIGHT_PORT="0")
+        assert done.exit_code == 1, command
+        assert "WAYLIGHT_DATABASE_URL" in done.stderr
+        assert "WAYLIGHT_PORT" in done.stderr
+        assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", [["migrate"], ["load", TINYTOWN], ["key", "list"]])
+def test_a_server_that_is_away_is_said_in_words(waylight, command):
+    done = waylight("postgresql://nobody@127.0.0.1:1/none", *command)
+    assert done.exit_code == 1
+    assert "The database cannot be used" in done.stderr
+    assert "refused" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_does_not_import_what_it_does_not_need():
+    script = (
+        "import sys, waylight.cli as c\n"
+        "try: c.cli(['--help'], prog_name='waylight')\n"
+        "except SystemExit: pass\n"
+        "print(*({'sqlalchemy', 'alembic', 'flask', 'holidays', 'gevent'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout.splitlines()[-1] == ""
+    for command in ("serve", "worker", "migrate", "load", "key", "openapi", "doctor"):
+        assert f"\n  {command} " in done.stdout
+
+
+# --- migrate
+
+
+def test_migrate_makes_an_empty_database_ready_and_says_each_step(waylight, cluster):
+    with cluster.clone(None) as name:
+        url = cluster.url(name)
+        assert "at nothing" in waylight(url, "migrate", "--check").stderr
+        done = waylight(url, "migrate")
+        assert done.exit_code == 0
+        assert done.stderr.splitlines()[-1] == f"schema up to {migrations.head()}"
+        checked = waylight(url, "migrate", "--check")
+        assert (checked.exit_code, checked.stderr) == (
+            0,
+            f"The schema is at {migrations.head()}, the newest.\n",
+        )
+        assert waylight(url, "migrate").stderr == ""
+
+
+@pytest.mark.commits
+def test_data_is_lost_only_after_a_yes(waylight, url, database):
+    asked = waylight(url, "migrate", "--down", "base", answer="n\n")
+    assert asked.exit_code == 1
+    assert migrations.current(database) == migrations.head()
+    assert waylight(url, "migrate", "--down", "base", "--yes").exit_code == 0
+    assert migrations.current(database) is None
+
+
+# --- load and key
+
+
+@pytest.mark.commits
+def test_a_pack_is_loaded_with_counts_and_again_without_change(waylight, url):
+    done = waylight(url, "load", TINYTOWN)
+    assert done.exit_code == 0
+    assert "tinytown: version 1" in done.stderr
+    assert "teams: " in done.stderr
+    assert "loaded already" in waylight(url, "load", TINYTOWN).stderr
+
+
+@pytest.mark.commits
+def test_a_folder_without_a_pack_is_refused_and_each_problem_said_once(waylight, url, tmp_path):
+    done = waylight(url, "load", str(tmp_path))
+    assert done.exit_code == 1
+    assert done.stderr.count("city.yaml") == 1
+    assert waylight(url, "load", str(tmp_path / "nowhere")).exit_code == 2
+
+
+@pytest.mark.commits
+def test_a_key_is_made_listed_and_revoked(waylight, url, database, vault):
+    waylight(url, "load", TINYTOWN)
+    person = ["--person", "Ada Ling", "--role", "officer", "--organisation", "tiny-police"]
+    made = waylight(url, "key", "create", *person, "--scope", "alerts:read", "--days", "3")
+    assert made.exit_code == 0
+    token = made.stdout.strip()
+    assert token.startswith("waylight_sk_")
+    assert token not in made.stderr
+    caller = keys.authenticate(database, vault, token, now=datetime.now(UTC))
+    assert caller is not None
+    assert caller.scopes == {"alerts:read"}
+
+    listed = waylight(url, "key", "list").stdout
+    assert f"{caller.key_id}  staff   ends " in listed
+    assert "Ada Ling, officer  [Tinytown police (demo)]  alerts:read" in listed
+
+    assert waylight(url, "key", "revoke", str(caller.key_id)).exit_code == 0
+    assert f"{caller.key_id}  staff   revoked " in waylight(url, "key", "list").stdout
+    assert waylight(url, "key", "revoke", str(caller.staff_id)).exit_code == 1
+
+
+@pytest.mark.commits
+def test_a_program_gets_a_key_without_an_organisation(waylight, url):
+    made = waylight(url, "key", "create", "--client", "Night app", "--scope", "reports:submit")
+    assert made.stdout.startswith("waylight_ck_")
+    assert "client  live" in waylight(url, "key", "list").stdout
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--person", "A", "--client", "b"],
+        ["--person", "A"],
+        ["--person", "A", "--organisation", "x"],
+        ["--client", "b", "--days", "0"],
+    ],
+)
+def test_a_key_for_nobody_in_particular_is_a_mistake_in_usage(waylight, options):
+    done = waylight("postgresql://nobody@127.0.0.1:1/none", "key", "create", *options)
+    assert done.exit_code == 2
+
+
+@pytest.mark.commits
+def test_demo_keys_are_written_and_what_is_missing_is_said(waylight, url, tmp_path):
+    path = tmp_path / "demo.json"
+    waylight(url, "load", TINYTOWN)
+    done = waylight(
+        url, "key", "demo", "--file", str(path), WAYLIGHT_PROFILE="demo", WAYLIGHT_PORT="8123"
+    )
+    assert done.exit_code == 0
+    assert "control_room" in done.stderr
+    content = json.loads(path.read_text())
+    assert content["base_url"] == "http://127.0.0.1:8123"
+    assert set(content["keys"]) == {"hub"}
+
+
+@pytest.mark.commits
+def test_production_writes_no_tokens_into_a_file(waylight, url, tmp_path):
+    path = tmp_path / "demo.json"
+    waylight(url, "load", TINYTOWN)
+    done = waylight(
+        url,
+        *("key", "demo", "--file", str(path)),
+        WAYLIGHT_PROFILE="production",
+        WAYLIGHT_EXEMPT_LOOPBACK="0",
+    )
+    assert done.exit_code == 1
+    assert not path.exists()
+
+
+# --- openapi and doctor
+
+
+def test_openapi_is_printed_without_settings_and_nothing_else(waylight):
+    done = waylight("nonsense", "openapi")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("openapi: 3.1")
+    assert done.stderr == ""
+
+
+@pytest.mark.commits
+def test_the_doctor_names_each_problem_with_its_fix_and_ends_with_1(waylight, url, database):
+    waylight(url, "load", TINYTOWN)
+    with database.owner() as conn:
+        conn.execute("update cities set contacts_verified_at = current_date")
+    done = waylight(url, "doctor")
+    assert done.exit_code == 1
+    assert "ok       migrations\n" in done.stdout
+    assert "PROBLEM  worker: " in done.stdout
+    assert "-> run `waylight worker`" in done.stdout
+    with database.intake() as conn:
+        conn.execute("insert into worker_heartbeats values ('w', 'h', 1, now(), now())")
+    done = waylight(url, "doctor")
+    assert done.exit_code == 0
+    assert "PROBLEM" not in done.stdout
+
+
+# --- what runs until it is told to stop
+
+
+@pytest.fixture
+def started():
+    """Starts a command in a process of its own; it must end well when it is told to."""
+    processes = []
+
+    def start(url, *arguments, **changes):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "waylight.cli", *arguments],
+            env=os.environ | environment_for(url, **changes),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=30)
+        assert process.returncode == 0, output
+
+
+@pytest.mark.slow
+@pytest.mark.commits
+def test_serve_answers_until_it_is_told_to_stop(started, url):
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = started(url, "serve", "--workers", "1", WAYLIGHT_PORT=str(port))
+
+    def answer():
+        assert process.poll() is None, process.stdout.read()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/categories") as response:
+                return response.status == 200
+        except OSError:
+            return False
+
+    soon(answer)
+
+
+@pytest.mark.slow
+@pytest.mark.commits
+def test_worker_lives_until_it_is_told_to_stop(started, url, database):
+    process = started(url, "worker")
+
+    def lives():
+        assert process.poll() is None, process.stdout.read()
+        with database.intake() as conn:
+            return conn.execute("select from worker_heartbeats").fetchone() is not None
+
+    soon(lives)
