@@ -33,7 +33,9 @@ def waylight():
     """Runs one command against a database, given by its address, and returns how it went."""
 
     def run(url, *arguments, answer=None, **changes):
-        environ = {name: None for name in os.environ if name.startswith("WAYLIGHT_")}
+        environ: dict[str, str | None] = {
+            name: None for name in os.environ if name.startswith("WAYLIGHT_")
+        }
         return CliRunner(env=environ | environment_for(url, **changes)).invoke(
             cli.cli, arguments, input=answer, prog_name="waylight"
         )

@@ -22,6 +22,7 @@ from waylight.domain.reports import (
     ReportReceipt,
     ShareWith,
     Submission,
+    Want,
 )
 from waylight.services.reports import submit_reports
 from waylight.services.reports.record import plain, structured
@@ -193,6 +194,21 @@ def test_the_control_room_oversees_and_consent_is_a_grant_of_its_own(submit, lon
     assert ("oversight", "control_room") in causes
     assert ("consent", "operator") in causes
     assert any(cause == "routing" for cause, _ in causes)
+
+
+def test_a_childs_own_ticks_share_nothing(submit, london):
+    submit(replace(REPORT, under_18=True, share_with=(ShareWith.OPERATOR, ShareWith.POLICE)))
+    assert count(london, "grants", "cause = 'consent'") == 0
+
+
+def test_police_may_read_by_consent_without_being_told(submit, london):
+    submit(replace(REPORT, wants=(Want.HELP,), share_with=(ShareWith.POLICE,)))
+    with london.owner() as conn:
+        causes = conn.execute(
+            "select g.cause from grants g join organisations o on o.id = g.organisation_id"
+            " where o.kind = 'police'"
+        ).fetchall()
+    assert causes == [("consent",)]
 
 
 def test_partitions_hold_the_rows_and_the_default_stays_empty(submit, london):

@@ -157,6 +157,11 @@ class NewReport:
         return not self.wants or Want.POLICE in self.wants
 
     @property
+    def consents(self) -> tuple[ShareWith, ...]:
+        """Who else may read it, by consent; a child's own ticks share nothing: a person asks first."""
+        return () if self.under_18 or self.tells_nobody else self.share_with
+
+    @property
     def only_describes_a_person(self) -> bool:
         """Nothing is said of behaviour: such a report never dispatches anybody (design, 6.3)."""
         flags = (self.in_danger, self.hurt_or_unwell, self.weapon_seen, self.person_nearby)

@@ -203,7 +203,7 @@ def _who_sees(
     lines += [
         Reason(f"shared_{who}")
         for who in (ShareWith.OPERATOR, ShareWith.POLICE)
-        if who in report.share_with
+        if who in report.consents
     ]
     if not report.allows_police:
         lines.append(Reason("police_no"))

@@ -24,6 +24,7 @@ from waylight.domain.reports import (
     Reason,
     Recipient,
     ReportWarning,
+    ShareWith,
 )
 from waylight.services.cities import read_cities
 from waylight.services.schedules import is_open_in
@@ -110,7 +111,8 @@ def query(draft: Draft, *, excluded: Sequence[UUID] = (), n: int = 0) -> dict[st
         "route_id": report.journey.route_id,
         "groups": draft.groups,
         "capabilities": routing.required_capabilities(report, draft.groups),
-        "allows_police": report.allows_police,
+        # Police who may read, by consent, must be found; whether they are told is routing's choice.
+        "allows_police": report.allows_police or ShareWith.POLICE in report.consents,
         "prefers_police": "police" in report.wants,
         "excluded": excluded,
     }

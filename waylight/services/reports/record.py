@@ -243,7 +243,7 @@ def _grants(one: Decided) -> list[dict[str, Any]]:
     if room and (not one.report.under_18 or "safeguarding" in room.capabilities):
         found.append((room.organisation_id, "oversight"))
     for kind in ("operator", "police"):
-        if kind in one.report.share_with:
+        if kind in one.report.consents:
             of_kind = (c for c in one.around.candidates if c.organisation_kind == kind)
             found += [(c.organisation_id, "consent") for c in of_kind][:1]
     return [
