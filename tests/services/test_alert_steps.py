@@ -9,23 +9,12 @@ from tests.desk import NOW, P1, P2, P4, SPOT
 from waylight.domain.alerts import DeclineCause, Ending, Named, State
 from waylight.domain.errors import StaleVersion, StateConflict
 from waylight.domain.geo import Point
-from waylight.domain.reports import Contact, Need, Want
+from waylight.domain.reports import Want
 from waylight.services import alerts
 
 LATER = NOW + timedelta(minutes=1)
-ELSEWHERE = Point(SPOT.lon - 0.05, SPOT.lat)
 
-STORY = replace(
-    P2,
-    narrative="He got on at King's Cross.",
-    description_of_person="A green coat.",
-    contact=Contact(phone="+447700900123", voicemail_ok=False),
-    rejected={"/contact/email": "not an address"},
-    needs=(Need.STEP_FREE,),
-)
-
-
-# Acknowledging
+STORY = replace(P2, narrative="He got on at King's Cross.")
 
 
 def test_team_that_acknowledges_holds_the_incident_and_stops_the_ladder(desk):
@@ -189,9 +178,6 @@ def test_team_goes_arrives_and_closes_and_the_incident_is_closed(desk):
     )
     (closed,) = desk.events("alert.closed")
     assert closed["data"] == {"role": "officer", "outcome": "founded"}
-
-
-# Declining
 
 
 def test_decline_tells_the_next_rung_at_once(desk):

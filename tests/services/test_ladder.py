@@ -9,20 +9,11 @@ import pytest
 from tests.desk import NOW, P1, P2, SPOT
 from waylight.db.alerts import ladder
 from waylight.domain.geo import Point
-from waylight.domain.reports import Contact, Need, NewReport
+from waylight.domain.reports import NewReport
 from waylight.services import alerts, routing
 
 LATER = NOW + timedelta(minutes=1)
 ELSEWHERE = Point(SPOT.lon - 0.05, SPOT.lat)
-
-STORY = replace(
-    P2,
-    narrative="He got on at King's Cross.",
-    description_of_person="A green coat.",
-    contact=Contact(phone="+447700900123", voicemail_ok=False),
-    rejected={"/contact/email": "not an address"},
-    needs=(Need.STEP_FREE,),
-)
 
 
 def test_rung_that_does_not_answer_in_time_is_followed_by_the_next(desk):

@@ -5,6 +5,7 @@ Every distance is on `geography`. Nothing here decides: it returns facts to `dom
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from psycopg import Connection
 from psycopg.rows import dict_row
@@ -169,3 +170,28 @@ def surroundings(
             },
         )
         return cursor.fetchall()
+
+
+STANDING = """
+select i.city_id, i.category_groups, i.priority, st_x(i.position::geometry) as lon,
+       st_y(i.position::geometry) as lat, r.route_id, r.routing->'modes' as modes,
+       r.routing->'capabilities' as capabilities, r.routing->'facts' as facts,
+       array(select a.team_id from alerts a
+             where a.incident_id = i.id and a.team_id is not null) as excluded,
+       (select coalesce(max(a.rank), 0) from alerts a
+        where a.incident_id = i.id and a.team_id is not null) as rungs
+from incidents i
+join lateral (
+    select r.route_id, r.routing from reports r where r.incident_id = i.id
+    order by r.priority, r.id limit 1) r on true
+where i.id = %(incident)s
+"""
+
+
+def standing(conn: Connection[Any], incident_id: UUID) -> dict[str, Any] | None:
+    """Where an incident's ladder stands: its place, what its most urgent report needs, who was told.
+
+    `facts` and `capabilities` are those kept in `reports.routing`; `excluded` are the teams told.
+    """
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(STANDING, {"incident": incident_id}).fetchone()

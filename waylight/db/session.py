@@ -5,6 +5,7 @@ the server is gone, restarting or hanging, the caller hears `Unavailable` within
 connection is thrown away: nothing blocks on a server that says nothing, not even to cancel.
 """
 
+import atexit
 import os
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
+from weakref import WeakSet
 
 import orjson
 import psycopg
@@ -83,6 +85,16 @@ class Connection(psycopg.Connection[Any]):
             self._pool = None
         else:
             super().close()
+
+
+_open_databases: "WeakSet[Database]" = WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    # Later the interpreter has begun to fall apart, and a pool's own farewell fails loudly.
+    for database in list(_open_databases):
+        database.close()
 
 
 class Database:
@@ -195,7 +207,7 @@ class Database:
             pools = list(self._pools.values()) if self._pid == os.getpid() else []
             self._pools, self._engines = {}, {}
         for pool in pools:
-            pool.close()
+            pool.close(timeout=CONNECT_S)
 
     @contextmanager
     def _transaction(
@@ -269,6 +281,7 @@ class Database:
             with self._lock:
                 pool = self._pools.get(role) or self._open(role)
                 self._pools[role] = pool
+            _open_databases.add(self)
         return pool
 
     def _open(self, role: Role) -> ConnectionPool[Connection]:

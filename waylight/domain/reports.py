@@ -158,7 +158,7 @@ class NewReport:
 
     @property
     def consents(self) -> tuple[ShareWith, ...]:
-        """Who else may read it, by consent; a child's own ticks share nothing: a person asks first."""
+        """Who else may read it, by consent. A child's ticks share nothing: a person asks first."""
         return () if self.under_18 or self.tells_nobody else self.share_with
 
     @property

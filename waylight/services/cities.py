@@ -4,24 +4,11 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from psycopg import Connection
-from psycopg.rows import dict_row
 
+from waylight.db import cities as db_cities
 from waylight.db.session import Database
 from waylight.domain.cities import City, ControlRoom
 from waylight.domain.geo import Bounds
-
-CITIES = """
-select c.id, c.slug, c.name, c.time_zone, c.version, c.bounds, c.jurisdiction, c.contacts,
-       c.contacts_verified_at, c.holidays, t.id as team_id, t.name as team_name, t.capabilities,
-       t.demo as team_demo, o.id as organisation_id, o.name as organisation_name,
-       array(select unnest(v.modes) from coverages v join teams m on m.id = v.team_id
-             where m.city_id = c.id
-             union select l.mode from lines l where l.city_id = c.id) as modes
-from cities c
-left join teams t on t.id = c.control_room_id
-left join organisations o on o.id = t.organisation_id
-order by c.id
-"""
 
 
 class _Snapshots:
@@ -54,8 +41,7 @@ def known_cities(database: Database, *, version: int | None = None) -> tuple[Cit
 
 def read_cities(conn: Connection[Any]) -> tuple[City, ...]:
     """The cities as the database has them now."""
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return tuple(_city(row) for row in cursor.execute(CITIES).fetchall())
+    return tuple(_city(row) for row in db_cities.read(conn))
 
 
 def _city(row: dict[str, Any]) -> City:

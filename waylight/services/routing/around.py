@@ -1,4 +1,4 @@
-"""Finding who is nearby and deciding who is told; also the next rung of a ladder."""
+"""Looking around a report: what is near it, who could help, and who is told."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,8 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
-from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
 
 from waylight.db import nearby
 from waylight.domain import hubs, location, routing, triage
@@ -26,7 +24,6 @@ from waylight.domain.reports import (
     ReportWarning,
     ShareWith,
 )
-from waylight.services.cities import read_cities
 from waylight.services.schedules import is_open_in
 
 
@@ -153,7 +150,7 @@ def understand(draft: Draft, row: dict[str, Any], cities: Sequence[City]) -> Sur
         area_codes=tuple(row["area_codes"] or ()),
         modes=tuple(row["modes"] or ()),
         in_service_area=row["in_service_area"],
-        candidates=tuple(_candidate(team, city, at) for team in row["teams"]),
+        candidates=tuple(candidate(team, city, at) for team in row["teams"]),
         hubs=tuple(
             hub
             for hub in (_hub(hub, city, at, report.needs) for hub in row["hubs"])
@@ -221,116 +218,6 @@ def hubs_for(draft: Draft, around: Surroundings) -> tuple[OpenHub, ...]:
     return routing.rank_hubs(around.hubs, draft.report.needs)
 
 
-def next_rung(conn: Connection[Any], incident_id: UUID, *, now: datetime) -> Recipient | None:
-    """Whom to tell next about an incident nobody has acknowledged; None when all have been told.
-
-    Chosen anew from who is on duty now, for the incident's most urgent report; the control room
-    comes last.
-    """
-    with conn.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(LADDER, {"incident": incident_id}).fetchone()
-    if row is None:
-        return None
-    cities = read_cities(conn)
-    city = next((city for city in cities if city.id == row["city_id"]), default_city(cities))
-    question = {
-        "n": 0,
-        "at": now,
-        "sources": [{"lon": row["lon"], "lat": row["lat"]}] if row["lon"] is not None else [],
-        "modes": row["modes"],
-        "route_id": row["route_id"],
-        "groups": row["category_groups"],
-        "capabilities": row["capabilities"],
-        "allows_police": row["facts"]["allows_police"],
-        "prefers_police": row["facts"]["prefers_police"],
-        "excluded": row["excluded"],
-    }
-    found = nearby.surroundings(conn, [question], station_m=routing.INFER_STATION_M)[0]
-    candidates = [_candidate(team, city, now) for team in found["teams"]]
-    room = city.control_room if city else None
-    facts = routing.Facts(
-        priority=row["priority"],
-        has_position=row["lon"] is not None,
-        in_service_area=found["in_service_area"],
-        mode=next(iter(row["modes"] or ()), None),
-        capabilities=tuple(row["capabilities"]),
-        **row["facts"],
-    )
-    chosen = routing.choose(facts, candidates, control_room=None).told
-    if chosen:
-        return routing.as_rung(chosen[0], rank=row["rungs"] + 1)
-    if room is not None and room.team_id not in row["excluded"]:
-        return routing.as_rung(
-            routing.control_room_recipient(room, rank=1, facts=facts), rank=row["rungs"] + 1
-        )
-    return None
-
-
-def control_room_fallback(city: City | None, channels: Sequence[str]) -> dict[str, Any] | None:
-    """The recipient of last resort, in the shape of migration 0003; None without a control room."""
-    room = city.control_room if city else None
-    if room is None:
-        return None
-    return {
-        "team_id": room.team_id,
-        "hub_id": None,
-        "organisation_id": room.organisation_id,
-        "role": "control_room",
-        "rank": 1,
-        "distance_m": None,
-        "reasons": [{"code": "routing_failed", "params": {}}],
-        "channels": list(channels),
-    }
-
-
-def route_unrouted(conn: Connection[Any], report_id: UUID, *, now: datetime) -> None:
-    """Gives the control room a report that nobody has been told about.
-
-    The report stays unrouted, for the next try, when there is no control room yet.
-    """
-    with conn.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(
-            "select city_id, routing->'channels' as channels from reports where id = %s",
-            [report_id],
-        ).fetchone()
-    if row is None:
-        return
-    cities = read_cities(conn)
-    city = next((city for city in cities if city.id == row["city_id"]), default_city(cities))
-    fallback = control_room_fallback(city, row["channels"])
-    if fallback is None:
-        return
-    conn.execute(
-        """
-        select route_to_fallback(
-            jsonb_populate_record(r, jsonb_build_object('received_at', %(now)s::timestamptz)),
-            %(fallback)s, 'found unrouted by the worker')
-        from reports r where r.id = %(id)s and r.status = 'unrouted'
-        """,
-        {"id": report_id, "now": now, "fallback": Jsonb(fallback)},
-    )
-    conn.execute(
-        "update reports set status = 'routed' where id = %s and incident_id is not null",
-        [report_id],
-    )
-
-
-LADDER = """
-select i.city_id, i.category_groups, i.priority, st_x(i.position::geometry) as lon,
-       st_y(i.position::geometry) as lat, r.route_id, r.routing->'modes' as modes,
-       r.routing->'capabilities' as capabilities, r.routing->'facts' as facts,
-       array(select a.team_id from alerts a
-             where a.incident_id = i.id and a.team_id is not null) as excluded,
-       (select coalesce(max(a.rank), 0) from alerts a
-        where a.incident_id = i.id and a.team_id is not null) as rungs
-from incidents i
-join lateral (
-    select r.route_id, r.routing from reports r where r.incident_id = i.id
-    order by r.priority, r.id limit 1) r on true
-where i.id = %(incident)s
-"""
-
-
 def default_city(cities: Sequence[City], slug: str | None = None) -> City | None:
     """The city whose control room takes reports without a usable position."""
     return next((city for city in cities if city.slug == slug), cities[0] if cities else None)
@@ -342,7 +229,8 @@ def _source(source: location.Source) -> dict[str, Any]:
     return {"stop_id": source.stop_id}
 
 
-def _candidate(row: dict[str, Any], city: City | None, at: datetime) -> routing.Candidate:
+def candidate(row: dict[str, Any], city: City | None, at: datetime) -> routing.Candidate:
+    """A team as `db/nearby` found it, on duty or not at that instant."""
     by_hand = row["duty_until"] is not None and datetime.fromisoformat(row["duty_until"]) > at
     on_shift = row["on_shift"]
     active = row["active"]

@@ -1,0 +1,27 @@
+"""Finding who is nearby and deciding who is told; also the next rung of a ladder."""
+
+from waylight.services.routing.around import (
+    Draft,
+    Surroundings,
+    blind,
+    decide,
+    default_city,
+    draft,
+    hubs_for,
+    look_around,
+)
+from waylight.services.routing.ladder import control_room_fallback, next_rung, route_unrouted
+
+__all__ = [
+    "Draft",
+    "Surroundings",
+    "blind",
+    "control_room_fallback",
+    "decide",
+    "default_city",
+    "draft",
+    "hubs_for",
+    "look_around",
+    "next_rung",
+    "route_unrouted",
+]
