@@ -1,9 +1,14 @@
 """${message}."""
-
+<%
+    written = f"{upgrades or ''}{downgrades or ''}"
+%>
+% if "sa." in written:
+import sqlalchemy as sa
+% endif
 from alembic import op
 ${imports if imports else ""}
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
+revision = "${up_revision}"
+down_revision = ${'"%s"' % down_revision if isinstance(down_revision, str) else repr(down_revision)}
 branch_labels = None
 depends_on = None
 

@@ -210,14 +210,16 @@ create table worker_heartbeats (
 """
 
 FUNCTIONS = """
--- RFC 9562 UUIDv7: 48 bits of Unix milliseconds, then random bits. PostgreSQL before 18 has none.
+-- RFC 9562 UUIDv7, method 3: 48 bits of Unix milliseconds, 12 bits of what is left of the
+-- millisecond, then random bits. Rows written one after the other in one transaction keep their
+-- order, which random bits alone would shuffle within a millisecond. PostgreSQL before 18 has none.
 create function uuid_v7(at timestamptz default clock_timestamp()) returns uuid
 language sql volatile parallel safe as $$
-    select encode(
-        set_bit(set_bit(overlay(
-            uuid_send(gen_random_uuid())
-            placing substring(int8send(floor(extract(epoch from at) * 1000)::bigint) from 3)
-            from 1 for 6), 52, 1), 53, 1), 'hex')::uuid
+    select encode(overlay(uuid_send(gen_random_uuid())
+        placing substring(int8send(us / 1000) from 3)
+                || int2send((28672 + (us % 1000) * 4096 / 1000)::int2)
+        from 1 for 8), 'hex')::uuid
+    from (select floor(extract(epoch from at) * 1000000)::bigint as us) since_1970
 $$;
 
 -- The smallest UUIDv7 of an instant: the bounds of the partitions.

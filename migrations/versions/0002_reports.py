@@ -167,6 +167,8 @@ create index ix_alerts_incident_id on alerts (incident_id);
 create index ix_alerts_report_id on alerts (report_id);
 create index ix_alerts_team_id on alerts (team_id, id desc);
 create index ix_alerts_organisation_id on alerts (organisation_id, id desc);
+create index ix_alerts_live on alerts (organisation_id, id desc)
+    where state in ('pending', 'delivered', 'acknowledged', 'en_route', 'on_scene');
 
 create table deliveries (
     id uuid not null default uuid_v7(),
@@ -359,7 +361,8 @@ create policy staff_told on events for select to waylight_staff
     using (organisation_id = (select acting_organisation()) or organisation_is_told(incident_id));
 create policy staff_acts on events for insert to waylight_staff
     with check (organisation_id = (select acting_organisation())
-                and organisation_is_told(incident_id));
+                and (incident_id is null and report_id is null
+                     or organisation_is_told(incident_id)));
 create policy staff_own on grants for select to waylight_staff
     using (organisation_id = (select acting_organisation()));
 create policy staff_writes on audit_entries for insert to waylight_staff

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -83,6 +84,17 @@ def rung(state=State.PENDING, *, is_hub=False, acknowledged_at=None):
 
 def running(held_by=None, *, escalate_at=NOW, unanswered_at=None):
     return Hold(held_by=held_by, escalate_at=escalate_at, unanswered_at=unanswered_at)
+
+
+def test_control_room_that_answers_first_stops_the_ladder_and_stands_nobody_down():
+    room, field = Rung(id=uuid4(), state=State.PENDING, is_overseer=True), rung()
+    taken = take(Step.ACKNOWLEDGE, room, hold=running(), others=[field], now=NOW)
+    assert taken.hold == Hold(held_by=room.id, escalate_at=None, unanswered_at=None)
+    assert taken.withdrawn == ()
+    again = replace(room, state=State.ACKNOWLEDGED)
+    assert not take(Step.ACKNOWLEDGE, again, hold=taken.hold, others=[field], now=NOW).changed
+    joined = take(Step.ACKNOWLEDGE, field, hold=taken.hold, others=[again], now=NOW)
+    assert joined.hold.held_by == room.id
 
 
 def test_first_team_to_acknowledge_holds_and_those_who_wait_are_stood_down():
@@ -261,12 +273,12 @@ class Incident(RuleBasedStateMachine):
         assert mine.state is not State.CLOSED or taken.state is State.CLOSED
         taken_up = taken.state in WORKING and mine.state not in WORKING
         acknowledged_at = self.now if taken_up else mine.acknowledged_at
-        self._put(Rung(mine.id, taken.state, mine.is_hub, acknowledged_at))
+        self._put(replace(mine, state=taken.state, acknowledged_at=acknowledged_at))
         for stood_down in taken.withdrawn:
             was = self.rungs[stood_down]
             assert was.state in WAITING
             assert not was.is_hub
-            self._put(Rung(was.id, State.WITHDRAWN, was.is_hub, was.acknowledged_at))
+            self._put(replace(was, state=State.WITHDRAWN))
         self.hold = taken.hold
 
     @precondition(lambda self: self.hold.escalate_at is not None)
@@ -292,7 +304,7 @@ class Incident(RuleBasedStateMachine):
     def far_side_confirms(self, which):
         one = list(self.rungs.values())[which % len(self.rungs)]
         if one.state is State.PENDING:
-            self._put(Rung(one.id, after(Step.DELIVER, one.state), one.is_hub))
+            self._put(replace(one, state=after(Step.DELIVER, one.state)))
 
     def _put(self, one):
         self.rungs[one.id] = one

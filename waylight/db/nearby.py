@@ -59,7 +59,10 @@ TEAMS = """
         select * from (
             select distinct on (t.id) t.id as team_id, t.name, o.id as organisation_id,
                 o.name as organisation, o.kind as organisation_kind, t.capabilities, t.demo,
-                t.duty_status, t.duty_until, t.shifts, t.expanded_until,
+                case when t.duty_until <= q.at then 'available' else t.duty_status end
+                    as duty_status,
+                case when t.duty_until > q.at then t.duty_until end as duty_until,
+                t.shifts, t.expanded_until,
                 coalesce(t.on_shift_during @> q.at, false) as on_shift,
                 c.schedule, c.expanded_until as schedule_expanded_until,
                 coalesce(c.active_during @> q.at, c.schedule is null) as active,
@@ -85,7 +88,7 @@ TEAMS = """
             order by t.id, active desc, a.kind = 'service_area', a.id) one_each
         -- The order of domain/routing.choose, so that the cut never drops the best.
         order by (duty_status <> 'off' and active
-                  and (on_shift or coalesce(duty_until > q.at, false)
+                  and (on_shift or duty_until is not null
                        or coalesce(expanded_until < q.at, true))) desc,
                  (select count(*) from unnest(q.capabilities) wanted
                   where wanted <> all (capabilities)),
@@ -189,7 +192,7 @@ where i.id = %(incident)s
 
 
 def standing(conn: Connection[Any], incident_id: UUID) -> dict[str, Any] | None:
-    """Where an incident's ladder stands: its place, what its most urgent report needs, who was told.
+    """Where an incident's ladder stands: its place, what its gravest report needs, who was told.
 
     `facts` and `capabilities` are those kept in `reports.routing`; `excluded` are the teams told.
     """

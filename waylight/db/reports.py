@@ -58,8 +58,8 @@ def timeline(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, An
             select alert_id, min(at) as since from story
             where report_id = %(id)s and kind in ('alert.created', 'alert.updated')
             group by alert_id)
-        select e.kind, e.at, e.data, o.name as organisation, coalesce(t.name, h.name) as name,
-               a.role, s.role as staff_role
+        select e.kind, e.at, e.data, e.alert_id, o.name as organisation,
+               coalesce(t.name, h.name) as name, a.role, s.role as staff_role
         from story e
         left join told on told.alert_id = e.alert_id
         left join alerts a on a.id = e.alert_id

@@ -104,11 +104,15 @@ def after(step: Step, state: State) -> State:
 
 @dataclass(frozen=True)
 class Rung:
-    """One alert as the rules see it. Hubs are told, but are no part of the ladder."""
+    """One alert as the rules see it. Hubs are told, but are no part of the ladder.
+
+    An overseer is the control room: it can take an incident, but it cannot go there.
+    """
 
     id: UUID
     state: State
     is_hub: bool = False
+    is_overseer: bool = False
     acknowledged_at: datetime | None = None
 
 
@@ -139,7 +143,8 @@ def take(step: Step, rung: Rung, *, hold: Hold, others: Sequence[Rung], now: dat
     """A recipient's step and all that follows from it for the incident.
 
     The first team to acknowledge holds the incident, a later one joins; any acknowledgement stops
-    the ladder and stands down whoever has not answered. A decline sends the ladder to the next
+    the ladder and stands down whoever has not answered, except that a control room stands nobody
+    down. A decline sends the ladder to the next
     rung at once, unless another team has it and the ladder rests. When the holder ends, the
     longest-working team holds; with none working the ladder goes on while somebody has yet to
     answer, and otherwise the incident is closed. A hub's step touches its own alert only. Raises
@@ -153,14 +158,16 @@ def take(step: Step, rung: Rung, *, hold: Hold, others: Sequence[Rung], now: dat
         raise StateConflict("This incident is closed.")
     teams = [other for other in others if not other.is_hub]
     waiting = tuple(other.id for other in teams if other.state in WAITING)
+    # A control room that answers first must not stand down the team that could walk there.
+    stood_down = () if rung.is_overseer else waiting
     working = [other for other in teams if other.state in WORKING]
 
     if step is Step.ACKNOWLEDGE:
         # A more serious report restarts a ladder that is held: only a new answer stops it.
         taken = Hold(held_by=hold.held_by or rung.id, escalate_at=None, unanswered_at=None)
-        if hold.closed or (repeated and taken == hold and not waiting):
+        if hold.closed or (repeated and taken == hold and not stood_down):
             return Taken(state, hold, (), changed=False)
-        return Taken(state, taken, waiting, changed=True)
+        return Taken(state, taken, stood_down, changed=True)
     if repeated:
         return Taken(state, hold, (), changed=False)
     if step in (Step.DECLINE, Step.CLOSE):

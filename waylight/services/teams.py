@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from waylight.db import events
 from waylight.db import teams as db_teams
 from waylight.db.session import Database
 from waylight.domain.errors import InvalidRequest, NotAllowed, NotFound, Problem, StaleVersion
@@ -73,6 +74,17 @@ def set_duty(
             raise NotAllowed("Only the team's own organisation sets its duty status.")
         if not db_teams.set_duty(conn, team_id, status=duty, until=until, if_match=if_match):
             raise StaleVersion
+        events.write(
+            conn,
+            events.Event(
+                "team.duty_changed",
+                now,
+                city_id=row["city_id"],
+                organisation_id=organisation_id,
+                staff_id=principal.staff_id,
+                data={"team_id": str(team_id), "duty": duty},
+            ),
+        )
         row = db_teams.find(conn, team_id, organisation_id, now=now)
     if row is None:
         raise NotFound

@@ -27,7 +27,7 @@ def lock(conn: Connection[Any], incident_id: UUID) -> tuple[dict[str, Any], list
         ).fetchall()
         alerts = cursor.execute(
             """
-            select id, report_id, hub_id, state, version, acknowledged_at
+            select id, report_id, hub_id, role, state, version, acknowledged_at
             from alerts where incident_id = %s order by id
             """,
             [incident_id],

@@ -24,6 +24,22 @@ class Alert(Base):
         Index("ix_alerts_report_id", "report_id"),
         Index("ix_alerts_team_id", "team_id", desc("id")),
         Index("ix_alerts_organisation_id", "organisation_id", desc("id")),
+        Index(
+            "ix_alerts_live",
+            "organisation_id",
+            desc("id"),
+            postgresql_where=text(
+                "state in ('pending', 'delivered', 'acknowledged', 'en_route', 'on_scene')"
+            ),
+        ),
+        Index(
+            "ix_alerts_live",
+            "organisation_id",
+            desc("id"),
+            postgresql_where=text(
+                "state in ('pending', 'delivered', 'acknowledged', 'en_route', 'on_scene')"
+            ),
+        ),
         {"postgresql_partition_by": "RANGE (id)"},
     )
 

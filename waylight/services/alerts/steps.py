@@ -309,5 +309,6 @@ def _rung(row: Mapping[str, Any]) -> Rung:
         id=row["id"],
         state=State(row["state"]),
         is_hub=row["hub_id"] is not None,
+        is_overseer=row["role"] == "control_room",
         acknowledged_at=row["acknowledged_at"],
     )

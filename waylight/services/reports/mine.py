@@ -113,6 +113,8 @@ def _told(row: Mapping[str, Any]) -> Recipient:
 
 
 def _story(events: Sequence[Mapping[str, Any]]) -> list[TimelineEntry]:
+    # A later rung is told by two events; "told next" says more than "told".
+    later = {event["alert_id"] for event in events if event["kind"] == "alert.escalated"}
     return [
         TimelineEntry(
             at=event["at"],
@@ -129,4 +131,5 @@ def _story(events: Sequence[Mapping[str, Any]]) -> list[TimelineEntry]:
         )
         for event in events
         if event["kind"] in STORY
+        and not (event["kind"] == "alert.created" and event["alert_id"] in later)
     ]

@@ -24,6 +24,7 @@ from waylight.domain.reports import (
     ReportWarning,
     ShareWith,
 )
+from waylight.domain.teams import Duty, is_on_duty
 from waylight.services.schedules import is_open_in
 
 
@@ -231,7 +232,8 @@ def _source(source: location.Source) -> dict[str, Any]:
 
 def candidate(row: dict[str, Any], city: City | None, at: datetime) -> routing.Candidate:
     """A team as `db/nearby` found it, on duty or not at that instant."""
-    by_hand = row["duty_until"] is not None and datetime.fromisoformat(row["duty_until"]) > at
+    duty = Duty(row["duty_status"])
+    until = datetime.fromisoformat(row["duty_until"]) if row["duty_until"] else None
     on_shift = row["on_shift"]
     active = row["active"]
     if city is not None:
@@ -246,9 +248,9 @@ def candidate(row: dict[str, Any], city: City | None, at: datetime) -> routing.C
         organisation=row["organisation"],
         organisation_kind=row["organisation_kind"],
         capabilities=tuple(row["capabilities"]),
-        on_duty=row["duty_status"] != "off" and active and (on_shift or by_hand),
-        on_duty_by_hand=by_hand and not on_shift,
-        busy=row["duty_status"] == "busy",
+        on_duty=active and is_on_duty(duty, until, on_shift=on_shift, at=at),
+        on_duty_by_hand=until is not None and not on_shift,
+        busy=duty is Duty.BUSY,
         distance_m=row["distance_m"],
         position_age_s=row["position_age_s"],
         area=row["area"],
