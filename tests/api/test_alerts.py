@@ -232,7 +232,7 @@ def test_cursor_of_another_filter_is_400(desk, client, robin):
 
 
 @pytest.mark.parametrize(
-    "query", ["status=lost", "team=hub_01jdw2s4x0e6qv3t8k5n7b9c1d", "limit=0", "stauts=open"]
+    "query", ["status=lost", "team=hub_01jdw2s4x0e6qv3t8k5n7b9c1d", "limit=0", "standing=open"]
 )
 def test_filter_that_nobody_knows_is_422(desk, client, robin, query):
     assert client.get(f"/v1/alerts?{query}", headers=robin).status_code == 422
