@@ -1,0 +1,295 @@
+"""What each role may do, and whose rows it sees."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+PRIVATE = {
+    "alerts",
+    "deliveries",
+    "events",
+    "grants",
+    "report_secrets",
+    "reports",
+    "incidents",
+    "receipts",
+    "idempotency_keys",
+    "audit_entries",
+    "staff",
+    "teams",
+}
+NOW = datetime(2026, 11, 21, 23, 41, tzinfo=UTC)
+
+
+def names(database, statement, *parameters):
+    with database.owner() as conn:
+        return {row[0] for row in conn.execute(statement, parameters)}
+
+
+def test_the_unprivileged_roles_are_just_that(database):
+    with database.owner() as conn:
+        rows = conn.execute(
+            "select rolname, rolcanlogin, rolsuper or rolbypassrls or rolcreatedb or rolcreaterole"
+            " from pg_roles where rolname like 'waylight\\_%' and rolname not like '%limited%'"
+        ).fetchall()
+    assert set(rows) == {
+        ("waylight_owner", False, False),
+        ("waylight_intake", True, False),
+        ("waylight_staff", True, False),
+    }
+
+
+def test_every_private_table_has_row_level_security(database):
+    secured = names(
+        database,
+        "select relname from pg_class where relrowsecurity and not relispartition",
+    )
+    assert secured == PRIVATE
+
+
+def test_staff_can_read_no_table_without_security_but_city_data(database):
+    open_to_staff = names(
+        database,
+        "select table_name::text from information_schema.role_table_grants"
+        " join pg_class on oid = table_name::regclass"
+        " where grantee = 'waylight_staff' and not relrowsecurity",
+    )
+    assert open_to_staff == {
+        "alembic_version",
+        "area_parts",
+        "areas",
+        "cities",
+        "coverages",
+        "hubs",
+        "line_stops",
+        "lines",
+        "organisations",
+        "places",
+        "worker_heartbeats",
+    }
+
+
+@pytest.mark.parametrize("role", ["waylight_intake", "waylight_staff"])
+def test_the_unprivileged_roles_own_and_create_nothing(database, role):
+    assert not names(
+        database, "select relname from pg_class where pg_get_userbyid(relowner) = %s", role
+    )
+    connect = database.intake() if role == "waylight_intake" else database.staff(uuid4())
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), connect as conn:
+        conn.execute("create table mine (id integer)")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "insert into api_keys (kind, name, token_hash, scopes) values ('client', '', '', '{}')",
+        "update api_keys set scopes = '{exercise}'",
+        "insert into staff (organisation_id, name, role) values (uuid_v7(), '', '')",
+        "update audit_entries set action = 'nothing'",
+        "delete from audit_entries",
+        """insert into audit_entries (at, staff_id, organisation_id, action)
+           values (now(), uuid_v7(), uuid_v7(), 'forged')""",
+        "delete from reports",
+        "delete from events",
+        "truncate receipts",
+        "update receipts set report_id = uuid_v7()",
+        "update cities set name = ''",
+        "drop table reports",
+        "alter table reports disable row level security",
+    ],
+)
+def test_intake_may_not(database, statement):
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), database.intake() as conn:
+        conn.execute(statement)
+
+
+@pytest.mark.commits
+@pytest.mark.parametrize("role", ["intake", "staff"])
+@pytest.mark.parametrize("other", ["waylight_owner", "waylight_intake", "waylight_staff"])
+def test_the_unprivileged_roles_cannot_become_another(database, role, other):
+    with database.connect(role) as conn:
+        if other == f"waylight_{role}":
+            conn.execute(f"set role {other}")
+        else:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                conn.execute(f"set role {other}")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select from receipts",
+        "select from idempotency_keys",
+        "select from api_keys",
+        "select from event_sequencer",
+        """insert into grants (report_id, organisation_id, cause, level, created_at, created_by)
+           values (uuid_v7(), uuid_v7(), 'hand_over', 'full', now(), 'me')""",
+        "update grants set revoked_at = null",
+        "update reports set hoax = true",
+        "update teams set name = ''",
+        "update alerts set organisation_id = uuid_v7()",
+        "update audit_entries set action = 'nothing'",
+        "delete from audit_entries",
+        "delete from alerts",
+        "select submit_reports('[]')",
+        "select from reports_default",
+    ],
+)
+def test_staff_may_not(database, statement):
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), database.staff(uuid4()) as conn:
+        conn.execute(statement)
+
+
+def test_not_even_the_owner_changes_the_audit_log(database):
+    with database.owner() as conn:
+        conn.execute(
+            "insert into audit_entries (at, staff_id, organisation_id, action)"
+            " values (now(), uuid_v7(), uuid_v7(), 'report.read')"
+        )
+    for statement in (
+        "update audit_entries set action = 'nothing'",
+        "delete from audit_entries",
+        "truncate audit_entries",
+    ):
+        with pytest.raises(psycopg.errors.RaiseException), database.owner() as conn:
+            conn.execute(statement)
+
+
+# --- whose rows are seen by whom
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One report told to an organisation, with a row about it in every private table."""
+
+    report: UUID
+    incident: UUID
+    alert: UUID
+
+    @classmethod
+    def insert(cls, conn, *, organisation, oversight=None):
+        self = cls(*conn.execute("select uuid_v7(), uuid_v7(), uuid_v7()").fetchone())
+        conn.execute(
+            "insert into reports (id, received_at, happened_estimated, happening, age_s,"
+            " categories, category_groups, perspective, wants, needs, share_with,"
+            " location_source, priority, urgency, severity, certainty, reasons, routing,"
+            " warnings, status, incident_id, exercise) values (%s, %s, false, 'now', 0, '{}',"
+            " '{}', 'experienced', '{}', '{}', '{}', 'none', 1, 'Immediate', 'Extreme',"
+            " 'Observed', '[]', '[]', '[]', 'routed', %s, false)",
+            [self.report, NOW, self.incident],
+        )
+        conn.execute(
+            "insert into report_secrets (report_id, key_version) values (%s, 1)", [self.report]
+        )
+        conn.execute(
+            "insert into incidents (id, category_groups, audience, exercise, opened_at, last_at,"
+            " priority) values (%s, '{}', 'open', false, %s, %s, 1)",
+            [self.incident, NOW, NOW],
+        )
+        conn.execute(
+            "insert into alerts (id, incident_id, report_id, organisation_id, team_id, role, rank,"
+            " priority, reasons, exercise, created_at)"
+            " values (%s, %s, %s, %s, uuid_v7(), 'primary', 1, 1, '[]', false, %s)",
+            [self.alert, self.incident, self.report, organisation, NOW],
+        )
+        conn.execute(
+            "insert into deliveries (alert_id, report_id, channel, message, priority, exercise,"
+            " created_at) values (%s, %s, 'console', 'alert.created', 1, false, %s)",
+            [self.alert, self.report, NOW],
+        )
+        conn.execute(
+            "insert into events (kind, at, organisation_id, report_id, incident_id, alert_id)"
+            " values ('alert.created', %s, %s, %s, %s, %s)",
+            [NOW, organisation, self.report, self.incident, self.alert],
+        )
+        conn.execute(
+            "insert into audit_entries (at, staff_id, organisation_id, action, report_id)"
+            " values (%s, %s, %s, 'report.read', %s)",
+            [NOW, uuid4(), organisation, self.report],
+        )
+        for who, cause in ((organisation, "routing"), (oversight, "oversight")):
+            if who:
+                conn.execute(
+                    "insert into grants (report_id, organisation_id, cause, level, created_at,"
+                    " created_by) values (%s, %s, %s, 'full', %s, 'routing')",
+                    [self.report, who, cause, NOW],
+                )
+        return self
+
+
+SEEN = ("reports", "report_secrets", "incidents", "alerts", "deliveries", "events")
+THEIRS = ("grants", "audit_entries")
+
+
+def seen(database, organisation, tables):
+    with database.staff(organisation) as conn:
+        return {
+            table: conn.execute(f"select count(*) from {table}").fetchone()[0]  # noqa: S608 - ours
+            for table in tables
+        }
+
+
+def test_an_organisation_sees_what_it_was_told_and_nothing_else(database):
+    told, other, room = uuid4(), uuid4(), uuid4()
+    with database.owner() as conn:
+        Rows.insert(conn, organisation=told, oversight=room)
+        Rows.insert(conn, organisation=other, oversight=room)
+    everything = SEEN + THEIRS
+    assert seen(database, told, everything) == dict.fromkeys(everything, 1)
+    assert seen(database, other, everything) == dict.fromkeys(everything, 1)
+    assert seen(database, uuid4(), everything) == dict.fromkeys(everything, 0)
+
+
+def test_oversight_sees_every_report_and_alert_but_not_the_logs_of_others(database):
+    room = uuid4()
+    with database.owner() as conn:
+        Rows.insert(conn, organisation=uuid4(), oversight=room)
+        Rows.insert(conn, organisation=uuid4(), oversight=room)
+    assert seen(database, room, SEEN) == dict.fromkeys(SEEN, 2)
+    assert seen(database, room, THEIRS) == {"grants": 2, "audit_entries": 0}
+
+
+def test_staff_without_an_organisation_see_nothing(database):
+    with database.owner() as conn:
+        Rows.insert(conn, organisation=uuid4(), oversight=uuid4())
+    with database.staff(uuid4()) as conn:
+        conn.execute("set local waylight.organisation_id = ''")
+        for table in SEEN + THEIRS:
+            assert conn.execute(f"select count(*) from {table}").fetchone() == (0,)  # noqa: S608 - ours
+
+
+def test_a_revoked_grant_shows_no_report(database):
+    told = uuid4()
+    with database.owner() as conn:
+        Rows.insert(conn, organisation=told)
+        conn.execute("update grants set revoked_at = now()")
+    assert seen(database, told, ("reports", "report_secrets")) == {
+        "reports": 0,
+        "report_secrets": 0,
+    }
+
+
+def test_staff_change_no_alert_of_others_and_write_nothing_in_their_name(database):
+    told, other = uuid4(), uuid4()
+    with database.owner() as conn:
+        rows = Rows.insert(conn, organisation=told)
+    with database.staff(other) as conn:
+        changed = conn.execute("update alerts set state = 'closed'").rowcount
+        assert changed == 0
+        assert conn.execute("update incidents set state = 'closed'").rowcount == 0
+        assert conn.execute("update deliveries set status = 'seen'").rowcount == 0
+    for statement in (
+        "insert into events (kind, at, organisation_id, incident_id) values ('x', now(), %s, %s)",
+        """insert into audit_entries (at, staff_id, organisation_id, action)
+           values (now(), uuid_v7(), %s, %s::text)""",
+    ):
+        with (
+            pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"),
+            database.staff(other) as conn,
+        ):
+            conn.execute(statement, [told, rows.incident])
+    with database.staff(told) as conn:
+        assert conn.execute("update alerts set state = 'acknowledged'").rowcount == 1
