@@ -1,15 +1,13 @@
 """Reading a city pack: what can be loaded, what cannot and why, and when nothing can."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from hashlib import sha256
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
 from waylight import texts
-from waylight.domain import schedules
 from waylight.domain.categories import GROUPS
 from waylight.domain.errors import PackRejected, Problem
 from waylight.domain.geo import Bounds, Point
@@ -25,6 +23,17 @@ from waylight.services.packs.files import (
     read_yaml,
     yaml_rows,
 )
+from waylight.services.packs.rows import (
+    read_city,
+    read_contact,
+    read_date,
+    read_hours,
+    read_line,
+    read_organisation,
+    read_ways,
+    refer,
+    short,
+)
 from waylight.services.packs.shapes import (
     AreaRow,
     CityRow,
@@ -38,9 +47,6 @@ from waylight.services.packs.shapes import (
     Rejected,
     TeamRow,
 )
-from waylight.services.schedules import holidays_around
-
-FORMAT = 1
 
 FILES = (
     "city.yaml",
@@ -55,9 +61,6 @@ FILES = (
     "contacts.yaml",
 )
 """All that is read of a pack; whatever else lies in its folder is for people."""
-
-LONGEST_NAME = 60
-"""Characters of the name of a team or hub: several stand in an answer of at most 8 KB."""
 
 PLACE_COLUMNS = (
     "key",
@@ -91,7 +94,7 @@ def digest_of(folder: Path) -> str:
 def read_slug(folder: Path) -> str:
     """Which city the pack is of. Raises PackRejected with all that is wrong with city.yaml."""
     problems: list[Problem] = []
-    city = _city(folder, problems)
+    city = read_city(folder, problems)
     if city is None:
         raise PackRejected(_summary(folder, problems), problems=problems)
     return city.slug
@@ -130,7 +133,7 @@ class _Reader:
 
     def read(self) -> Pack | None:
         """The pack; None, with `problems`, when it has no readable city.yaml."""
-        city = _city(self.folder, self.problems)
+        city = read_city(self.folder, self.problems)
         self.areas = {area.code: area for area in self._take(lambda: read_areas(self.folder))}
         if city is not None and city.service_area in self.areas:
             self.bounds = self.areas[city.service_area].bounds
@@ -138,7 +141,8 @@ class _Reader:
         self.places = {row.key: row for row in self._places()}
         line_stops = self._line_stops()
         self.organisations = {
-            row.key: row for row in self._entries("organisations.yaml", _organisation, key=by_key)
+            row.key: row
+            for row in self._entries("organisations.yaml", read_organisation, key=by_key)
         }
         teams = self._entries("teams.yaml", self._team, key=by_key)
         hubs = self._entries("hubs.yaml", self._hub, key=by_key)
@@ -193,7 +197,9 @@ class _Reader:
     def _lines(self) -> list[LineRow]:
         columns = ("line_id", "name", "mode")
         return self._take(
-            lambda: collect(csv_rows(self.folder, "lines.csv", columns=columns), _line, key=by_key)
+            lambda: collect(
+                csv_rows(self.folder, "lines.csv", columns=columns), read_line, key=by_key
+            )
         )
 
     def _places(self) -> list[PlaceRow]:
@@ -217,9 +223,9 @@ class _Reader:
         if not isinstance(document, Mapping):
             return {}, None
         parts = [name for name, value in document.items() if isinstance(value, list)]
-        contacts = {str(part): self._entries(file, _contact, under=part) for part in parts}
+        contacts = {str(part): self._entries(file, read_contact, under=part) for part in parts}
         try:
-            return contacts, _date(document.get("verified_at"))
+            return contacts, read_date(document.get("verified_at"))
         except ValueError:
             return contacts, None
 
@@ -228,7 +234,7 @@ class _Reader:
     def _place(self, row: Row) -> PlaceRow:
         area = row.maybe("area")
         if area is not None:
-            _refer("area", area, self.areas)
+            refer("area", area, self.areas)
         name = row.text("name")
         source_name = row.values.get("source_name") or row.values["name"]
         if "\0" in source_name:
@@ -241,7 +247,7 @@ class _Reader:
             kind=row.one_of("kind", shapes.PLACE_KINDS),
             point=self._near(row.point()),
             modes=row.words("modes", shapes.MODES),
-            lines=tuple(_refer("line", line, self.lines) for line in row.words("lines")),
+            lines=tuple(refer("line", line, self.lines) for line in row.words("lines")),
             codes=row.words("codes"),
             area=area,
             heading=row.whole("heading"),
@@ -253,9 +259,9 @@ class _Reader:
         if sequence is None:
             raise BadRow("sequence is missing")
         return LineStopRow(
-            line=_refer("line", row.text("line_id"), self.lines),
+            line=refer("line", row.text("line_id"), self.lines),
             sequence=sequence,
-            place=_refer("place", row.text("place_key"), self.places),
+            place=refer("place", row.text("place_key"), self.places),
         )
 
     def _team(self, row: Row) -> TeamRow:
@@ -263,15 +269,15 @@ class _Reader:
         if isinstance(base, Mapping):
             point = self._near(row.inner("base").point())
         else:
-            point = self.places[_refer("place", row.text("base"), self.places)].point
+            point = self.places[refer("place", row.text("base"), self.places)].point
         return TeamRow(
             key=row.text("key"),
-            organisation=_refer("organisation", row.text("organisation"), self.organisations),
-            name=_short(row.text("name")),
+            organisation=refer("organisation", row.text("organisation"), self.organisations),
+            name=short(row.text("name")),
             kind=row.one_of("kind", shapes.TEAM_KINDS),
             base=point,
             capabilities=row.words("capabilities", shapes.CAPABILITIES),
-            shifts=_hours(row, "shifts"),
+            shifts=read_hours(row, "shifts"),
             demo=row.flag("demo"),
             coverages=self._coverages(row),
         )
@@ -295,11 +301,11 @@ class _Reader:
             raise BadRow("areas is missing")
         return [
             CoverageRow(
-                area=_refer("area", area, self.areas),
+                area=refer("area", area, self.areas),
                 modes=row.maybe_words("modes", shapes.MODES),
                 routes=row.maybe_words("routes"),
                 category_groups=row.maybe_words("category_groups", GROUPS),
-                schedule=None if schedule is None else _hours(row, "schedule"),
+                schedule=None if schedule is None else read_hours(row, "schedule"),
             )
             for area in areas
         ]
@@ -307,18 +313,18 @@ class _Reader:
     def _hub(self, row: Row) -> HubRow:
         place = row.maybe("place")
         if place is not None:
-            point = self.places[_refer("place", place, self.places)].point
+            point = self.places[refer("place", place, self.places)].point
         else:
             point = self._near(row.point())
         return HubRow(
             key=row.text("key"),
-            organisation=_refer("organisation", row.text("organisation"), self.organisations),
-            name=_short(row.text("name")),
+            organisation=refer("organisation", row.text("organisation"), self.organisations),
+            name=short(row.text("name")),
             kind=row.one_of("kind", shapes.HUB_KINDS),
             mobile=row.flag("mobile"),
             point=point,
             address=row.text("address"),
-            opening_hours=_hours(row, "opening_hours"),
+            opening_hours=read_hours(row, "opening_hours"),
             services=row.words("services", shapes.SERVICES),
             access=row.words("access", shapes.ACCESS),
             languages=row.words("languages"),
@@ -328,17 +334,17 @@ class _Reader:
 
     def _rule(self, row: Row) -> Mapping[str, Any]:
         """A rule of jurisdiction as the database keeps it: the organisation by its name."""
-        organisation = _refer("organisation", row.text("organisation"), self.organisations)
+        organisation = refer("organisation", row.text("organisation"), self.organisations)
         areas = row.maybe_words("areas")
         for area in areas or ():
-            _refer("area", area, self.areas)
+            refer("area", area, self.areas)
         return {
             "modes": row.maybe_words("modes", shapes.MODES),
             "areas": areas,
             "organisation": self.organisations[organisation].name,
             "code": row.text("code"),
-            "contact": _ways(row, "contact"),
-            "also": _ways(row, "also"),
+            "contact": read_ways(row, "contact"),
+            "also": read_ways(row, "also"),
         }
 
     def _near(self, point: Point) -> Point:
@@ -400,154 +406,3 @@ class _Reader:
         ):
             for code in sorted(used - set(texts.section(section, texts.DEFAULT))):
                 yield f"the code {code!r} has no sentence in data/texts and is shown as it is"
-
-
-# --- Rows that stand alone ------------------------------------------------------------------------
-
-
-def _city(folder: Path, problems: list[Problem]) -> CityRow | None:
-    """city.yaml; None, with everything that is wrong with it added to `problems`."""
-    file = "city.yaml"
-    try:
-        document = read_yaml(folder, file)
-    except BadFile as error:
-        problems.append(error.problem)
-        return None
-    if not isinstance(document, Mapping):
-        problems.append(Problem(file, "missing_file", "there is no such file, or nothing in it"))
-        return None
-    row = Row(file, 1, document)
-
-    def read(name: str, how: Callable[[str], T], otherwise: T) -> T:
-        try:
-            return how(name)
-        except BadRow as error:
-            problems.append(Problem(f"{file}#{name}", "bad_value", str(error)))
-            return otherwise
-
-    before = len(problems)
-    read("format", lambda name: _format(row.whole(name)), 0)
-    city = CityRow(
-        slug=read("slug", lambda name: _slug(row.text(name)), ""),
-        name=read("name", row.text, ""),
-        country=read("country", row.text, ""),
-        time_zone=read("time_zone", lambda name: _time_zone(row.text(name)), ""),
-        holidays=read("holidays", lambda _: _holidays(row), {}),
-        outline=read("outline", row.text, ""),
-        service_area=read("service_area", row.text, ""),
-        control_room=read("control_room", row.text, ""),
-        languages=read("languages", row.words, ()),
-        attribution=read("attribution", row.words, ()),
-    )
-    return city if len(problems) == before else None
-
-
-def _format(number: int | None) -> int:
-    if number != FORMAT:
-        raise BadRow(f"the format must be {FORMAT}, not {number}")
-    return number
-
-
-def _slug(slug: str) -> str:
-    if not slug.replace("-", "").isalnum() or not slug.isascii() or slug != slug.lower():
-        raise BadRow(f"{slug!r} must be lower-case letters, digits and dashes")
-    return slug
-
-
-def _time_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise BadRow(f"no time zone is called {name!r}") from None
-    return name
-
-
-def _holidays(row: Row) -> Mapping[str, Any]:
-    """The calendar as `services/schedules.holidays_around` reads it."""
-    calendar: dict[str, Any] = {}
-    if row.values.get("holidays") is not None:
-        named = row.inner("holidays")
-        calendar = {"country": named.text("country"), "subdivision": named.maybe("subdivision")}
-    extra = row.values.get("extra_holidays") or []
-    try:
-        calendar["extra_holidays"] = [
-            {"date": _date(holiday["date"]).isoformat(), "name": str(holiday["name"])}
-            for holiday in extra
-        ]
-        holidays_around(calendar, datetime(2026, 1, 1, tzinfo=UTC))
-    except (KeyError, TypeError):
-        raise BadRow("extra_holidays must be a list of {date, name}") from None
-    except ValueError as error:
-        raise BadRow(str(error)) from None
-    return calendar
-
-
-def _date(value: object) -> date:
-    return value if isinstance(value, date) else date.fromisoformat(str(value))
-
-
-def _line(row: Row) -> LineRow:
-    return LineRow(
-        key=row.text("line_id"), name=row.text("name"), mode=row.one_of("mode", shapes.MODES)
-    )
-
-
-def _organisation(row: Row) -> OrganisationRow:
-    return OrganisationRow(
-        key=row.text("key"),
-        name=row.text("name"),
-        kind=row.one_of("kind", shapes.ORGANISATION_KINDS),
-        contact=_ways(row, "contact"),
-        demo=row.flag("demo"),
-    )
-
-
-def _contact(row: Row) -> Mapping[str, Any]:
-    """A contact for the safety card, with the conditions under which it is shown."""
-    conditions = row.inner("for") if row.values.get("for") is not None else Row(row.file, 0, {})
-    under_18 = conditions.values.get("under_18")
-    ways = _ways(row, None)
-    if not ways:
-        raise BadRow("there is no phone, sms or url")
-    return {
-        "code": row.text("code"),
-        "need": row.text("need"),
-        "name": row.text("name"),
-        "how": row.maybe("how"),
-        "min_age": row.whole("min_age"),
-        **ways,
-        "for": {
-            "modes": conditions.maybe_words("modes", shapes.MODES),
-            "category_groups": conditions.maybe_words("category_groups", GROUPS),
-            "under_18": None if under_18 is None else conditions.flag("under_18"),
-        },
-    }
-
-
-def _ways(row: Row, name: str | None) -> dict[str, str]:
-    """The ways to reach somebody that exist; a number must be text, or YAML would change it."""
-    if name is not None and row.values.get(name) is None:
-        return {}
-    inner = row if name is None else row.inner(name)
-    return {way: found for way in shapes.WAYS if (found := inner.maybe(way)) is not None}
-
-
-def _hours(row: Row, name: str) -> str:
-    expression = row.text(name)
-    try:
-        schedules.validate(expression)
-    except ValueError as error:
-        raise BadRow(f"{name}: {error}") from None
-    return expression
-
-
-def _short(name: str) -> str:
-    if len(name) > LONGEST_NAME:
-        raise BadRow(f"name is longer than {LONGEST_NAME} characters")
-    return name
-
-
-def _refer(what: str, key: str, known: Mapping[str, object]) -> str:
-    if key not in known:
-        raise BadRow(f"there is no {what} {key!r}")
-    return key
