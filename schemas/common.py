@@ -99,28 +99,31 @@ class Timestamp(fields.Field[datetime]):
             raise ValidationError(str(error)) from None
 
 
+GEOJSON_POINT = {
+    "type": "object",
+    "properties": {
+        "type": {"const": "Point"},
+        "coordinates": {
+            "type": "array",
+            "prefixItems": [
+                {"type": "number", "minimum": -180, "maximum": 180},
+                {"type": "number", "minimum": -90, "maximum": 90},
+            ],
+            "minItems": 2,
+            "maxItems": 2,
+        },
+    },
+    "required": ["type", "coordinates"],
+    "examples": [{"type": "Point", "coordinates": [-0.1426, 51.539]}],
+}
+"""A position as the document describes it (RFC 7946)."""
+
+
 class Position(fields.Field[Point]):
     """A point as GeoJSON (RFC 7946): longitude first."""
 
     def __init__(self, **kwargs: Any) -> None:
-        metadata = {
-            "type": "object",
-            "properties": {
-                "type": {"const": "Point"},
-                "coordinates": {
-                    "type": "array",
-                    "prefixItems": [
-                        {"type": "number", "minimum": -180, "maximum": 180},
-                        {"type": "number", "minimum": -90, "maximum": 90},
-                    ],
-                    "minItems": 2,
-                    "maxItems": 2,
-                },
-            },
-            "required": ["type", "coordinates"],
-            "examples": [{"type": "Point", "coordinates": [-0.1426, 51.539]}],
-            **kwargs.pop("metadata", {}),
-        }
+        metadata = {**GEOJSON_POINT, **kwargs.pop("metadata", {})}
         super().__init__(metadata=metadata, **kwargs)
 
     def _serialize(

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from marshmallow import ValidationError, fields
 
+from schemas.common import GEOJSON_POINT
 from waylight.domain.geo import Point
 
 YES = frozenset({"true", "yes", "y", "1", "on"})
@@ -135,22 +136,7 @@ class Fix(fields.Field[Any]):
     """A GeoJSON Point (RFC 7946): longitude first. Loads to a point and its swapped twin."""
 
     def __init__(self, **kwargs: Any) -> None:
-        metadata = {
-            "type": "object",
-            "properties": {
-                "type": {"const": "Point"},
-                "coordinates": {
-                    "type": "array",
-                    "prefixItems": [
-                        {"type": "number", "minimum": -180, "maximum": 180},
-                        {"type": "number", "minimum": -90, "maximum": 90},
-                    ],
-                    "minItems": 2,
-                },
-            },
-            "required": ["type", "coordinates"],
-        }
-        super().__init__(allow_none=True, metadata=metadata, **kwargs)
+        super().__init__(allow_none=True, metadata=GEOJSON_POINT, **kwargs)
 
     def _deserialize(
         self, value: Any, attr: Any, data: Any, **kwargs: Any

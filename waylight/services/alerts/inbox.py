@@ -26,18 +26,14 @@ from waylight.domain.alerts import (
     ToldRung,
 )
 from waylight.domain.errors import NotFound
-from waylight.domain.geo import Point
 from waylight.domain.principals import Principal
 from waylight.domain.reports import (
     Contact,
     Journey,
-    Located,
-    PlaceRef,
-    Priority,
-    Reason,
     Recipient,
 )
 from waylight.log import get_logger
+from waylight.services.reports.stored import located, priority, reasons
 from waylight.services.staff import organisation_of
 from waylight.vault import Vault, VaultError
 
@@ -166,7 +162,7 @@ def _summary(row: Mapping[str, Any]) -> AlertSummary:
         hub=_named(row["hub_id"], row["hub"]),
         organisation=row["organisation"],
         distance_m=row["distance_m"],
-        reasons=_reasons(row["reasons"]),
+        reasons=reasons(row["reasons"]),
         categories=tuple(row["categories"] or ()),
         mode=row["mode"],
         place=row["place"],
@@ -230,16 +226,10 @@ def _report(row: Mapping[str, Any], vault: Vault) -> GrantedReport:
         wants=tuple(row["wants"]),
         needs=tuple(row["needs"]),
         language=row["language"],
-        priority=Priority(
-            level=row["priority"],
-            urgency=row["urgency"],
-            severity=row["severity"],
-            certainty=row["certainty"],
-            reasons=_reasons(row["reasons"]),
-        ),
+        priority=priority(row),
         choices=tuple(map(_choice, routing.get("choices", ()))) if full else (),
-        shortfalls=_reasons(routing.get("shortfalls", ())) if full else (),
-        location=_located(row) if full else None,
+        shortfalls=reasons(routing.get("shortfalls", ())) if full else (),
+        location=located(row) if full else None,
         journey=_journey(row) if full else None,
         story=_story(row, vault) if full else None,
         joined=row["joined"],
@@ -261,22 +251,7 @@ def _choice(row: Mapping[str, Any]) -> Recipient:
         told=row["told"],
         distance_m=row["distance_m"],
         demo=row["demo"],
-        reasons=_reasons(row["reasons"]),
-    )
-
-
-def _located(row: Mapping[str, Any]) -> Located:
-    place = None
-    if row["place_ref"] is not None:
-        place = PlaceRef(id=row["place_ref"], name=row["place_name"], demo=row["place_demo"])
-    fixed_at, received_at = row["fixed_at"], row["received_at"]
-    return Located(
-        source=row["location_source"],
-        point=Point(row["lon"], row["lat"]) if row["lon"] is not None else None,
-        radius_m=row["radius_m"],
-        method=row["location_method"],
-        age_s=max(0, int((received_at - fixed_at).total_seconds())) if fixed_at else None,
-        place=place,
+        reasons=reasons(row["reasons"]),
     )
 
 
@@ -318,7 +293,3 @@ def _story(row: Mapping[str, Any], vault: Vault) -> Story:
 
 def _named(id: UUID | None, name: str | None) -> Named | None:
     return Named(id, name or "") if id is not None else None
-
-
-def _reasons(rows: Sequence[Mapping[str, Any]]) -> tuple[Reason, ...]:
-    return tuple(Reason(row["code"], row.get("params") or {}) for row in rows)

@@ -6,16 +6,12 @@ from typing import Any
 from waylight.db import reports as db_reports
 from waylight.db.session import Database
 from waylight.domain.errors import NotFound, Problem
-from waylight.domain.geo import Point
 from waylight.domain.reports import (
-    Located,
     MyReport,
-    PlaceRef,
-    Priority,
-    Reason,
     Recipient,
     TimelineEntry,
 )
+from waylight.services.reports.stored import located, priority, reasons
 from waylight.vault import Vault
 
 STORY: Mapping[str, str] = {
@@ -62,37 +58,14 @@ def my_report(database: Database, vault: Vault, receipt: str) -> MyReport:
         id=row["id"],
         status=row["status"],
         received_at=row["received_at"],
-        priority=Priority(
-            level=row["priority"],
-            urgency=row["urgency"],
-            severity=row["severity"],
-            certainty=row["certainty"],
-            reasons=_reasons(row["reasons"]),
-        ),
-        location=_located(row),
+        priority=priority(row),
+        location=located(row),
         categories=tuple(row["categories"]),
         happening=row["happening"],
         exercise=row["exercise"],
         joined=row["joined"],
         timeline=tuple(_story(events)),
         told=tuple(_told(one) for one in told),
-    )
-
-
-def _reasons(rows: Sequence[Mapping[str, Any]]) -> tuple[Reason, ...]:
-    return tuple(Reason(row["code"], row["params"]) for row in rows)
-
-
-def _located(row: Mapping[str, Any]) -> Located:
-    place = None
-    if row["place_ref"] is not None:
-        place = PlaceRef(id=row["place_ref"], name=row["place_name"], demo=row["place_demo"])
-    return Located(
-        source=row["location_source"],
-        point=Point(row["lon"], row["lat"]) if row["lon"] is not None else None,
-        radius_m=row["radius_m"],
-        method=row["location_method"],
-        place=place,
     )
 
 
@@ -108,7 +81,7 @@ def _told(row: Mapping[str, Any]) -> Recipient:
         told="now",
         distance_m=row["distance_m"],
         demo=row["demo"],
-        reasons=_reasons(row["reasons"]),
+        reasons=reasons(row["reasons"]),
     )
 
 
