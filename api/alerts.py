@@ -77,7 +77,8 @@ def one(alert_id: UUID) -> ResponseReturnValue:
 def acknowledge(_body: dict[str, Any], alert_id: UUID) -> ResponseReturnValue:
     """We have it. The first team holds the incident, the rungs still waiting are withdrawn.
 
-    A later team joins. Say it again when a more serious report has joined: the ladder rests then.
+    A later team joins. When a more serious report has joined, read the alert and say it again, or
+    send its version with `If-Match`: the ladder rests only once you know of that report.
     """
     return _answer(alerts.acknowledge(**_step(alert_id)))
 

@@ -18,7 +18,7 @@ from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.exceptions import UnsupportedMediaType
 
-from waylight.domain.errors import InvalidRequest, MalformedJSON, Problem
+from waylight.domain.errors import BodyTooLarge, InvalidRequest, MalformedJSON, Problem
 
 MAX_DEPTH = 32
 """A report is four deep, the largest GeoJSON eight."""
@@ -113,6 +113,15 @@ def _check_text(text: str) -> None:
         _refuse("lone_surrogate", "A string holds half of a surrogate pair.")
 
 
+def body_of(req: Request) -> bytes:
+    """The whole body. Raises BodyTooLarge, also for one in chunks, which only ends at the limit."""
+    data = req.get_data()
+    most = req.max_content_length
+    if req.content_length is None and most is not None and len(data) >= most:
+        raise BodyTooLarge
+    return data
+
+
 class StrictParser(FlaskParser):
     """Reads the arguments of routes: strict JSON, and no query parameter that nobody reads.
 
@@ -128,7 +137,7 @@ class StrictParser(FlaskParser):
 
     def load_json(self, req: Request, schema: marshmallow.Schema) -> Any:  # noqa: ANN401, ARG002
         """The body as JSON; `missing` when there is none. Another media type is a 415."""
-        data = req.get_data()
+        data = body_of(req)
         if not data:
             return missing
         if not is_json(req.mimetype):

@@ -9,7 +9,7 @@ from webargs.core import missing
 from api.auth import principal, require
 from api.blueprint import Blueprint
 from api.context import now, waylight
-from api.json import StrictParser, loads
+from api.json import StrictParser, body_of, loads
 from schemas.common import LANGUAGE, WireId
 from schemas.reports import MyReportOut, ReportIn, ReportReceiptOut
 from waylight import texts
@@ -26,7 +26,7 @@ class KindParser(StrictParser):
 
     def load_json(self, req: Request, schema: marshmallow.Schema) -> Any:  # noqa: ANN401, ARG002 - webargs' own
         """The body as strict JSON; `missing` when there is none."""
-        data = req.get_data()
+        data = body_of(req)
         return loads(data) if data else missing
 
 
@@ -103,7 +103,9 @@ def one(report_id: str) -> MyReport:
 
 def _mine() -> MyReport:
     context = waylight()
-    return reports.my_report(context.database, context.vault, principal().receipt or "")
+    found = reports.my_report(context.database, context.vault, principal().receipt or "")
+    LANGUAGE.set(texts.choose(request.headers.get("Accept-Language"), found.language))
+    return found
 
 
 def _idempotency_key() -> str | None:

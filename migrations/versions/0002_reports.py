@@ -38,7 +38,7 @@ create table reports (
     share_with text[] not null,
     language text,
     position geography(Point, 4326),
-    radius_m real,
+    radius_m double precision,
     location_source text not null,
     location_method text,
     fixed_at timestamptz,
@@ -126,6 +126,7 @@ create table incidents (
     held_by_alert_id uuid,
     escalate_at timestamptz,
     rung integer not null default 1,
+    restarted_at timestamptz,
     unanswered_at timestamptz,
     closed_at timestamptz,
     version integer not null default 1,
@@ -296,20 +297,38 @@ create trigger audit_entries_append_only before update or delete or truncate on 
     for each statement execute function refuse_change();
 """
 
-# A policy that asked `alerts` about `alerts` would recurse; this asks as the owner instead.
+# A policy that asked `alerts` about `alerts` would recurse; these ask as the owner instead.
 ACCESS = """
 create function organisation_is_told(incident uuid) returns boolean
 language sql stable security definer set search_path = public, pg_temp as $$
     select exists (
         select from alerts where incident_id = incident and organisation_id = acting_organisation()
-    ) or exists (
+    )
+$$;
+revoke execute on function organisation_is_told(uuid) from public;
+grant execute on function organisation_is_told(uuid) to waylight_staff;
+
+-- A hub is told to expect somebody: it has no part in the incident, which is its teams' to answer.
+create function organisation_acts_on(incident uuid) returns boolean
+language sql stable security definer set search_path = public, pg_temp as $$
+    select exists (
+        select from alerts where incident_id = incident and team_id is not null
+          and organisation_id = acting_organisation()
+    )
+$$;
+revoke execute on function organisation_acts_on(uuid) from public;
+grant execute on function organisation_acts_on(uuid) to waylight_staff;
+
+create function organisation_oversees(incident uuid) returns boolean
+language sql stable security definer set search_path = public, pg_temp as $$
+    select exists (
         select from reports r join grants g on g.report_id = r.id
         where r.incident_id = incident and g.organisation_id = acting_organisation()
           and g.cause = 'oversight' and g.revoked_at is null
     )
 $$;
-revoke execute on function organisation_is_told(uuid) from public;
-grant execute on function organisation_is_told(uuid) to waylight_staff;
+revoke execute on function organisation_oversees(uuid) from public;
+grant execute on function organisation_oversees(uuid) to waylight_staff;
 
 create function organisation_may_read(report uuid) returns boolean
 language sql stable security definer set search_path = public, pg_temp as $$
@@ -320,6 +339,16 @@ language sql stable security definer set search_path = public, pg_temp as $$
 $$;
 revoke execute on function organisation_may_read(uuid) from public;
 grant execute on function organisation_may_read(uuid) to waylight_staff;
+
+create function organisation_may_read_story(report uuid) returns boolean
+language sql stable security definer set search_path = public, pg_temp as $$
+    select exists (
+        select from grants where report_id = report and organisation_id = acting_organisation()
+          and revoked_at is null and level = 'full'
+    )
+$$;
+revoke execute on function organisation_may_read_story(uuid) from public;
+grant execute on function organisation_may_read_story(uuid) to waylight_staff;
 
 grant select, insert, update on reports, report_secrets, incidents, alerts, deliveries, events,
     grants, event_sequencer to waylight_intake;
@@ -350,19 +379,32 @@ create policy intake_reads on audit_entries for select to waylight_intake using 
 create policy staff_granted on reports for select to waylight_staff
     using (organisation_may_read(id));
 create policy staff_granted on report_secrets for select to waylight_staff
-    using (organisation_may_read(report_id));
-create policy staff_told on incidents to waylight_staff
-    using (organisation_is_told(id));
-create policy staff_told on alerts to waylight_staff
-    using (organisation_id = (select acting_organisation()) or organisation_is_told(incident_id));
-create policy staff_told on deliveries to waylight_staff
+    using (organisation_may_read_story(report_id));
+create policy staff_told on incidents for select to waylight_staff
+    using (organisation_is_told(id) or organisation_oversees(id));
+create policy staff_acts on incidents for update to waylight_staff
+    using (organisation_acts_on(id));
+create policy staff_told on alerts for select to waylight_staff
+    using (organisation_id = (select acting_organisation())
+           or organisation_acts_on(incident_id) or organisation_oversees(incident_id));
+create policy staff_acts on alerts for update to waylight_staff
+    using (organisation_id = (select acting_organisation()) or organisation_acts_on(incident_id));
+create policy staff_told on deliveries for select to waylight_staff
     using (exists (select from alerts a where a.id = alert_id));
+create policy staff_acts on deliveries for update to waylight_staff
+    using (exists (select from alerts a where a.id = alert_id
+                   and (a.organisation_id = (select acting_organisation())
+                        or organisation_acts_on(a.incident_id))));
 create policy staff_told on events for select to waylight_staff
-    using (organisation_id = (select acting_organisation()) or organisation_is_told(incident_id));
+    using (organisation_id = (select acting_organisation())
+           or organisation_acts_on(incident_id) or organisation_oversees(incident_id));
 create policy staff_acts on events for insert to waylight_staff
     with check (organisation_id = (select acting_organisation())
                 and (incident_id is null and report_id is null
-                     or organisation_is_told(incident_id)));
+                     or organisation_acts_on(incident_id)
+                     or exists (select from alerts a where a.id = alert_id
+                                and a.organisation_id = (select acting_organisation())
+                                and a.incident_id = events.incident_id)));
 create policy staff_own on grants for select to waylight_staff
     using (organisation_id = (select acting_organisation()));
 create policy staff_writes on audit_entries for insert to waylight_staff
@@ -391,6 +433,8 @@ def downgrade() -> None:
     op.execute(
         "drop table audit_entries, grants, event_sequencer, events, deliveries, alerts, incidents,"
         " idempotency_keys, receipts, report_secrets, reports;"
-        "drop function organisation_may_read(uuid), organisation_is_told(uuid), refuse_change(),"
+        "drop function organisation_may_read_story(uuid), organisation_may_read(uuid),"
+        " organisation_oversees(uuid), organisation_acts_on(uuid), organisation_is_told(uuid),"
+        " refuse_change(),"
         " make_partitions(text, integer)"
     )

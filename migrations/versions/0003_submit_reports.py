@@ -56,48 +56,60 @@ begin
 end
 $$;
 
--- Tells the teams that an open incident already has about one more report.
-create function tell_again(report reports, incident incidents, channels jsonb) returns jsonb
+-- Tells one recipient that is at work on an incident already about one more report.
+create function tell_more(report reports, recipient alerts, channels jsonb) returns jsonb
 language plpgsql volatile as $$
-declare
-    recipient alerts;
-    told jsonb := '[]';
 begin
-    for recipient in
-        select * from alerts a
-        where a.incident_id = incident.id and a.team_id is not null
-          and a.state in ('pending', 'delivered', 'acknowledged', 'en_route', 'on_scene')
-        order by a.rank, a.id
-    loop
-        update alerts set priority = least(priority, report.priority), version = version + 1
-        where id = recipient.id;
-        insert into deliveries (alert_id, report_id, channel, message, priority, exercise,
-                                next_attempt_at, created_at)
-        select recipient.id, report.id, channel, 'alert.updated', report.priority,
-               report.exercise, report.received_at, report.received_at
-        from jsonb_array_elements_text(channels) channel;
-        insert into grants (report_id, organisation_id, cause, level, created_at, created_by)
-        values (report.id, recipient.organisation_id, 'routing', 'full', report.received_at,
-                'routing')
-        on conflict do nothing;
-        insert into events (kind, at, city_id, organisation_id, report_id, incident_id, alert_id,
-                            data, exercise)
-        values ('alert.updated', report.received_at, report.city_id, recipient.organisation_id,
-                report.id, incident.id, recipient.id,
-                jsonb_build_object('reason', 'report_joined', 'priority', report.priority),
-                report.exercise);
-        told := told || jsonb_build_object('alert_id', recipient.id, 'team_id', recipient.team_id,
-            'hub_id', null, 'organisation_id', recipient.organisation_id, 'role', recipient.role,
-            'rank', recipient.rank);
-    end loop;
-    return told;
+    update alerts set priority = least(priority, report.priority), version = version + 1
+    where id = recipient.id;
+    insert into deliveries (alert_id, report_id, channel, message, priority, exercise,
+                            next_attempt_at, created_at)
+    select recipient.id, report.id, channel, 'alert.updated', report.priority, report.exercise,
+           report.received_at, report.received_at
+    from jsonb_array_elements_text(channels) channel;
+    insert into grants (report_id, organisation_id, cause, level, created_at, created_by)
+    values (report.id, recipient.organisation_id, 'routing',
+            case when recipient.hub_id is null then 'full' else 'heads_up' end,
+            report.received_at, 'routing')
+    on conflict (report_id, organisation_id, cause) do update
+        set level = case when grants.level = 'full' then 'full' else excluded.level end;
+    insert into events (kind, at, city_id, organisation_id, report_id, incident_id, alert_id, data,
+                        exercise)
+    values ('alert.updated', report.received_at, report.city_id, recipient.organisation_id,
+            report.id, recipient.incident_id, recipient.id,
+            jsonb_build_object('reason', 'report_joined', 'priority', report.priority),
+            report.exercise);
+    return jsonb_build_object('alert_id', recipient.id, 'team_id', recipient.team_id,
+        'hub_id', recipient.hub_id, 'organisation_id', recipient.organisation_id,
+        'role', recipient.role, 'rank', recipient.rank);
 end
+$$;
+
+-- Gives a team that comes to an incident later every report that was there before it: a graver
+-- report must not take a team from the passenger who reported first.
+create function share_earlier(report reports, incident uuid, newcomer jsonb) returns void
+language sql volatile as $$
+    with earlier as (
+        select e.id, e.city_id, e.priority, e.exercise from reports e
+        where e.incident_id = incident and e.id <> report.id and e.withdrawn_at is null),
+    granted as (
+        insert into grants (report_id, organisation_id, cause, level, created_at, created_by)
+        select id, (newcomer->>'organisation_id')::uuid, 'routing', 'full', report.received_at,
+               'routing' from earlier
+        on conflict (report_id, organisation_id, cause) do update set level = 'full')
+    insert into events (kind, at, city_id, organisation_id, report_id, incident_id, alert_id, data,
+                        exercise)
+    select 'alert.updated', report.received_at, city_id, (newcomer->>'organisation_id')::uuid, id,
+           incident, (newcomer->>'alert_id')::uuid,
+           jsonb_build_object('reason', 'report_joined', 'priority', priority), exercise
+    from earlier
 $$;
 """
 
 LINK = """
 -- The open incident this report belongs to, locked; all null when there is none. Within 150 m or in
 -- the same vehicle, 15 minutes, a category group in common, the same audience (design, section 2).
+-- Vehicle numbers repeat: the same one in another city or out of a vehicle's reach is another.
 create function open_incident(report reports, link jsonb) returns incidents
 language sql volatile as $$
     select i from incidents i
@@ -111,7 +123,10 @@ language sql volatile as $$
             and st_dwithin(near.position, report.position, (link->>'within_m')::float8)
           union all
           select same.id from incidents same
-          where same.state = 'open' and same.vehicle = link->>'vehicle')
+          where same.state = 'open' and same.vehicle = link->>'vehicle'
+            and same.city_id = report.city_id
+            and coalesce(st_dwithin(same.position, report.position,
+                                    (link->>'vehicle_within_m')::float8), true))
     order by i.id limit 1
     for update
 $$;
@@ -123,9 +138,10 @@ declare
     link jsonb := submission->'link';
     found incidents;
     incident uuid;
+    working alerts;
     recipient jsonb;
+    newcomer jsonb;
     told jsonb := '[]';
-    again jsonb;
     has_joined boolean := false;
     restart boolean := true;
     climb_at timestamptz :=
@@ -134,18 +150,34 @@ begin
     found := open_incident(report, link);
     if found.id is null then
         insert into incidents (id, city_id, category_groups, audience, exercise, position, vehicle,
-                               opened_at, last_at, priority, escalate_at)
+                               opened_at, last_at, priority, escalate_at, restarted_at)
         values (uuid_v7(report.received_at), report.city_id, report.category_groups,
                 link->>'audience', report.exercise, report.position, link->>'vehicle',
                 report.received_at, (link->>'happened_at')::timestamptz, report.priority,
-                climb_at)
+                climb_at, report.received_at)
         returning id into incident;
     else
         incident := found.id;
         has_joined := true;
-        told := tell_again(report, found, link->'channels');
-        -- A more serious report, or an incident nobody has any more, starts the ladder afresh.
-        restart := report.priority < found.priority or told = '[]';
+        for working in
+            select * from alerts a where a.incident_id = incident and a.team_id is not null
+              and a.state in ('pending', 'delivered', 'acknowledged', 'en_route', 'on_scene')
+            order by a.rank, a.id
+        loop
+            told := told || tell_more(report, working, link->'channels');
+        end loop;
+        -- A more serious report, an incident nobody has any more, one that nobody has who looks
+        -- after this report's place and mode, or a wish for police where no police are: the ladder
+        -- starts afresh.
+        restart := report.priority < found.priority or told = '[]'
+            or jsonb_array_length(link->'fit') > 0 and not exists (
+                select from alerts a
+                where a.incident_id = incident and link->'fit' ? a.team_id::text and a.state in
+                    ('pending', 'delivered', 'acknowledged', 'en_route', 'on_scene'))
+            or (link->>'police')::boolean and not exists (
+                select from alerts a join organisations o on o.id = a.organisation_id
+                where a.incident_id = incident and o.kind = 'police' and a.state in
+                    ('pending', 'delivered', 'acknowledged', 'en_route', 'on_scene'));
         update incidents set
             last_at = greatest(last_at, (link->>'happened_at')::timestamptz),
             priority = least(priority, report.priority),
@@ -153,8 +185,8 @@ begin
                 select distinct unnest(category_groups || report.category_groups) order by 1),
             vehicle = coalesce(vehicle, link->>'vehicle'),
             report_count = report_count + 1,
-            escalate_at = case when restart then climb_at
-                               else incidents.escalate_at end,
+            escalate_at = case when restart then climb_at else escalate_at end,
+            restarted_at = case when restart then report.received_at else restarted_at end,
             unanswered_at = case when restart then null else unanswered_at end,
             version = version + 1
         where id = incident;
@@ -163,17 +195,19 @@ begin
     update reports set incident_id = incident, joined = has_joined where id = report.id;
 
     for recipient in select * from jsonb_array_elements(submission->'alerts') loop
-        if has_joined and exists (
-            select from alerts a where a.incident_id = incident
-              and (a.team_id = (recipient->>'team_id')::uuid
-                   or a.hub_id = (recipient->>'hub_id')::uuid)
-              and (a.hub_id is not null or a.state in
-                   ('pending', 'delivered', 'acknowledged', 'en_route', 'on_scene'))) then
-            continue;
-        end if;
-        if restart or recipient->>'role' = 'hub' then
-            again := tell(report, incident, recipient);
-            told := told || again;
+        select * into working from alerts a
+        where a.incident_id = incident
+          and (a.team_id = (recipient->>'team_id')::uuid or a.hub_id = (recipient->>'hub_id')::uuid)
+          and a.state in ('pending', 'delivered', 'acknowledged', 'en_route', 'on_scene')
+        order by a.id desc limit 1;
+        if working.id is null and (restart or recipient->>'role' = 'hub') then
+            newcomer := tell(report, incident, recipient);
+            if has_joined and recipient->>'role' <> 'hub' then
+                perform share_earlier(report, incident, newcomer);
+            end if;
+            told := told || newcomer;
+        elsif working.hub_id is not null then
+            told := told || tell_more(report, working, link->'channels');
         end if;
     end loop;
     return jsonb_build_object('incident_id', incident, 'joined', has_joined, 'told', told);
@@ -294,10 +328,12 @@ end
 $$;
 revoke execute on function submit_reports(jsonb), submit_report(jsonb), route(reports, jsonb),
     route_to_fallback(reports, jsonb, text), tell(reports, uuid, jsonb),
-    tell_again(reports, incidents, jsonb), open_incident(reports, jsonb) from public;
+    tell_more(reports, alerts, jsonb),
+    share_earlier(reports, uuid, jsonb), open_incident(reports, jsonb) from public;
 grant execute on function submit_reports(jsonb), submit_report(jsonb), route(reports, jsonb),
     route_to_fallback(reports, jsonb, text), tell(reports, uuid, jsonb),
-    tell_again(reports, incidents, jsonb), open_incident(reports, jsonb) to waylight_intake;
+    tell_more(reports, alerts, jsonb),
+    share_earlier(reports, uuid, jsonb), open_incident(reports, jsonb) to waylight_intake;
 """
 
 
@@ -311,6 +347,7 @@ def downgrade() -> None:
     op.execute(
         "drop function submit_reports(jsonb), submit_report(jsonb),"
         " route_to_fallback(reports, jsonb, text), route(reports, jsonb),"
-        " open_incident(reports, jsonb), tell_again(reports, incidents, jsonb),"
+        " open_incident(reports, jsonb), share_earlier(reports, uuid, jsonb),"
+        " tell_more(reports, alerts, jsonb),"
         " tell(reports, uuid, jsonb)"
     )

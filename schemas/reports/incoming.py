@@ -4,6 +4,7 @@
 what is not understood becomes a warning and is kept in `rejected` (design, D12).
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from hashlib import sha256
@@ -13,7 +14,18 @@ import orjson
 from marshmallow import RAISE, Schema, ValidationError, fields
 
 from schemas.reports.example import REPORT_EXAMPLE
-from schemas.reports.kind import Fix, Flag, Instant, Matching, Number, Word, WordList, Words
+from schemas.reports.kind import (
+    Fix,
+    Flag,
+    Instant,
+    Matching,
+    MinorFlag,
+    Number,
+    StopId,
+    Word,
+    WordList,
+    Words,
+)
 from waylight.domain.categories import CATEGORIES
 from waylight.domain.errors import NotAnObject, NothingToActOn, Problem
 from waylight.domain.reports import (
@@ -39,8 +51,13 @@ WORDS = 2_000
 METHODS = ("gnss", "wifi", "cell", "manual")
 """How a position was found, after the Advanced Mobile Location vocabulary."""
 
-POINTER_LIMIT = 120
-"""A hostile field name must not fill the answer."""
+EARTH_M = 20_000_000.0
+"""Half way round: no fix is less accurate."""
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+"""A field name that can be said back; any other is kept with the report, encrypted."""
+
+Path = tuple[str | int, ...]
 
 TO_ACT_ON = (
     "categories",
@@ -51,7 +68,7 @@ TO_ACT_ON = (
     "wants",
     "contact",
 )
-FLAGS = ("in_danger", "hurt_or_unwell", "weapon_seen", "person_nearby")
+FLAGS = ("in_danger", "hurt_or_unwell", "weapon_seen", "person_nearby", "under_18")
 
 
 class OccurredIn(Schema):
@@ -62,7 +79,7 @@ class OccurredIn(Schema):
 
     from_ = Instant(data_key="from")
     to = Instant()
-    estimated = Flag(allow_none=True)
+    estimated = Flag()
 
 
 class LocationIn(Schema):
@@ -72,10 +89,10 @@ class LocationIn(Schema):
         unknown = RAISE
 
     point = Fix()
-    accuracy_m = Number()
+    accuracy_m = Number(most=EARTH_M)
     method = Word(METHODS)
     fixed_at = Instant()
-    stop_id = Words(limit=SHORT)
+    stop_id = StopId(limit=SHORT)
     description = Words()
 
 
@@ -90,8 +107,8 @@ class JourneyIn(Schema):
     direction = Words(limit=SHORT)
     vehicle_id = Words(limit=SHORT)
     carriage = Words(limit=SHORT)
-    boarded_stop_id = Words(limit=SHORT)
-    next_stop_id = Words(limit=SHORT)
+    boarded_stop_id = StopId(limit=SHORT)
+    next_stop_id = StopId(limit=SHORT)
 
 
 class ContactIn(Schema):
@@ -103,7 +120,7 @@ class ContactIn(Schema):
     phone = Matching(r"\+?[0-9][0-9 ().-]{4,24}")
     email = Matching(r"[^@\s]{1,64}@[^@\s]{1,190}\.[^@\s]{2,63}")
     safe_times = Words()
-    voicemail_ok = Flag(allow_none=True)
+    voicemail_ok = Flag()
 
 
 class ReportIn(Schema):
@@ -125,11 +142,11 @@ class ReportIn(Schema):
     location = fields.Nested(LocationIn, allow_none=True)
     journey = fields.Nested(JourneyIn, allow_none=True)
     perspective = Word(Perspective, metadata={"default": "experienced"})
-    in_danger = Flag(allow_none=True)
-    hurt_or_unwell = Flag(allow_none=True)
-    weapon_seen = Flag(allow_none=True)
-    person_nearby = Flag(allow_none=True)
-    under_18 = Flag(allow_none=True)
+    in_danger = Flag(code="malformed_flag_in_danger")
+    hurt_or_unwell = Flag(code="malformed_flag_yes")
+    weapon_seen = Flag(code="malformed_flag_yes")
+    person_nearby = Flag(code="malformed_flag_yes")
+    under_18 = MinorFlag(code="malformed_flag_yes")
     wants = WordList(
         Want,
         metadata={
@@ -143,7 +160,7 @@ class ReportIn(Schema):
     description_of_person = Words()
     contact = fields.Nested(ContactIn, allow_none=True)
     language = Matching(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
-    exercise = Flag(allow_none=True)
+    exercise = Flag()
 
     example = REPORT_EXAMPLE
 
@@ -158,8 +175,8 @@ class ReportIn(Schema):
         except ValidationError as error:
             known, errors = error.valid_data or {}, error.messages
         mistakes = list(_mistakes(errors))
-        rejected = {pointer: _value(body, path) for pointer, path, _ in mistakes}
-        warnings = [ReportWarning(pointer, code) for pointer, _, code in mistakes]
+        rejected = {_pointer(path): _value(body, path) for path, _ in mistakes}
+        warnings = [ReportWarning(_pointer(_told(path)), code) for path, code in mistakes]
         report = _report(cast("dict[str, Any]", known), rejected, warnings)
         if not _to_act_on(report, rejected):
             raise NothingToActOn(
@@ -187,6 +204,9 @@ def _report(
     if any(pointer.startswith("/categories") for pointer in rejected):
         categories = tuple(dict.fromkeys((*categories, "other")))
     wants = tuple(Want(word) for word in known.get("wants") or ())
+    if not wants and any(pointer.startswith("/wants") for pointer in rejected):
+        # Something was stated, and it was not "police": a wish that cannot be read is no consent.
+        wants = (Want.HELP,)
     alone = {Want.RECORD_ONLY, Want.SUPPORT_ONLY}
     if set(wants) & alone and not set(wants) <= alone:
         warnings.append(ReportWarning("/wants", "wants_conflict"))
@@ -200,6 +220,10 @@ def _report(
     ):
         if text and len(text) > limit:
             warnings.append(ReportWarning(pointer, "too_long_kept", {"limit": limit}))
+
+    def yes(name: str) -> bool | None:
+        return True if f"/{name}" in rejected else known.get(name)
+
     return NewReport(
         categories=categories,
         happening=Happening(known.get("happening") or Happening.NOW),
@@ -211,12 +235,12 @@ def _report(
         location=_location(known.get("location") or {}),
         journey=_journey(known.get("journey") or {}),
         perspective=Perspective(known.get("perspective") or Perspective.EXPERIENCED),
-        # Somebody pressed something: a flag that cannot be read is taken as a cry for help.
-        in_danger=True if "/in_danger" in rejected else known.get("in_danger"),
-        hurt_or_unwell=known.get("hurt_or_unwell"),
-        weapon_seen=known.get("weapon_seen"),
-        person_nearby=known.get("person_nearby"),
-        under_18=known.get("under_18"),
+        # Somebody pressed something: an answer that cannot be read is taken as a yes.
+        in_danger=yes("in_danger"),
+        hurt_or_unwell=yes("hurt_or_unwell"),
+        weapon_seen=yes("weapon_seen"),
+        person_nearby=yes("person_nearby"),
+        under_18=yes("under_18"),
         wants=wants,
         needs=tuple(Need(word) for word in known.get("needs") or ()),
         share_with=tuple(ShareWith(word) for word in known.get("share_with") or ()),
@@ -249,7 +273,7 @@ def _journey(known: Mapping[str, Any]) -> Journey:
 
 
 def _to_act_on(report: NewReport, rejected: Mapping[str, Any]) -> bool:
-    flags = (report.in_danger, report.hurt_or_unwell, report.weapon_seen, report.person_nearby)
+    flags = [getattr(report, name) for name in FLAGS]
     said = (
         report.categories,
         report.narrative,
@@ -270,29 +294,28 @@ def _with_fingerprint(report: NewReport, data: Mapping[str, Any]) -> NewReport:
     return replace(report, fingerprint=sha256(canonical).digest())
 
 
-def _mistakes(
-    errors: Any, path: tuple[str | int, ...] = ()
-) -> Iterator[tuple[str, tuple[str | int, ...], str]]:
-    """(pointer, path, code) of every mistake in marshmallow's tree of messages."""
+def _mistakes(errors: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """The path and code of every mistake in marshmallow's tree of messages."""
     if isinstance(errors, Mapping):
         for key, inner in errors.items():
             yield from _mistakes(inner, path if key == "_schema" else (*path, key))
         return
-    for message in errors if isinstance(errors, list) else [errors]:
-        code = "unknown_field" if message == "Unknown field." else str(message)
-        if " " in code:
-            code = "malformed_value"
-        yield _pointer(path), path, code
-        return
+    message = errors[0] if isinstance(errors, list) else errors
+    code = "unknown_field" if message == "Unknown field." else str(message)
+    yield path, "malformed_value" if " " in code else code
 
 
-def _pointer(path: tuple[str | int, ...]) -> str:
-    """A JSON Pointer (RFC 6901), cut short when a field name is absurd."""
-    pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
-    return pointer[:POINTER_LIMIT]
+def _told(path: Path) -> Path:
+    """The path as it may be said aloud: what stands in a name's place may be the whole story."""
+    return path if all(PLAIN_NAME.fullmatch(str(part)) for part in path) else path[:-1]
 
 
-def _value(body: Any, path: tuple[str | int, ...]) -> Any:
+def _pointer(path: Path) -> str:
+    """A JSON Pointer (RFC 6901)."""
+    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
+
+
+def _value(body: Any, path: Path) -> Any:
     for part in path:
         try:
             body = body[part]

@@ -5,21 +5,31 @@ A field raises ValidationError with a warning's code as its message; `incoming` 
 
 import math
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, cast
 
 from marshmallow import ValidationError, fields
 
-from schemas.common import GEOJSON_POINT
+from schemas.common import GEOJSON_POINT, WireId
 from waylight.domain.geo import Point
+
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+"""What a phone's clock can say. Beyond it, correcting one time by another leaves the calendar."""
 
 YES = frozenset({"true", "yes", "y", "1", "on"})
 NO = frozenset({"false", "no", "n", "0", "off", ""})
 
 
 class Flag(fields.Boolean):
-    """true, false or null. Words and numbers for them are taken too; anything else is malformed."""
+    """true, false or null. Words and numbers for them are taken too; anything else is malformed.
+
+    `code` is the warning of a malformed one: some are taken as true.
+    """
+
+    def __init__(self, *, code: str = "malformed_value", **kwargs: Any) -> None:
+        self.code = code
+        super().__init__(allow_none=True, **kwargs)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> bool:
         if isinstance(value, bool):
@@ -29,8 +39,17 @@ class Flag(fields.Boolean):
             return True
         if word in NO:
             return False
-        code = "malformed_flag_in_danger" if attr == "in_danger" else "malformed_value"
-        raise ValidationError(code)
+        raise ValidationError(self.code)
+
+
+class MinorFlag(Flag):
+    """Whether somebody is under 18; an age is taken too."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> bool:
+        age = _number(value)
+        if age is not None and age not in (0, 1):
+            return age < 18
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 class Words(fields.Field[str | None]):
@@ -50,6 +69,19 @@ class Words(fields.Field[str | None]):
         if self.limit is not None and len(value) > self.limit:
             raise ValidationError("too_long_kept")
         return value or None
+
+
+class StopId(Words):
+    """A stop's public id or code, or the `place_...` id of one that has none."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str | None:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if text is None or not text.startswith("place"):
+            return text
+        try:
+            return f"place:{WireId.read('place', text)}"
+        except ValueError:
+            raise ValidationError("malformed_value") from None
 
 
 class Matching(Words):
@@ -75,7 +107,7 @@ class Word(fields.String):
         super().__init__(allow_none=True, metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
-        word = value.strip().lower() if isinstance(value, str) else value
+        word = _word(value)
         if word not in self.words:
             raise ValidationError("unknown_value")
         return cast("str", word)
@@ -103,21 +135,21 @@ class WordList(fields.List[str]):
 
 
 class Number(fields.Float):
-    """A finite number, not below `least`; digits in a string are taken."""
+    """A finite number of metres on this Earth; digits in a string are taken."""
 
-    def __init__(self, *, least: float = 0.0, **kwargs: Any) -> None:
-        self.least = least
-        super().__init__(allow_none=True, metadata={"minimum": least}, **kwargs)
+    def __init__(self, *, most: float, **kwargs: Any) -> None:
+        self.most = most
+        super().__init__(allow_none=True, metadata={"minimum": 0, "maximum": most}, **kwargs)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> float:
         number = _number(value)
-        if number is None or number < self.least:
+        if number is None or not 0 <= number <= self.most:
             raise ValidationError("malformed_value")
         return number
 
 
 class Instant(fields.AwareDateTime):
-    """RFC 3339. Without a zone it is taken as UTC; out of the calendar's reach is malformed."""
+    """RFC 3339, from 1970 to 2100. Without a zone it is taken as UTC."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(format="iso", default_timezone=UTC, allow_none=True, **kwargs)
@@ -125,11 +157,12 @@ class Instant(fields.AwareDateTime):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> datetime:
         try:
             instant = super()._deserialize(value, attr, data, **kwargs)
-            # A year of margin on both sides: correcting the clock must not leave the calendar.
-            _ = (instant - timedelta(days=366), instant + timedelta(days=366))
-            return instant.astimezone(UTC)
+            instant = instant.astimezone(UTC)
         except (ValidationError, OverflowError, ValueError):
             raise ValidationError("malformed_value") from None
+        if not EARLIEST <= instant <= LATEST:
+            raise ValidationError("malformed_value")
+        return instant
 
 
 class Fix(fields.Field[Any]):
@@ -154,7 +187,8 @@ class Fix(fields.Field[Any]):
 
 
 def _word(item: Any) -> Any:
-    return item.strip().lower() if isinstance(item, str) else None
+    """A word of a list as people and programs spell it: "Record Only" is record_only."""
+    return re.sub(r"[\s-]+", "_", item.strip().lower()) if isinstance(item, str) else None
 
 
 def _number(value: Any) -> float | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import orjson
 from marshmallow import Schema, fields, post_dump
@@ -62,7 +63,15 @@ class PriorityOut(Schema):
 class PlaceRefOut(Schema):
     """A named place near the report."""
 
-    id = fields.String(required=True)
+    id = fields.Function(
+        lambda place: (
+            WireId.of("place", UUID(place.id.removeprefix("place:")))
+            if place.id.startswith("place:")
+            else place.id
+        ),
+        required=True,
+        metadata={"type": "string", "description": "Its stop id, or `place_...` without one."},
+    )
     name = fields.String(required=True)
     demo = fields.Boolean(required=True)
 

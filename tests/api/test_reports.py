@@ -1,5 +1,6 @@
 """The front door for passengers, over the London pack."""
 
+import io
 import json
 from datetime import UTC, datetime
 
@@ -7,10 +8,11 @@ import pytest
 
 from schemas.common import WireId
 from schemas.reports.example import REPORT_EXAMPLE
+from waylight.domain import triage
 from waylight.services import chores
 
 CAMDEN = {"type": "Point", "coordinates": [-0.1426, 51.5390]}
-KEY = "8e03978e-40d5-43e8-bc93-6894a57f9324"
+KEY = "2f1c9d57-4b0e-4c53-9f5e-0d6f1f2a7b11"
 
 
 def report(**changes):
@@ -263,6 +265,14 @@ def test_a_body_over_the_limit_is_refused_whole(client, database, settings):
     assert answer.status_code == 413
 
 
+def test_a_body_in_chunks_over_the_limit_is_refused_whole(client, database, settings):
+    body = io.BytesIO(b'{"narrative":"' + b"x" * settings.report_size_limit + b'"}')
+    answer = client.post(
+        "/v1/reports", input_stream=body, environ_overrides={"wsgi.input_terminated": True}
+    )
+    assert answer.status_code == 413
+
+
 def test_the_answer_stays_within_8_kb_in_every_language_with_a_hostile_body(client, london):
     hostile = {
         **REPORT_EXAMPLE,
@@ -343,8 +353,17 @@ def test_a_retry_of_a_report_that_joined_gets_the_same_answer(client, london):
     assert submit(client, **{"Idempotency-Key": KEY}).json == joined
 
 
-def test_two_phones_using_key_1_get_a_report_each(client, london):
-    first, second = (submit(client, **{"Idempotency-Key": "1"}).json for _ in range(2))
+@pytest.mark.parametrize(
+    "key",
+    [
+        "1",
+        "00000000-0000-0000-0000-000000000000",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        "8e03978e-40d5-43e8-bc93-6894a57f9324",  # the one in the documents
+    ],
+)
+def test_two_phones_using_one_careless_key_get_a_report_each(client, london, key):
+    first, second = (submit(client, **{"Idempotency-Key": key}).json for _ in range(2))
     assert first["id"] != second["id"]
     assert first["receipt"] != second["receipt"]
     assert codes(first["warnings"]) == ["idempotency_key_ignored"]
@@ -444,6 +463,160 @@ def test_looking_around_that_breaks_still_stores_and_tells_the_control_room(
     body = submit(client).json
     assert [r["role"] for r in body["routed_to"]] == ["control_room"]
     assert body["safety_card"]["emergency"]
+
+
+def test_a_report_that_joins_from_another_mode_reaches_a_team_of_its_own_mode(client, london):
+    by_tube = submit(client).json["routed_to"][0]["team"]["id"]
+    by_bus = submit(client, report(journey={"mode": "bus"})).json
+    assert by_bus["incident"]["joined"]
+    primaries = {r["team"]["id"] for r in by_bus["routed_to"] if r["role"] == "primary"}
+    assert by_tube in primaries
+    assert len(primaries) == 2
+
+
+def test_a_vehicle_number_alone_links_nobody(client, london):
+    journey = {"mode": "bus", "vehicle_id": "1"}
+    submit(client, report(journey=journey))
+    elsewhere = {"point": {"type": "Point", "coordinates": [-0.05, 51.45]}}
+    answer = submit(client, report(journey=journey, location=elsewhere)).json
+    assert answer["incident"] == {"joined": False}
+
+
+def test_the_same_vehicle_out_of_its_reach_is_another(client, london):
+    journey = {"mode": "elizabeth", "route_id": "elizabeth", "vehicle_id": "1"}
+    submit(client, report(journey=journey))
+    reading = {"point": {"type": "Point", "coordinates": [-0.9719, 51.4588]}}
+    answer = submit(client, report(journey=journey, location=reading)).json
+    assert answer["incident"] == {"joined": False}
+
+
+def test_police_wanted_are_told_also_when_somebody_else_has_the_incident(client, london):
+    submit(client)
+    with london.owner() as conn:
+        conn.execute(
+            "update alerts a set team_id = t.id, organisation_id = t.organisation_id"
+            " from teams t join organisations o on o.id = t.organisation_id"
+            " where o.kind = 'operator'"
+        )
+    body = submit(client, report(wants=["help", "police"])).json
+    assert body["incident"]["joined"]
+    with london.owner() as conn:
+        kinds = conn.execute(
+            "select o.kind from alerts a join organisations o on o.id = a.organisation_id"
+            " where a.report_id = %s",
+            [WireId.read("report", body["id"])],
+        ).fetchall()
+    assert ("police",) in kinds
+
+
+def test_a_graver_report_does_not_take_the_team_from_whoever_reported_first(client, london):
+    first = submit(client, report(wants=["help"])).json
+    graver = submit(client, report(wants=["help"], in_danger=True)).json
+    assert graver["incident"]["joined"]
+    told = {r["team"]["name"] for r in read_back(client, first["receipt"]).json["told"]}
+    assert told == {r["team"]["name"] for r in graver["routed_to"]}
+    with london.owner() as conn:
+        ungranted = conn.execute(
+            "select count(*) from alerts a, reports r where not exists (select from grants g"
+            " where g.report_id = r.id and g.organisation_id = a.organisation_id)"
+        ).fetchone()
+    assert ungranted == (0,)
+
+
+def test_each_passenger_who_asks_for_the_hub_is_announced_to_it(client, london):
+    both = report(wants=["help", "hub"])
+    roles = [
+        {r["role"] for r in submit(client, both).json["routed_to"] if r["told"] == "now"}
+        for _ in range(2)
+    ]
+    assert roles[0] == roles[1]
+    assert "hub" in roles[0]
+    with london.owner() as conn:
+        conn.execute("update alerts set state = 'closed' where hub_id is not null")
+    third = submit(client, both).json
+    assert "hub" in {r["role"] for r in third["routed_to"]}
+    assert count(london, "alerts", "hub_id is not null") == 2
+
+
+def test_who_sees_this_names_those_who_were_really_told(client, london):
+    submit(client)
+    with london.owner() as conn:
+        conn.execute(
+            "update teams set duty_status = 'off' where id in (select team_id from alerts)"
+        )
+    body = submit(client).json
+    named = body["safety_card"]["who_sees_this"][0]["text"]
+    assert body["routed_to"][0]["team"]["name"] in named
+
+
+def test_a_hub_out_of_reach_is_neither_shown_nor_told(client, london):
+    far = {"type": "Point", "coordinates": [-3.188, 55.953]}
+    body = submit(client, report(location={"point": far}, wants=["help", "hub"])).json
+    assert body["hubs"] == []
+    assert "hub" not in {r["role"] for r in body["routed_to"]}
+    assert "no_hub_near" in codes(body["shortfalls"])
+
+
+def test_a_stop_without_a_public_id_is_named_by_the_id_that_places_gives(client, london):
+    found = client.get("/v1/places?q=BP1589").json["items"][0]
+    assert found["stop_id"] is None
+    body = submit(client, {"in_danger": True, "location": {"stop_id": found["id"]}}).json
+    assert body["location"]["source"] == "stop"
+    assert body["location"]["place"]["id"] == found["id"]
+    assert body["warnings"] == []
+
+
+def test_a_stop_id_that_two_stops_have_says_so_and_covers_both(client, london):
+    body = submit(client, {"in_danger": True, "location": {"stop_id": "490000805Z"}}).json
+    assert codes(body["warnings"]) == ["ambiguous_stop"]
+    assert body["location"]["radius_m"] > 450
+
+
+def test_a_stop_that_nobody_knows_is_kept_for_staff(client, london, vault):
+    body = submit(client, {"in_danger": True, "location": {"stop_id": "CAMDEN-XYZ"}}).json
+    assert "unknown_stop" in codes(body["warnings"])
+    with london.owner() as conn:
+        report_id, version, key, rejected = conn.execute(
+            "select report_id, key_version, wrapped_key, rejected from report_secrets"
+        ).fetchone()
+    kept = json.loads(vault.open(report_id, version, key, "rejected", rejected))
+    assert kept == {"/location/stop_id": "CAMDEN-XYZ"}
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"sent_at": "9998-06-01T00:00:00Z", "recorded_at": "2026-11-23T00:00:00Z"},
+        {"sent_at": "0003-01-01T00:00:00Z", "recorded_at": "9000-01-01T00:00:00Z"},
+        {"sent_at": "1970-01-01T00:00:00Z", "occurred": {"from": "2099-12-31T00:00:00Z"}},
+        {"sent_at": "2100-01-01T00:00:00Z", "recorded_at": "1970-01-01T00:00:00Z"},
+    ],
+)
+def test_no_clock_however_wrong_costs_the_report(client, london, times):
+    assert submit(client, report(in_danger=True, **times)).json["priority"]["level"] == 1
+
+
+def test_a_fault_of_ours_keeps_the_words_and_tells_the_control_room(client, london, monkeypatch):
+    timing = triage.timing
+    broken: list[bool] = []
+
+    def breaks_once(*args, **kwargs):
+        if not broken:
+            broken.append(True)
+            raise OverflowError
+        return timing(*args, **kwargs)
+
+    monkeypatch.setattr(triage, "timing", breaks_once)
+    body = submit(client, report(in_danger=True)).json
+    assert body["priority"]["level"] == 1
+    assert [r["role"] for r in body["routed_to"]] == ["control_room"]
+
+
+def test_a_pack_loaded_meanwhile_is_noticed_by_a_running_process(client, london):
+    submit(client)
+    with london.owner() as conn:
+        conn.execute("update cities set version = version + 1, contacts_verified_at = '2026-12-24'")
+    assert submit(client).json["safety_card"]["verified_at"] == "2026-12-24"
 
 
 def test_without_any_city_the_report_is_stored_and_waits_for_a_control_room(client, database):

@@ -142,6 +142,38 @@ def test_acknowledging_again_stops_a_ladder_that_a_graver_report_started_afresh(
     assert taken.withdrawn == (told_since.id,)
 
 
+@pytest.mark.parametrize("state", [State.PENDING, State.WITHDRAWN, State.EN_ROUTE])
+def test_team_that_has_not_read_the_graver_report_neither_stops_its_ladder_nor_stands_down(state):
+    mine, told_since = rung(state), rung()
+    held_by = mine.id if state in WORKING else None
+    taken = take(
+        Step.ACKNOWLEDGE,
+        mine,
+        hold=running(held_by),
+        others=[told_since],
+        now=NOW,
+        is_informed=False,
+    )
+    assert taken.state in WORKING
+    assert taken.hold == Hold(held_by=mine.id, escalate_at=NOW, unanswered_at=None)
+    assert taken.withdrawn == ()
+    assert taken.changed is (held_by is None)
+
+
+def test_ladder_at_rest_needs_no_further_reading_to_stand_down_who_waits():
+    holder, late, waiting = rung(State.ON_SCENE), rung(), rung()
+    taken = take(
+        Step.ACKNOWLEDGE,
+        late,
+        hold=running(holder.id, escalate_at=None),
+        others=[holder, waiting],
+        now=NOW,
+        is_informed=False,
+    )
+    assert taken.hold.escalate_at is None
+    assert taken.withdrawn == (waiting.id,)
+
+
 def test_decline_makes_the_next_rung_due_at_once():
     later = NOW + timedelta(minutes=3)
     taken = take(Step.DECLINE, rung(), hold=running(escalate_at=later), others=[], now=NOW)
@@ -259,15 +291,24 @@ class Incident(RuleBasedStateMachine):
             self.rungs[one.id] = one
         self.hold = running(escalate_at=self.now + timedelta(seconds=60))
 
-    @rule(step=st.sampled_from(STAFF_STEPS), which=st.integers(0, 9), wait=st.integers(0, 90))
-    def somebody_acts(self, step, which, wait):
+    @rule(
+        step=st.sampled_from(STAFF_STEPS),
+        which=st.integers(0, 9),
+        wait=st.integers(0, 90),
+        has_read=st.booleans(),
+    )
+    def somebody_acts(self, step, which, wait, has_read):
         self.now += timedelta(seconds=wait)
         mine = list(self.rungs.values())[which % len(self.rungs)]
         others = [one for one in self.rungs.values() if one is not mine]
         try:
-            taken = take(step, mine, hold=self.hold, others=others, now=self.now)
+            taken = take(
+                step, mine, hold=self.hold, others=others, now=self.now, is_informed=has_read
+            )
         except StateConflict:
             return
+        if not has_read and step is Step.ACKNOWLEDGE and not mine.is_hub:
+            assert taken.hold.escalate_at == self.hold.escalate_at
         if not taken.changed:
             assert (taken.state, taken.hold, taken.withdrawn) == (mine.state, self.hold, ())
         assert mine.state is not State.CLOSED or taken.state is State.CLOSED

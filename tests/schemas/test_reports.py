@@ -122,10 +122,48 @@ def test_a_flag_in_another_spelling_is_understood(value, meant):
     assert load(**SOMETHING, in_danger=value).in_danger is meant
 
 
-def test_another_malformed_flag_is_not_stated_and_kept():
-    report = load(**SOMETHING, weapon_seen="perhaps")
-    assert report.weapon_seen is None
-    assert report.rejected == {"/weapon_seen": "perhaps"}
+@pytest.mark.parametrize("flag", ["hurt_or_unwell", "weapon_seen", "person_nearby", "under_18"])
+def test_any_answer_that_cannot_be_read_is_taken_as_a_yes_and_kept(flag):
+    report = load(**{flag: "bleeding"})
+    assert getattr(report, flag) is True
+    assert report.rejected == {f"/{flag}": "bleeding"}
+    assert said(report) == {(f"/{flag}", "malformed_flag_yes")}
+
+
+@pytest.mark.parametrize(("age", "child"), [(17, True), ("12", True), (18, False), (1, True)])
+def test_an_age_answers_whether_somebody_is_under_18(age, child):
+    assert load(**SOMETHING, under_18=age).under_18 is child
+
+
+@pytest.mark.parametrize(
+    "wants", [["nobody"], ["no police"], {"police": False}, "hlep", ["hlep", 7]]
+)
+def test_a_wish_that_cannot_be_read_is_no_consent_to_police(wants):
+    report = load(**SOMETHING, wants=wants)
+    assert report.wants == (Want.HELP,)
+    assert not report.allows_police
+
+
+@pytest.mark.parametrize("word", ["record-only", "Record Only", "RECORD_ONLY"])
+def test_a_wish_is_understood_in_any_spelling(word):
+    assert load(**SOMETHING, wants=[word]).tells_nobody
+
+
+@pytest.mark.parametrize("metres", [1e39, 1e300, -1, 1e9])
+def test_an_accuracy_that_is_not_of_this_earth_is_a_warning(metres):
+    report = load(**SOMETHING, location={"accuracy_m": metres, "stop_id": "X"})
+    assert report.location.accuracy_m is None
+    assert said(report) == {("/location/accuracy_m", "malformed_value")}
+
+
+def test_a_field_name_that_tells_the_story_is_never_said_back():
+    story = "he grabbed my daughter Ann"
+    report = load(**SOMETHING, **{story: 1}, journey={story: 2})
+    assert sorted(w.pointer for w in report.warnings) == ["", "/journey"]
+    assert report.rejected == {f"/{story}": 1, f"/journey/{story}": 2}
+    with pytest.raises(NothingToActOn) as refusal:
+        load(**{story: 1})
+    assert story not in repr(refusal.value.problems)
 
 
 def test_a_story_too_long_is_kept_whole_and_marked():
@@ -176,9 +214,8 @@ def test_words_not_in_a_list_fall_back_to_the_default():
     )
     assert report.happening is Happening.NOW
     assert report.perspective is Perspective.EXPERIENCED
-    assert (report.wants, report.needs, report.share_with) == ((), (), ())
+    assert (report.needs, report.share_with) == ((), ())
     assert len(report.warnings) == 5
-    assert report.allows_police
 
 
 def test_asking_for_help_and_for_silence_means_help():
@@ -209,7 +246,9 @@ def test_a_bad_telephone_number_is_a_warning_and_kept():
     assert report.rejected == {"/contact/phone": "call me"}
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00Z", 5])
+@pytest.mark.parametrize(
+    "text", ["yesterday", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00Z", "9998-06-01T00:00:00Z", 5]
+)
 def test_a_malformed_time_is_a_warning(text):
     report = load(**SOMETHING, recorded_at=text)
     assert report.recorded_at is None
@@ -218,7 +257,7 @@ def test_a_malformed_time_is_a_warning(text):
 
 def test_a_hostile_field_name_does_not_fill_the_answer():
     report = load(**SOMETHING, **{"x" * 100_000: 1})
-    assert all(len(w.pointer) <= 120 for w in report.warnings)
+    assert [w.pointer for w in report.warnings] == [""]
 
 
 def test_a_retry_has_the_same_fingerprint_and_another_story_has_not():
@@ -249,7 +288,7 @@ def test_no_body_whatever_breaks_the_door(body):
         report = ReportIn().load(body)
     except NothingToActOn:
         return
-    assert {w.pointer for w in report.warnings} >= set(report.rejected)
+    assert len(report.warnings) >= len(report.rejected)
 
 
 @given(BODIES, st.sampled_from(["location", "journey", "contact", "occurred"]), BODIES)

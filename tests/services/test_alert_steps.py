@@ -125,19 +125,97 @@ def test_report_that_joins_makes_the_version_that_was_read_stale(desk):
         desk.acknowledge(desk.police, alert, if_match=version)
 
 
-def test_acknowledging_again_stops_the_ladder_that_a_graver_report_started_afresh(desk):
+@pytest.mark.parametrize("knows_by", ["reading", "version"])
+def test_acknowledging_again_stops_the_ladder_that_a_graver_report_started_afresh(desk, knows_by):
     desk.report(P2)
     alert = desk.alert_of(desk.first)
     desk.acknowledge(desk.police, alert)
     desk.report(P1, now=LATER)
     assert desk.incident()["escalate_at"] == LATER + timedelta(seconds=60)
     assert desk.states() == {desk.first: "acknowledged", desk.room: "pending"}
-    found = desk.acknowledge(desk.police, alert, now=LATER)
+    version = None
+    if knows_by == "reading":
+        desk.read(desk.police, alert, now=LATER)
+    else:
+        (row,) = desk.rows("select version from alerts where id = %s", alert)
+        version = row["version"]
+    found = desk.acknowledge(desk.police, alert, now=LATER, if_match=version)
     assert found.alert.state is State.ACKNOWLEDGED
     assert len(found.reports) == 2
     assert desk.incident()["escalate_at"] is None
     assert desk.states() == {desk.first: "acknowledged", desk.room: "withdrawn"}
     assert [event["data"]["again"] for event in desk.events("alert.acknowledged")] == [False, True]
+
+
+def test_acknowledging_what_was_read_before_a_graver_report_joined_silences_nothing(desk):
+    desk.report(P2)
+    alert = desk.alert_of(desk.first)
+    desk.do("update deliveries set status = 'sent'")
+    desk.read(desk.police, alert, now=NOW)
+    joined_at = NOW + timedelta(seconds=5)
+    desk.report(P1, now=joined_at)
+    found = desk.acknowledge(desk.police, alert, now=NOW + timedelta(seconds=6))
+    assert found.alert.state is State.ACKNOWLEDGED
+    incident = desk.incident()
+    assert incident["held_by_alert_id"] == alert
+    assert incident["escalate_at"] == joined_at + timedelta(seconds=60)
+    assert desk.states() == {desk.first: "acknowledged", desk.room: "pending"}
+    waiting = desk.rows("select alert_id, message, priority from deliveries where status='queued'")
+    assert {(row["alert_id"], row["message"], row["priority"]) for row in waiting} == {
+        (alert, "alert.updated", 1),
+        (desk.alert_of(desk.room), "alert.created", 1),
+    }
+    assert desk.events("alert.withdrawn") == []
+    # The answer to a step is no reading: the phone may have sent it twice, never having got one.
+    desk.acknowledge(desk.police, alert, now=NOW + timedelta(seconds=7))
+    assert desk.climb(incident["escalate_at"]) == 1
+    assert desk.states()[desk.second] == "pending"
+
+
+def test_control_room_that_the_graver_report_itself_has_told_stops_the_ladder_unread(desk):
+    desk.report(P2)
+    desk.acknowledge(desk.police, desk.alert_of(desk.first))
+    desk.report(P1, now=LATER)
+    desk.acknowledge(desk.control, desk.alert_of(desk.room), now=LATER)
+    assert desk.incident()["escalate_at"] is None
+    assert desk.states() == {desk.first: "acknowledged", desk.room: "acknowledged"}
+
+
+def test_report_that_joined_is_told_to_a_team_whatever_it_does_but_leave(desk):
+    desk.report(P2)
+    alert = desk.alert_of(desk.first)
+    desk.report(P2, now=LATER)
+    who = {"principal": desk.police, "alert_id": alert, "now": LATER}
+
+    def updates():
+        rows = desk.rows("select status from deliveries where message = 'alert.updated'")
+        return [row["status"] for row in rows]
+
+    desk.acknowledge(desk.police, alert, now=LATER)
+    alerts.en_route(desk.database, desk.vault, **who)
+    alerts.on_scene(desk.database, desk.vault, **who)
+    assert updates() == ["queued"]
+    alerts.close(desk.database, desk.vault, **who)
+    assert updates() == ["dropped"]
+
+
+@pytest.mark.commits
+def test_two_people_of_a_hub_answer_at_once_and_the_second_is_told_that_it_is_stale(desk):
+    desk.report(replace(P2, wants=(Want.HELP, Want.HUB)))
+    alert = desk.alert_of(desk.hub)
+    together = threading.Barrier(2)
+
+    def answer(_):
+        together.wait()
+        try:
+            return desk.acknowledge(desk.hub_host, alert, if_match=1).alert.version
+        except StaleVersion:
+            return "stale"
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(answer, range(2)))
+    assert set(answers) == {2, "stale"}
+    assert len(desk.events("alert.acknowledged")) == 1
 
 
 def test_answer_of_a_hub_does_not_stop_the_ladder(desk):
@@ -211,6 +289,54 @@ def test_team_that_hands_back_what_it_held_sends_the_ladder_on(desk):
     desk.decline(desk.police, alert, now=LATER)
     assert desk.incident()["held_by_alert_id"] is None
     assert desk.states() == {desk.first: "declined", desk.second: "pending"}
+
+
+def test_priority_1_that_is_handed_back_reaches_the_control_room_again(desk):
+    desk.report(P1)
+    alert, stood_down = desk.alert_of(desk.first), desk.alert_of(desk.room)
+    desk.acknowledge(desk.police, alert)
+    assert desk.states() == {desk.first: "acknowledged", desk.room: "withdrawn"}
+    desk.decline(desk.police, alert, now=LATER)
+    assert desk.states() == {
+        desk.first: "declined",
+        desk.second: "pending",
+        desk.room: "pending",
+    }
+    again = desk.alert_of(desk.room)
+    assert again != stood_down
+    (before,) = desk.rows("select state from alerts where id = %s", stood_down)
+    assert before["state"] == "withdrawn"
+    (message,) = desk.rows("select * from deliveries where alert_id = %s", again)
+    assert (message["status"], message["next_attempt_at"]) == ("queued", LATER)
+    assert desk.read(desk.control, again).alert.reasons[0].code == "control_room_priority_1"
+
+
+def test_priority_1_handed_back_while_another_team_works_leaves_the_control_room_alone(desk):
+    desk.report(P1)
+    desk.climb(LATER)
+    holder, joined = desk.alert_of(desk.first), desk.alert_of(desk.second)
+    desk.acknowledge(desk.police, holder, now=LATER)
+    desk.acknowledge(desk.operator, joined, now=LATER)
+    desk.decline(desk.police, holder, now=LATER)
+    assert desk.incident()["held_by_alert_id"] == joined
+    assert desk.states()[desk.room] == "withdrawn"
+
+
+def test_team_that_was_only_stood_down_is_asked_again_by_a_new_alert(desk):
+    desk.report(P2)
+    desk.climb(NOW + timedelta(minutes=3))
+    holder, stood_down = desk.alert_of(desk.first), desk.alert_of(desk.second)
+    at = NOW + timedelta(minutes=4)
+    desk.acknowledge(desk.police, holder, now=at)
+    assert desk.states() == {desk.first: "acknowledged", desk.second: "withdrawn"}
+    desk.decline(desk.police, holder, now=at)
+    assert desk.states() == {desk.first: "declined", desk.second: "pending"}
+    again = desk.alert_of(desk.second)
+    assert again != stood_down
+    desk.acknowledge(desk.operator, again, now=at)
+    assert desk.incident()["held_by_alert_id"] == again
+    (before,) = desk.rows("select state from alerts where id = %s", stood_down)
+    assert before["state"] == "withdrawn"
 
 
 def test_declined_alert_of_priority_4_goes_to_the_next_inbox_without_a_message(desk):

@@ -95,6 +95,19 @@ def test_passenger_learns_once_that_a_person_has_seen_it(desk):
     assert {row["status"] for row in desk.rows("select status from deliveries")} == {"seen"}
 
 
+def test_passenger_of_a_later_report_learns_too_that_a_person_has_read_it(desk):
+    first = desk.report(P2)
+    alert = desk.alert_of(desk.first)
+    desk.read(desk.police, alert)
+    second = desk.report(P2, now=LATER)
+    for n in range(2):
+        desk.read(desk.police, alert, now=LATER + timedelta(seconds=n))
+    seen = [(event["report_id"], event["at"]) for event in desk.events("alert.seen")]
+    assert seen == [(first.id, NOW), (second.id, LATER)]
+    (row,) = desk.rows("select seen_at from alerts")
+    assert row["seen_at"] == NOW
+
+
 def test_message_that_still_waits_is_not_called_seen(desk):
     desk.report()
     desk.read(desk.police, desk.alert_of(desk.first))

@@ -8,6 +8,7 @@ import pytest
 from tests.desk import NOW, P1, P2, P4, SPOT
 from waylight.domain.alerts import ATTEMPTS, Outcome, Result
 from waylight.domain.geo import Point
+from waylight.domain.reports import Want
 from waylight.services import alerts
 
 LEASE_S = 30.0
@@ -139,6 +140,76 @@ def test_message_that_never_gets_through_is_given_up_where_everybody_sees_it(des
     assert delivery(desk)["status"] == "failed"
     assert len(desk.events("delivery.failed")) == 1
     assert claim(now=at + timedelta(days=1)) == []
+
+
+@pytest.fixture
+def holder_cannot_be_told(desk, claim, record):
+    """A held incident, its ladder at rest, that a report joins which the holder never hears of."""
+
+    def unheard(report=P2):
+        desk.report(report)
+        desk.acknowledge(desk.police, desk.alert_of(desk.first))
+        assert desk.incident()["escalate_at"] is None
+        desk.report(report, now=SOON)
+        (message,) = claim(now=SOON)
+        assert message.kind == "alert.updated"
+        record(message, REFUSED)
+
+    return unheard
+
+
+@pytest.mark.parametrize("exercise", [False, True])
+def test_report_that_its_holder_cannot_be_told_of_goes_to_the_next_team(
+    desk, holder_cannot_be_told, exercise
+):
+    holder_cannot_be_told(replace(P2, exercise=exercise))
+    assert desk.incident()["escalate_at"] == SOON
+    assert desk.climb(SOON) == 1
+    assert desk.states() == {desk.first: "acknowledged", desk.second: "pending"}
+
+
+def test_holder_stops_the_ladder_of_a_report_it_could_not_be_told_of_once_it_has_read_it(
+    desk, holder_cannot_be_told
+):
+    holder_cannot_be_told()
+    alert = desk.alert_of(desk.first)
+    desk.acknowledge(desk.police, alert, now=SOON)
+    assert desk.incident()["escalate_at"] == SOON
+    desk.read(desk.police, alert, now=SOON)
+    desk.acknowledge(desk.police, alert, now=SOON)
+    assert desk.incident()["escalate_at"] is None
+
+
+def test_message_given_up_while_the_ladder_runs_leaves_its_timetable_alone(desk, claim, record):
+    desk.report()
+    before = desk.incident()
+    (message,) = claim()
+    record(message, REFUSED)
+    assert desk.incident() == before
+
+
+def test_message_given_up_on_one_channel_wakes_nobody_when_another_has_told_the_team(
+    desk, claim, record
+):
+    desk.report()
+    desk.acknowledge(desk.police, desk.alert_of(desk.first))
+    desk.report(now=SOON)
+    desk.do(
+        "insert into deliveries (alert_id, report_id, channel, message, priority, exercise,"
+        " status, created_at) select alert_id, report_id, 'sms', message, priority, exercise,"
+        " 'sent', created_at from deliveries where status = 'queued'"
+    )
+    (message,) = claim(now=SOON)
+    record(message, REFUSED)
+    assert desk.incident()["escalate_at"] is None
+
+
+def test_hub_that_cannot_be_told_does_not_wake_the_ladder(desk, claim, record):
+    desk.report(replace(P2, wants=(Want.HELP, Want.HUB)))
+    desk.do("update incidents set escalate_at = null")
+    (message,) = [one for one in claim() if one.alert_id == desk.alert_of(desk.hub)]
+    record(message, REFUSED)
+    assert desk.incident()["escalate_at"] is None
 
 
 def test_refusal_is_final(desk, claim, record):

@@ -18,6 +18,8 @@ PLACE_WITHIN_M = 250.0
 
 SPOT = """
     select s.ordinality::int - 1 as source_index, stop.id as stop_place_id,
+           (select max(st_distance(twin.position, stop.position, false)) from places twin
+            where twin.stop_id = s.value->>'stop_id') as spread_m,
            coalesce(stop.position, fix.position) as position
     from jsonb_array_elements(q.sources) with ordinality s
     cross join lateral (
@@ -27,6 +29,7 @@ SPOT = """
         -- Stop ids repeat in real data: the twin nearest the phone's own fix is meant.
         select p.id, p.position from places p
         where p.stop_id = s.value->>'stop_id' or p.codes @> array[s.value->>'stop_id']
+           or p.id = (s.value->>'place_id')::uuid
         order by (p.stop_id = s.value->>'stop_id') desc nulls last,
                  st_distance(p.position, (
                      select st_setsrid(st_makepoint((f->>'lon')::float8, (f->>'lat')::float8),
@@ -39,12 +42,12 @@ SPOT = """
 """
 
 PLACE = """
-    select p.id, coalesce(p.stop_id, p.key) as ref, p.name, p.demo, p.kind, p.modes,
+    select p.id, coalesce(p.stop_id, 'place:' || p.id) as ref, p.name, p.demo, p.kind, p.modes,
            0.0::float8 as distance_m
     from places p where p.id = spot.stop_place_id
     union all
     select * from (
-        select p.id, coalesce(p.stop_id, p.key), p.name, p.demo, p.kind, p.modes,
+        select p.id, coalesce(p.stop_id, 'place:' || p.id), p.name, p.demo, p.kind, p.modes,
                st_distance(p.position, spot.position, false) as distance_m
         from places p
         where spot.stop_place_id is null
@@ -106,13 +109,14 @@ HUBS_OPEN = """
                (select upper(r) from unnest(h.open_during) r where r @> q.at) as open_until
         from hubs h join organisations o on o.id = h.organisation_id
         where spot.position is not null and not h.retired
+          and st_dwithin(h.position, spot.position, %(hub_within_m)s, false)
           and (coalesce(h.open_during @> q.at, false) or coalesce(h.expanded_until < q.at, true))
         order by h.position <-> spot.position
         limit %(hubs)s) near
 """
 
 SURROUNDINGS = f"""
-select q.n, spot.source_index,
+select q.n, spot.source_index, spot.spread_m,
        st_x(spot.position::geometry) as lon, st_y(spot.position::geometry) as lat,
        place.id as place_id, place.ref as place_ref, place.name as place_name,
        place.demo as place_demo, travel.modes,
@@ -121,7 +125,8 @@ select q.n, spot.source_index,
        coalesce(teams.found, '[]') as teams, coalesce(hubs.found, '[]') as hubs,
        array(select s->>'stop_id' from jsonb_array_elements(q.sources) s
              where exists (select from places p where p.stop_id = s->>'stop_id'
-                                                   or p.codes @> array[s->>'stop_id'])
+                                                   or p.codes @> array[s->>'stop_id']
+                                                   or p.id = (s->>'place_id')::uuid)
       ) as known_stops,
        exists (select from worker_heartbeats where beat_at > q.at - interval '15 seconds')
            as worker_alive,
@@ -153,7 +158,11 @@ order by q.n
 
 
 def surroundings(
-    conn: Connection[Any], queries: Sequence[Mapping[str, Any]], *, station_m: float
+    conn: Connection[Any],
+    queries: Sequence[Mapping[str, Any]],
+    *,
+    station_m: float,
+    hub_within_m: float,
 ) -> list[dict[str, Any]]:
     """One row of facts for each query, in order.
 
@@ -170,6 +179,7 @@ def surroundings(
                 "place_within_m": PLACE_WITHIN_M,
                 "candidates": CANDIDATES,
                 "hubs": HUBS,
+                "hub_within_m": hub_within_m,
             },
         )
         return cursor.fetchall()
@@ -180,7 +190,8 @@ select i.city_id, i.category_groups, i.priority, st_x(i.position::geometry) as l
        st_y(i.position::geometry) as lat, r.route_id, r.routing->'modes' as modes,
        r.routing->'capabilities' as capabilities, r.routing->'facts' as facts,
        array(select a.team_id from alerts a
-             where a.incident_id = i.id and a.team_id is not null) as excluded,
+             where a.incident_id = i.id and a.team_id is not null
+               and a.state not in ('withdrawn', 'expired')) as excluded,
        (select coalesce(max(a.rank), 0) from alerts a
         where a.incident_id = i.id and a.team_id is not null) as rungs
 from incidents i
@@ -194,7 +205,8 @@ where i.id = %(incident)s
 def standing(conn: Connection[Any], incident_id: UUID) -> dict[str, Any] | None:
     """Where an incident's ladder stands: its place, what its gravest report needs, who was told.
 
-    `facts` and `capabilities` are those kept in `reports.routing`; `excluded` are the teams told.
+    `facts` and `capabilities` are those kept in `reports.routing`; `excluded` are the teams that
+    have it before them or have answered it. One that was only stood down may be told again.
     """
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(STANDING, {"incident": incident_id}).fetchone()

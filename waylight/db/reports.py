@@ -25,10 +25,10 @@ def find_by_receipt(conn: Connection[Any], hashes: Sequence[bytes]) -> dict[str,
         conn,
         """
         select r.id, r.status, r.received_at, r.priority, r.urgency, r.severity, r.certainty,
-               r.reasons, r.routing, r.categories, r.happening, r.exercise, r.joined,
+               r.reasons, r.routing, r.categories, r.happening, r.exercise, r.joined, r.language,
                r.incident_id, r.location_source, r.location_method, r.radius_m, r.fixed_at,
                st_x(r.position::geometry) as lon, st_y(r.position::geometry) as lat,
-               coalesce(p.stop_id, p.key) as place_ref, p.name as place_name,
+               coalesce(p.stop_id, 'place:' || p.id) as place_ref, p.name as place_name,
                p.demo as place_demo
         from receipts t
         join reports r on r.id = t.report_id
@@ -43,7 +43,8 @@ def timeline(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, An
     """The events of a report and of the alerts that told somebody about it, oldest first.
 
     An alert raised by an earlier report of the same incident counts from when it was told of this
-    one; what staff did before that belongs to other passengers' stories.
+    one; what staff did before that belongs to other passengers' stories. So do a message about
+    another report and the moment when somebody read that one.
     """
     return _all(
         conn,
@@ -68,7 +69,8 @@ def timeline(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, An
         left join hubs h on h.id = a.hub_id
         left join staff s on s.id = e.staff_id
         where e.report_id = %(id)s
-           or (e.kind not in ('alert.created', 'alert.updated') and e.at >= told.since)
+           or (e.kind not in ('alert.created', 'alert.updated', 'alert.seen')
+               and e.kind not like 'delivery.%%' and e.at >= told.since)
            or e.kind = 'incident.unanswered'
         order by e.at, e.id
         """,
@@ -77,12 +79,19 @@ def timeline(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, An
 
 
 def told(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, Any]]:
-    """Everybody who has been told about a report: name, organisation, role, state of the alert."""
+    """Everybody who has been told about a report: name, organisation, role, distance, reasons.
+
+    How far and why, of an alert that another report raised, is that passenger's: where they were
+    and what they asked for. This one reads that somebody is already dealing with it.
+    """
     return _all(
         conn,
         """
         select distinct on (a.rank, a.id) a.team_id, a.hub_id, coalesce(t.name, h.name) as name,
-               a.organisation_id, o.name as organisation, a.role, a.rank, a.distance_m, a.reasons,
+               a.organisation_id, o.name as organisation, a.role, a.rank,
+               case when a.report_id = e.report_id then a.distance_m end as distance_m,
+               case when a.report_id = e.report_id then a.reasons
+                    else '[{"code": "joined_incident"}]' end as reasons,
                coalesce(t.demo, h.demo) as demo
         from events e
         join alerts a on a.id = e.alert_id

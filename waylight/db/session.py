@@ -247,7 +247,9 @@ class Database:
             conn = pool.getconn(min(POOL_WAIT_S, give_up_at - monotonic()))
             try:
                 conn.patience_s = max(give_up_at - monotonic(), 0.05)
-                # Reads without waiting: a hang-up that has arrived already shows here.
+                # Reads without waiting: a hang-up that has arrived already shows here. A server
+                # that stops says goodbye first: the first read finds words, the second the end.
+                conn.pgconn.consume_input()
                 conn.pgconn.consume_input()
                 if not conn.autocommit:
                     conn.autocommit = True

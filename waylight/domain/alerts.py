@@ -37,6 +37,9 @@ WORKING = frozenset({State.ACKNOWLEDGED, State.EN_ROUTE, State.ON_SCENE})
 LIVE = WAITING | WORKING
 ENDED = frozenset(State) - LIVE
 
+STOOD_DOWN = frozenset({State.WITHDRAWN, State.EXPIRED})
+"""Ended without an answer of its own: such a recipient may be told again, by a new alert."""
+
 
 class Step(StrEnum):
     """What a person, a far side or the worker does to an alert."""
@@ -139,16 +142,25 @@ class Taken:
     changed: bool
 
 
-def take(step: Step, rung: Rung, *, hold: Hold, others: Sequence[Rung], now: datetime) -> Taken:
+def take(
+    step: Step,
+    rung: Rung,
+    *,
+    hold: Hold,
+    others: Sequence[Rung],
+    now: datetime,
+    is_informed: bool = True,
+) -> Taken:
     """A recipient's step and all that follows from it for the incident.
 
     The first team to acknowledge holds the incident, a later one joins; any acknowledgement stops
     the ladder and stands down whoever has not answered, except that a control room stands nobody
-    down. A decline sends the ladder to the next
-    rung at once, unless another team has it and the ladder rests. When the holder ends, the
-    longest-working team holds; with none working the ladder goes on while somebody has yet to
-    answer, and otherwise the incident is closed. A hub's step touches its own alert only. Raises
-    StateConflict.
+    down, and that a recipient who does not know of the report for which the ladder runs
+    (`is_informed` False) answers what it knew: it holds or joins, and the ladder goes on. A decline
+    sends the ladder to the next rung at once, unless another team has it and the ladder rests. When
+    the holder ends, the longest-working team holds; with none working the ladder goes on while
+    somebody has yet to answer, and otherwise the incident is closed. A hub's step touches its own
+    alert only. Raises StateConflict.
     """
     state = after(step, rung.state)
     repeated = state is rung.state
@@ -159,12 +171,18 @@ def take(step: Step, rung: Rung, *, hold: Hold, others: Sequence[Rung], now: dat
     teams = [other for other in others if not other.is_hub]
     waiting = tuple(other.id for other in teams if other.state in WAITING)
     # A control room that answers first must not stand down the team that could walk there.
-    stood_down = () if rung.is_overseer else waiting
+    # Nobody has said yes to a report they have not seen.
+    goes_on = hold.escalate_at is not None and not is_informed
+    stood_down = () if rung.is_overseer or goes_on else waiting
     working = [other for other in teams if other.state in WORKING]
 
     if step is Step.ACKNOWLEDGE:
         # A more serious report restarts a ladder that is held: only a new answer stops it.
-        taken = Hold(held_by=hold.held_by or rung.id, escalate_at=None, unanswered_at=None)
+        taken = Hold(
+            held_by=hold.held_by or rung.id,
+            escalate_at=hold.escalate_at if goes_on else None,
+            unanswered_at=None,
+        )
         if hold.closed or (repeated and taken == hold and not stood_down):
             return Taken(state, hold, (), changed=False)
         return Taken(state, taken, stood_down, changed=True)

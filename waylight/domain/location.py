@@ -29,11 +29,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Spot:
-    """What the database made of the sources: which one resolved, where it is, what is near it."""
+    """What the database made of the sources: which one resolved, where it is, what is near it.
+
+    `spread_m` is how far another place with the same stop id lies.
+    """
 
     index: int
     point: Point
     place: PlaceRef | None = None
+    spread_m: float = 0.0
 
 
 def sources(
@@ -94,7 +98,7 @@ def locate(
     return Located(
         source=source.kind,
         point=spot.point,
-        radius_m=source.radius_m,
+        radius_m=source.radius_m if source.point else source.radius_m + spot.spread_m,
         method=claim.method if source.kind == "point" else "stop",
         age_s=age_s,
         place=spot.place,

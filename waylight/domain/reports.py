@@ -190,7 +190,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class PlaceRef:
-    """A named place near or at the report. `id` is its public stop id, else its own wire id."""
+    """A named place near or at the report: its public stop id, else `place:` and our own id."""
 
     id: str
     name: str
@@ -336,5 +336,6 @@ class MyReport:
     happening: str
     exercise: bool
     joined: bool
+    language: str | None
     timeline: tuple[TimelineEntry, ...]
     told: tuple[Recipient, ...]

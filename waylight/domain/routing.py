@@ -29,6 +29,14 @@ INFER_STATION_M = 75.0
 """Without a stated mode, a report this close to a station is taken to be in it."""
 
 LINK_WITHIN_M = 150.0
+VEHICLE_WITHIN_M = 40_000.0
+"""How far one vehicle gets in the 15 minutes of a link, at 160 km/h."""
+
+HUB_WITHIN_M = 20_000.0
+"""A hub further away helps nobody now, and is not shown."""
+
+HEADS_UP_WITHIN_M = 5_000.0
+"""A hub further away would wait for somebody who cannot walk there."""
 
 CAPABILITY_OF_NEED = {
     Need.SIGN_LANGUAGE: "sign_language",
@@ -76,11 +84,15 @@ class Facts:
 
 @dataclass(frozen=True)
 class Routing:
-    """The decision: `told` now, `next` if nobody answers, and what stood in the way."""
+    """The decision: `told` now, `next` if nobody answers, and what stood in the way.
+
+    `fit` are all teams that could have been chosen.
+    """
 
     told: tuple[Recipient, ...]
     next: tuple[Recipient, ...]
     shortfalls: tuple[Reason, ...]
+    fit: tuple[UUID, ...] = ()
 
 
 def facts(
@@ -150,12 +162,16 @@ def choose(
             waiting = [replace(r, rank=r.rank + (1 if len(told) > 1 else 0)) for r in waiting]
         else:
             waiting.append(room)
-    if hub is not None and facts.wants_hub:
-        told.append(hub)
+    if facts.wants_hub:
+        if hub is None:
+            shortfalls += (Reason("no_hub_near"),)
+        else:
+            told.append(hub)
     return Routing(
         told=tuple(told),
         next=tuple(replace(r, told="if_unanswered") for r in waiting),
         shortfalls=shortfalls,
+        fit=tuple(c.team_id for c in fit),
     )
 
 

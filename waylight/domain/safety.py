@@ -92,7 +92,7 @@ def safety_card(
             phone=next((entry["phone"] for entry in emergency if entry.get("phone")), None),
             silent_contact=any(entry["need"] == "cannot_speak" for entry in emergency),
         ),
-        who_sees_this=_who_sees(city, report, recipients),
+        who_sees_this=who_sees(city, report, recipients),
         verified_at=city.contacts_verified_at if city else None,
     )
 
@@ -180,12 +180,14 @@ def _advice(
     return tuple(held[:ADVICE])
 
 
-def _who_sees(
+def who_sees(
     city: City | None, report: NewReport, recipients: Sequence[Recipient]
 ) -> tuple[Reason, ...]:
     """Everybody who may read this report, in plain words, and who may not."""
-    if report.tells_nobody or not recipients:
+    if report.tells_nobody:
         return (Reason("nobody"),)
+    if not recipients:
+        return (Reason("nobody_yet"),)
     lines = [
         Reason(
             recipient.role if recipient.role in ("control_room", "hub") else "team",

@@ -20,7 +20,10 @@ class _Snapshots:
     def get(self, database: Database) -> tuple[City, ...]:
         if database not in self._kept:
             with database.intake(autocommit=True) as conn:
-                self._kept[database] = read_cities(conn)
+                cities = read_cities(conn)
+            if not cities:  # a pack may be loaded at any moment
+                return ()
+            self._kept[database] = cities
         return self._kept[database]
 
     def drop(self, database: Database) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from psycopg import Connection
 from psycopg.rows import dict_row
@@ -71,10 +72,18 @@ def record(
 ) -> dict[str, Any] | None:
     """Writes the outcome of an attempt; None when the lease had passed to somebody else.
 
-    On `delivered` the alert's state is written first, in the order in which steps take their
-    locks.
+    On `delivered` the alert's state is written first, and on `failed` the incident is locked first,
+    in the order in which steps take their locks.
     """
     with conn.cursor(row_factory=dict_row) as cursor:
+        if following.status == "failed":
+            cursor.execute(
+                """
+                select from incidents where id = (select incident_id from alerts where id = %s)
+                for update
+                """,
+                [message.alert_id],
+            )
         if following.status == "delivered":
             cursor.execute(
                 """
@@ -98,6 +107,30 @@ def record(
                 "now": now,
             },
         ).fetchone()
+
+
+WAKE = """
+update incidents i set escalate_at = %(now)s, restarted_at = r.received_at,
+    version = i.version + 1
+from deliveries d
+join alerts a on a.id = d.alert_id
+join reports r on r.id = d.report_id
+where d.id = %(id)s and i.id = a.incident_id and i.state = 'open' and i.escalate_at is null
+  and a.team_id is not null and d.message in ('alert.created', 'alert.updated')
+  and not exists (
+      select from deliveries other
+      where other.alert_id = d.alert_id and other.report_id = d.report_id
+        and other.message = d.message and other.status in ('queued', 'sent', 'delivered', 'seen'))
+"""
+
+
+def wake_ladder(conn: Connection[Any], delivery_id: UUID, *, now: datetime) -> None:
+    """Makes an incident due whose ladder rests although a team could not be told of a report.
+
+    It then runs for that report. Only when no other channel has told that team, or is still
+    trying. A hub is no rung.
+    """
+    conn.execute(WAKE, {"id": delivery_id, "now": now})
 
 
 def give_back(conn: Connection[Any], worker_id: str, *, now: datetime) -> int:

@@ -73,7 +73,8 @@ select r.id, granted.level, r.received_at, r.happening, r.age_s, r.happened_from
        r.urgency, r.severity, r.certainty, r.reasons, r.routing, r.joined, r.exercise,
        r.withdrawn_at, r.location_source, r.location_method, r.radius_m, r.fixed_at,
        st_x(r.position::geometry) as lon, st_y(r.position::geometry) as lat,
-       coalesce(p.stop_id, p.key) as place_ref, p.name as place_name, p.demo as place_demo,
+       coalesce(p.stop_id, 'place:' || p.id) as place_ref, p.name as place_name,
+       p.demo as place_demo,
        r.mode, r.route_id, r.direction, r.vehicle_id, r.carriage, r.boarded_stop_id,
        r.next_stop_id,
        k.key_version, k.wrapped_key, k.narrative, k.description_of_person, k.contact,
@@ -205,6 +206,18 @@ def mark_seen(conn: Connection[Any], alert_id: UUID, *, now: datetime) -> bool:
         [alert_id],
     )
     return first.rowcount == 1
+
+
+def seen_by(conn: Connection[Any], alert_id: UUID, report_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the reports that a person has read already by opening this alert."""
+    rows = conn.execute(
+        """
+        select report_id from events
+        where report_id = any (%s) and alert_id = %s and kind = 'alert.seen'
+        """,
+        [list(report_ids), alert_id],
+    ).fetchall()
+    return {row[0] for row in rows}
 
 
 def _all(

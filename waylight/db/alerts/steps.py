@@ -1,6 +1,9 @@
-"""What a step writes. The incident's row is locked before any of its alerts, by everybody."""
+"""What a step writes. The incident's row is locked before any of its alerts, by everybody.
 
-from collections.abc import Sequence
+A hub has no part in the incident and locks its own alert alone.
+"""
+
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,29 +13,53 @@ from psycopg.rows import dict_row
 
 from waylight.domain.alerts import ENDED, WORKING, Hold, State
 
+INCIDENT = """
+select id, city_id, state, priority, held_by_alert_id, escalate_at, restarted_at, unanswered_at,
+       exercise
+from incidents where id = %s"""
 
-def lock(conn: Connection[Any], incident_id: UUID) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """An incident, locked, and its alerts, as they are now.
 
-    Whoever waits here for another's step reads what that step wrote.
+def lock(
+    conn: Connection[Any], alert: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The incident of an alert, locked, and its alerts, as they are now.
+
+    Whoever waits here for another's step reads what that step wrote. Of a hub's alert only itself
+    is locked, and only itself is seen.
     """
+    is_hub = alert["hub_id"] is not None
     with conn.cursor(row_factory=dict_row) as cursor:
+        if is_hub:
+            cursor.execute("select from alerts where id = %s for update", [alert["id"]])
         incidents = cursor.execute(
-            """
-            select id, city_id, state, priority, held_by_alert_id, escalate_at, unanswered_at,
-                   exercise
-            from incidents where id = %s for update
-            """,
-            [incident_id],
+            INCIDENT if is_hub else INCIDENT + " for update", [alert["incident_id"]]
         ).fetchall()
         alerts = cursor.execute(
             """
-            select id, report_id, hub_id, role, state, version, acknowledged_at
+            select id, report_id, hub_id, role, state, version, created_at, acknowledged_at
             from alerts where incident_id = %s order by id
             """,
-            [incident_id],
+            [alert["incident_id"]],
         ).fetchall()
     return incidents[0], alerts
+
+
+def has_read(
+    conn: Connection[Any], alert_id: UUID, *, incident_id: UUID, received_at: datetime
+) -> bool:
+    """Whether a person opened this alert and was shown the report that came at `received_at`."""
+    return (
+        conn.execute(
+            """
+            select from events e join reports r on r.id = e.report_id
+            where e.incident_id = %s and e.alert_id = %s and e.kind = 'alert.seen'
+              and r.incident_id = e.incident_id and r.received_at = %s
+            limit 1
+            """,
+            [incident_id, alert_id, received_at],
+        ).fetchone()
+        is not None
+    )
 
 
 def set_state(
@@ -46,7 +73,8 @@ def set_state(
 ) -> None:
     """Writes a new state with a new version and drops the alert's messages that still wait.
 
-    Whoever takes an alert up, for the first time or after it had ended, acknowledges it.
+    Of an alert that is being worked on, the word of a report that joined is still sent. Whoever
+    takes an alert up, for the first time or after it had ended, acknowledges it.
     """
     conn.execute(
         """
@@ -72,7 +100,7 @@ def set_state(
             "now": now,
         },
     )
-    drop_messages(conn, [alert_id])
+    drop_messages(conn, [alert_id], also_updates=state not in WORKING)
 
 
 def withdraw(conn: Connection[Any], alert_ids: Sequence[UUID], *, now: datetime) -> list[UUID]:
@@ -86,16 +114,20 @@ def withdraw(conn: Connection[Any], alert_ids: Sequence[UUID], *, now: datetime)
         [now, list(alert_ids)],
     ).fetchall()
     withdrawn = [row[0] for row in rows]
-    drop_messages(conn, withdrawn)
+    drop_messages(conn, withdrawn, also_updates=True)
     return withdrawn
 
 
-def drop_messages(conn: Connection[Any], alert_ids: Sequence[UUID]) -> None:
-    """Messages that still wait are sent no more; one that is being sent right now may arrive."""
+def drop_messages(conn: Connection[Any], alert_ids: Sequence[UUID], *, also_updates: bool) -> None:
+    """Messages that still wait are sent no more; one that is being sent right now may arrive.
+
+    Without `also_updates` those that tell of a joined report stay: an answer to the first report
+    is none to the next.
+    """
     conn.execute(
         "update deliveries set status = 'dropped', next_attempt_at = null"
-        " where alert_id = any (%s) and status = 'queued'",
-        [list(alert_ids)],
+        " where alert_id = any (%s) and status = 'queued' and (%s or message <> 'alert.updated')",
+        [list(alert_ids), also_updates],
     )
 
 

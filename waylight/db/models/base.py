@@ -16,7 +16,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, REAL, TIMESTAMP, TSTZMULTIRANGE, Range
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, TSTZMULTIRANGE, Range
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 NAMING = {
@@ -30,7 +30,6 @@ NAMING = {
 
 BigInt = Annotated[int, mapped_column(BigInteger)]
 SmallInt = Annotated[int, mapped_column(SmallInteger)]
-Real = Annotated[float, mapped_column(REAL)]
 Json = Any
 """JSON of any shape."""
 

@@ -44,6 +44,7 @@ class Incident(Base):
     held_by_alert_id: Mapped[UUID | None]
     escalate_at: Mapped[datetime | None]
     rung: Mapped[int] = mapped_column(server_default=text("1"))
+    restarted_at: Mapped[datetime | None]
     unanswered_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
     version: Mapped[int] = mapped_column(server_default=text("1"))

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from waylight.db.models.base import Base, BigInt, Json, MaybePosition, Real, SmallInt
+from waylight.db.models.base import Base, BigInt, Json, MaybePosition, SmallInt
 
 
 class Report(Base):
@@ -43,7 +43,7 @@ class Report(Base):
     share_with: Mapped[list[str]]
     language: Mapped[str | None]
     position: Mapped[MaybePosition]
-    radius_m: Mapped[Real | None]
+    radius_m: Mapped[float | None]
     location_source: Mapped[str]
     location_method: Mapped[str | None]
     fixed_at: Mapped[datetime | None]

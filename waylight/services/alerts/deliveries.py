@@ -68,6 +68,7 @@ def record(
 ) -> NextAttempt | None:
     """Writes what became of an attempt and what follows: done, given up, or again later.
 
+    A team that could not be told at all is not waited for: a ladder at rest is due at once.
     Returns None, and writes nothing, when the lease had run out and somebody else took over.
     Raises Unavailable; the message is then sent again after its lease.
     """
@@ -78,6 +79,8 @@ def record(
         )
         if row is None:
             return None
+        if row["status"] == "failed":
+            deliveries.wake_ladder(conn, message.delivery_id, now=now)
         if row["status"] in EVENTS:
             events.write(
                 conn,

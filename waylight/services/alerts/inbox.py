@@ -84,13 +84,18 @@ def read_alert(
 ) -> AlertDetail:
     """One alert with its routing explanation and, where granted, the story.
 
-    Marks it and its messages as seen by a person (an overseer's look does not), and writes an
-    audit entry for every report shown, in the same transaction. Raises NotFound for an alert that
+    Marks it and its messages as seen by a person (an overseer's look does not), tells the passenger
+    of every report that this recipient reads for the first time, and writes an audit entry for
+    every report shown, in the same transaction. Raises NotFound for an alert that
     the caller's organisation neither received nor oversees.
     """
     with database.staff(organisation_of(principal)) as conn:
         row = alert_for(conn, principal, alert_id)
-        return open_alert(conn, vault, row, principal=principal, now=now, request_id=request_id)
+        found = open_alert(conn, vault, row, principal=principal, now=now, request_id=request_id)
+        # Not of the answer to a step: the phone that sent it may never have got it.
+        if row["organisation_id"] == principal.organisation_id:
+            _tell_who_has_read(conn, row, found.reports, principal=principal, now=now)
+        return found
 
 
 def alert_for(conn: Connection[Any], principal: Principal, alert_id: UUID) -> dict[str, Any]:
@@ -115,20 +120,6 @@ def open_alert(
     incident_id: UUID = row["incident_id"]
     if row["organisation_id"] == organisation_id and inbox.mark_seen(conn, row["id"], now=now):
         row["seen_at"] = now
-        events.write(
-            conn,
-            events.Event(
-                "alert.seen",
-                now,
-                organisation_id=organisation_id,
-                report_id=row["report_id"],
-                incident_id=incident_id,
-                alert_id=row["id"],
-                staff_id=principal.staff_id,
-                data={"role": principal.role},
-                exercise=row["exercise"],
-            ),
-        )
     reports = inbox.reports(
         conn, incident_id, organisation_id, first=row["report_id"], limit=REPORTS_SHOWN
     )
@@ -147,6 +138,35 @@ def open_alert(
         alert=_summary(row),
         rungs=tuple(_rung(rung) for rung in inbox.rungs(conn, incident_id)),
         reports=tuple(_report(report, vault) for report in reports),
+    )
+
+
+def _tell_who_has_read(
+    conn: Connection[Any],
+    row: Mapping[str, Any],
+    reports: Sequence[GrantedReport],
+    *,
+    principal: Principal,
+    now: datetime,
+) -> None:
+    seen = inbox.seen_by(conn, row["id"], [report.id for report in reports])
+    events.write(
+        conn,
+        *(
+            events.Event(
+                "alert.seen",
+                now,
+                organisation_id=principal.organisation_id,
+                report_id=report.id,
+                incident_id=row["incident_id"],
+                alert_id=row["id"],
+                staff_id=principal.staff_id,
+                data={"role": principal.role},
+                exercise=report.exercise,
+            )
+            for report in reports
+            if report.id not in seen
+        ),
     )
 
 

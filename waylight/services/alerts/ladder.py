@@ -10,7 +10,7 @@ from psycopg import Connection
 from waylight.db import events
 from waylight.db.alerts import ladder
 from waylight.db.session import Database
-from waylight.domain.alerts import LIVE, next_alarm, next_climb
+from waylight.domain.alerts import LIVE, STOOD_DOWN, next_alarm, next_climb
 from waylight.domain.errors import Unavailable
 from waylight.domain.reports import Recipient
 from waylight.log import get_logger
@@ -126,6 +126,8 @@ def _climb(
             exercise=incident["exercise"],
         ),
     )
+    if incident["priority"] == 1 and incident["held_by_alert_id"] is None:
+        _call_control_room_back(conn, incident["id"], channels=channels, now=now)
     ladder.set_ladder(
         conn,
         incident["id"],
@@ -147,6 +149,16 @@ def _next_rung(conn: Connection[Any], incident_id: UUID, *, now: datetime) -> Re
         return None
 
 
+def _call_control_room_back(
+    conn: Connection[Any], incident_id: UUID, *, channels: Sequence[str], now: datetime
+) -> None:
+    """Priority 1 that was handed back: the control room was stood down, and must watch again."""
+    room = ladder.last_control_room_alert(conn, incident_id)
+    if room is not None and room["state"] in STOOD_DOWN:
+        recipient = _told_anew(room, "control_room_priority_1", channels)
+        ladder.tell(conn, incident_id, recipient, now=now)
+
+
 def _alarm(
     conn: Connection[Any],
     incident: Mapping[str, Any],
@@ -161,7 +173,9 @@ def _alarm(
     elif room["state"] in LIVE:
         ladder.send_again(conn, room, message="incident.unanswered", channels=channels, now=now)
     else:
-        ladder.tell(conn, incident["id"], _told_anew(room, channels), now=now)
+        ladder.tell(
+            conn, incident["id"], _told_anew(room, "control_room_fallback", channels), now=now
+        )
 
     # While somebody holds it only the more serious report that joined is unanswered.
     held = incident["held_by_alert_id"] is not None
@@ -203,7 +217,7 @@ def _row(recipient: Recipient, channels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _told_anew(room: Mapping[str, Any], channels: Sequence[str]) -> dict[str, Any]:
+def _told_anew(room: Mapping[str, Any], why: str, channels: Sequence[str]) -> dict[str, Any]:
     """The control room once more: its first alert has ended, and an ended alert stays ended."""
     return {
         "team_id": str(room["team_id"]),
@@ -212,7 +226,7 @@ def _told_anew(room: Mapping[str, Any], channels: Sequence[str]) -> dict[str, An
         "role": "control_room",
         "rank": room["next_rank"],
         "distance_m": None,
-        "reasons": [{"code": "control_room_fallback", "params": {}}],
+        "reasons": [{"code": why, "params": {}}],
         "channels": list(channels),
     }
 

@@ -54,8 +54,10 @@ def acknowledge(
 
     The first team holds the incident and the rungs that have not answered are withdrawn; a later
     team joins. Acknowledging again is allowed, and stops a ladder that a more serious report has
-    started afresh. Raises NotFound, NotAllowed (an overseer), StaleVersion when `if_match` is not
-    the alert's version any more, StateConflict.
+    started afresh, once the recipient knows of that report: by opening the alert, or by the version
+    in `if_match`. Before that the ladder goes on and nobody is stood down. Raises NotFound,
+    NotAllowed (an overseer), StaleVersion when `if_match` is not the alert's version any more,
+    StateConflict.
     """
     return _take(
         database,
@@ -194,7 +196,7 @@ def _take(
         row = alert_for(conn, principal, alert_id)
         if row["organisation_id"] != principal.organisation_id:
             raise NotAllowed("Only the recipient's own people can act on its alert.")
-        incident, alerts = steps.lock(conn, row["incident_id"])
+        incident, alerts = steps.lock(conn, row)
         mine = next(alert for alert in alerts if alert["id"] == alert_id)
         if if_match is not None and if_match != mine["version"]:
             raise StaleVersion
@@ -210,6 +212,7 @@ def _take(
             hold=hold,
             others=[_rung(alert) for alert in alerts if alert is not mine],
             now=now,
+            is_informed=if_match is not None or _knows(conn, mine, incident),
         )
         if taken.changed:
             _write(conn, taken, hold=hold, row=row, principal=principal, now=now, outcome=outcome)
@@ -234,6 +237,16 @@ def _take(
             now=now,
             request_id=request_id,
         )
+
+
+def _knows(conn: Connection[Any], alert: Mapping[str, Any], incident: Mapping[str, Any]) -> bool:
+    """Whether a recipient knows, by its alert or by reading, why the ladder runs."""
+    since = incident["restarted_at"]
+    return (
+        since is None
+        or alert["created_at"] >= since
+        or steps.has_read(conn, alert["id"], incident_id=incident["id"], received_at=since)
+    )
 
 
 def _write(

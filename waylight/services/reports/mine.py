@@ -53,7 +53,7 @@ def my_report(database: Database, vault: Vault, receipt: str) -> MyReport:
             "receipt_mistyped",
             "The last four characters do not fit the rest: one character is probably mistyped.",
         )
-        raise NotFound(problems=() if check.well_formed else (typo,))
+        raise NotFound(problems=() if check.well_formed or not receipt.strip() else (typo,))
     return MyReport(
         id=row["id"],
         status=row["status"],
@@ -64,6 +64,7 @@ def my_report(database: Database, vault: Vault, receipt: str) -> MyReport:
         happening=row["happening"],
         exercise=row["exercise"],
         joined=row["joined"],
+        language=row["language"],
         timeline=tuple(_story(events)),
         told=tuple(_told(one) for one in told),
     )
@@ -86,8 +87,19 @@ def _told(row: Mapping[str, Any]) -> Recipient:
 
 
 def _story(events: Sequence[Mapping[str, Any]]) -> list[TimelineEntry]:
-    # A later rung is told by two events; "told next" says more than "told".
-    later = {event["alert_id"] for event in events if event["kind"] == "alert.escalated"}
+    # A later rung is told by two events: "nobody had answered" says more than "told", but after a
+    # decline it would be untrue.
+    declined = {event["at"] for event in events if event["kind"] == "alert.declined"}
+    escalated = [event for event in events if event["kind"] == "alert.escalated"]
+    later = {event["alert_id"] for event in escalated if event["at"] not in declined}
+
+    def is_said(event: Mapping[str, Any]) -> bool:
+        if event["kind"] == "alert.created":
+            return event["alert_id"] not in later
+        if event["kind"] == "alert.escalated":
+            return event["alert_id"] in later
+        return event["kind"] in STORY
+
     return [
         TimelineEntry(
             at=event["at"],
@@ -103,6 +115,5 @@ def _story(events: Sequence[Mapping[str, Any]]) -> list[TimelineEntry]:
             },
         )
         for event in events
-        if event["kind"] in STORY
-        and not (event["kind"] == "alert.created" and event["alert_id"] in later)
+        if is_said(event)
     ]

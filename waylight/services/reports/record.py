@@ -14,7 +14,7 @@ from waylight.config import Settings
 from waylight.domain import alerts, geo, routing
 from waylight.domain.cities import City
 from waylight.domain.principals import Kind
-from waylight.domain.reports import NewReport, Recipient, ReportReceipt, Submission
+from waylight.domain.reports import NewReport, Recipient, ReportReceipt, Submission, Want
 from waylight.services.routing import Draft, Surroundings, control_room_fallback
 from waylight.vault import Vault
 
@@ -25,6 +25,10 @@ plain = _json.unstructure
 
 structured = _json.structure
 """The dataclass again: `structured(plain(it), type(it)) == it`."""
+
+
+EXAMPLE_KEY = uuid.UUID("8e03978e-40d5-43e8-bc93-6894a57f9324")
+"""The Idempotency-Key of the documents."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +48,19 @@ class Decided:
 def usable_key(submission: Submission) -> str | None:
     """The key with its owner in front; None when ignored.
 
-    An anonymous key must be a UUID: with "1" two strangers would share a report and a receipt.
+    An anonymous key must be a UUID of one's own making: with "1", with the nil UUID of a broken
+    generator or with the one in our documents, two strangers would share a report and a receipt.
     """
     key = submission.idempotency_key
     if key is None:
         return None
-    if submission.principal.kind is Kind.NOBODY:
-        try:
-            return f"nobody:{uuid.UUID(key)}"
-        except ValueError:
-            return None
-    return f"{submission.principal.key_id}:{key}"
+    if submission.principal.kind is not Kind.NOBODY:
+        return f"{submission.principal.key_id}:{key}"
+    try:
+        made = uuid.UUID(key)
+    except ValueError:
+        return None
+    return None if made.version is None or made == EXAMPLE_KEY else f"nobody:{made}"
 
 
 def record(one: Decided, *, vault: Vault, settings: Settings) -> dict[str, Any]:
@@ -84,7 +90,10 @@ def record(one: Decided, *, vault: Vault, settings: Settings) -> dict[str, Any]:
             "audience": routing.audience(one.report),
             "happened_at": one.draft.when.happened_at,
             "within_m": routing.LINK_WITHIN_M,
-            "vehicle": _vehicle(one.report),
+            "vehicle": _vehicle(one),
+            "vehicle_within_m": routing.VEHICLE_WITHIN_M,
+            "police": Want.POLICE in one.report.wants,
+            "fit": one.routing.fit,
             "channels": channels,
         },
         "alerts": [_alert(recipient, channels) for recipient in told],
@@ -193,7 +202,7 @@ def _secrets(one: Decided, vault: Vault) -> dict[str, Any]:
         "description_of_person": report.description_of_person,
         "contact": report.contact and _text(plain(report.contact)),
         "location_description": report.location.description,
-        "rejected": _text(dict(report.rejected)) if report.rejected else None,
+        "rejected": _text(kept) if (kept := _kept_aside(one)) else None,
     }
     sealed = vault.seal(one.id, {name: text for name, text in fields.items() if text})
     return {
@@ -204,9 +213,23 @@ def _secrets(one: Decided, vault: Vault) -> dict[str, Any]:
     }
 
 
+def _kept_aside(one: Decided) -> dict[str, Any]:
+    """What was sent and is not in the report's own facts: somebody may still make sense of it."""
+    claim, located = one.report.location, one.around.located
+    kept = dict(one.report.rejected)
+    if located.source != "stop" and claim.stop_id:
+        kept["/location/stop_id"] = claim.stop_id
+    if located.source != "point":
+        if claim.point is not None:
+            kept["/location/point"] = [claim.point.lon, claim.point.lat]
+        elif claim.swapped is not None:
+            kept["/location/point"] = [claim.swapped.lat, claim.swapped.lon]
+    return kept
+
+
 def _locks(one: Decided) -> list[int]:
     """Advisory lock keys that two linkable reports are sure to share."""
-    point, vehicle = one.around.located.point, _vehicle(one.report)
+    point, vehicle = one.around.located.point, _vehicle(one)
     locks = geo.lock_cells(point, within_m=routing.LINK_WITHIN_M) if point else []
     if vehicle:
         digest = sha256(b"vehicle:" + vehicle.encode()).digest()
@@ -214,11 +237,13 @@ def _locks(one: Decided) -> list[int]:
     return locks
 
 
-def _vehicle(report: NewReport) -> str | None:
-    journey = report.journey
-    if not journey.vehicle_id:
+def _vehicle(one: Decided) -> str | None:
+    """The vehicle as one word; None unless mode, route and number are known: numbers repeat."""
+    journey = one.report.journey
+    mode = journey.mode or next(iter(one.around.modes), None)
+    if not (mode and journey.route_id and journey.vehicle_id):
         return None
-    return "|".join((journey.mode or "", journey.route_id or "", journey.vehicle_id)).lower()
+    return f"{mode}|{journey.route_id}|{journey.vehicle_id}".lower()
 
 
 def _alert(recipient: Recipient, channels: Sequence[str]) -> dict[str, Any]:

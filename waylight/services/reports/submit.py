@@ -16,6 +16,7 @@ from waylight.domain import safety
 from waylight.domain.cities import City
 from waylight.domain.errors import IdempotencyConflict, Unavailable
 from waylight.domain.reports import (
+    LocationClaim,
     NewReport,
     Reason,
     Recipient,
@@ -55,12 +56,27 @@ def submit_reports(
     (nothing is stored, or a retry with the same key finds it), IdempotencyConflict when an API
     client used a key for another body.
     """
+    try:
+        return _submit(database, vault, settings, submissions)
+    except (Unavailable, IdempotencyConflict):
+        raise
+    except Exception:
+        # Whatever in it broke us, what the person said must reach somebody.
+        log.exception("report.kept_bare", reports=len(submissions))
+        return _submit(database, vault, settings, [_bare(one) for one in submissions])
+
+
+def _submit(
+    database: Database, vault: Vault, settings: Settings, submissions: Sequence[Submission]
+) -> list[ReportReceipt]:
     cities = known_cities(database)
-    drafts = [
-        draft(_permitted(submission), cities, received_at=submission.received_at)
-        for submission in submissions
-    ]
+    drafts = _drafts(submissions, cities)
     surroundings = _look_around(database, drafts, cities)
+    fresh = known_cities(database, version=surroundings[0].cities_version)
+    if fresh is not cities:
+        # A pack was loaded since: its control room and its contacts are the ones that count.
+        cities, drafts = fresh, _drafts(submissions, fresh)
+        surroundings = _look_around(database, drafts, cities)
     decided = [
         _decide(submission, one, around, cities, settings=settings)
         for submission, one, around in zip(submissions, drafts, surroundings, strict=True)
@@ -72,6 +88,36 @@ def submit_reports(
         _answer(database, one, outcome, vault=vault)
         for one, outcome in zip(decided, outcomes, strict=True)
     ]
+
+
+def _drafts(submissions: Sequence[Submission], cities: Sequence[City]) -> list[Draft]:
+    return [
+        draft(_permitted(submission), cities, received_at=submission.received_at)
+        for submission in submissions
+    ]
+
+
+def _bare(submission: Submission) -> Submission:
+    """The same report with its words and answers only; everything else is kept aside."""
+    report = submission.report
+    bare = NewReport(
+        categories=report.categories,
+        happening=report.happening,
+        perspective=report.perspective,
+        in_danger=report.in_danger,
+        hurt_or_unwell=report.hurt_or_unwell,
+        weapon_seen=report.weapon_seen,
+        person_nearby=report.person_nearby,
+        under_18=report.under_18,
+        wants=report.wants,
+        location=LocationClaim(description=report.location.description),
+        narrative=report.narrative,
+        description_of_person=report.description_of_person,
+        contact=report.contact,
+        rejected={**report.rejected, "": repr(report)},
+        fingerprint=report.fingerprint,
+    )
+    return replace(submission, report=bare)
 
 
 def _permitted(submission: Submission) -> NewReport:
@@ -189,12 +235,24 @@ def _answer(
             warnings=(*answer.warnings, reused),
         )
     if outcome["joined"] or outcome["fallback"]:
-        answer = replace(
-            answer,
-            joined=outcome["joined"],
-            routed_to=_really_told(database, answer, outcome),
-        )
+        answer = _as_it_went(database, one, answer, outcome)
     return replace(answer, receipt=vault.receipt_for(answer.id, receipt_version))
+
+
+def _as_it_went(
+    database: Database, one: Decided, answer: ReportReceipt, outcome: Mapping[str, Any]
+) -> ReportReceipt:
+    """The answer when it did not go as planned: an open incident's holders, or the fallback."""
+    told = _really_told(database, answer, outcome)
+    seen_by = safety.who_sees(one.city, one.report, told)
+    return replace(
+        answer,
+        joined=outcome["joined"],
+        status=answer.status if told else "unrouted",
+        alerting=answer.alerting if told else "delayed",
+        routed_to=told,
+        safety_card=replace(answer.safety_card, who_sees_this=seen_by),
+    )
 
 
 def _really_told(

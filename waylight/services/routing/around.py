@@ -124,6 +124,7 @@ def look_around(
         conn,
         [query(draft, n=n) for n, draft in enumerate(drafts)],
         station_m=routing.INFER_STATION_M,
+        hub_within_m=routing.HUB_WITHIN_M,
     )
     return [understand(draft, row, cities) for draft, row in zip(drafts, rows, strict=True)]
 
@@ -137,9 +138,16 @@ def understand(draft: Draft, row: dict[str, Any], cities: Sequence[City]) -> Sur
         place = None
         if row["place_id"] is not None:
             place = PlaceRef(id=row["place_ref"], name=row["place_name"], demo=row["place_demo"])
-        spot = location.Spot(row["source_index"], Point(row["lon"], row["lat"]), place)
+        spot = location.Spot(
+            row["source_index"],
+            Point(row["lon"], row["lat"]),
+            place,
+            spread_m=row["spread_m"] or 0.0,
+        )
     located = location.locate(report.location, draft.sources, spot, now=draft.when.phone_now)
     warnings = location.unknown_stops(report.location, report.journey, row["known_stops"])
+    if located.source in ("stop", "journey") and row["spread_m"]:
+        warnings += (ReportWarning("/location/stop_id", "ambiguous_stop"),)
     if located.point is not None and not row["in_service_area"]:
         warnings += (ReportWarning("/location", "outside_service_area"),)
     at = draft.received_at
@@ -227,7 +235,11 @@ def default_city(cities: Sequence[City], slug: str | None = None) -> City | None
 def _source(source: location.Source) -> dict[str, Any]:
     if source.point is not None:
         return {"lon": source.point.lon, "lat": source.point.lat}
-    return {"stop_id": source.stop_id}
+    ours = (source.stop_id or "").removeprefix("place:")
+    return {
+        "stop_id": source.stop_id,
+        "place_id": ours if ours != source.stop_id else None,
+    }
 
 
 def candidate(row: dict[str, Any], city: City | None, at: datetime) -> routing.Candidate:
@@ -286,6 +298,8 @@ def _heads_up(around: Surroundings) -> Recipient | None:
     if not around.hubs:
         return None
     hub = min(around.hubs, key=lambda hub: (hub.distance_m, hub.id))
+    if hub.distance_m > routing.HEADS_UP_WITHIN_M:
+        return None
     organisation_id, organisation = around.hub_organisations[hub.id]
     return Recipient(
         team_id=None,

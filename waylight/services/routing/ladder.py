@@ -40,7 +40,12 @@ def next_rung(conn: Connection[Any], incident_id: UUID, *, now: datetime) -> Rec
         "prefers_police": row["facts"]["prefers_police"],
         "excluded": row["excluded"],
     }
-    found = nearby.surroundings(conn, [question], station_m=routing.INFER_STATION_M)[0]
+    found = nearby.surroundings(
+        conn,
+        [question],
+        station_m=routing.INFER_STATION_M,
+        hub_within_m=routing.HUB_WITHIN_M,
+    )[0]
     candidates = [candidate(team, city, now) for team in found["teams"]]
     room = city.control_room if city else None
     facts = routing.Facts(
