@@ -4,8 +4,10 @@ import logging
 import os
 from pathlib import Path
 
+from flask import Flask
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
+from gunicorn.workers.base import Worker
 
 wsgi_app = "api.app:create_app()"
 
@@ -60,3 +62,10 @@ class AnonymousLogger(Logger):  # type: ignore[misc]  # gunicorn publishes no ty
 
 
 logger_class = AnonymousLogger
+
+
+def worker_exit(_server: object, worker: Worker) -> None:
+    """Close the pools while gevent still runs: later, their own farewell fails into the log."""
+    app = getattr(worker, "wsgi", None)  # one that never booted has none
+    if isinstance(app, Flask) and "waylight" in app.extensions:
+        app.extensions["waylight"].database.close()

@@ -115,12 +115,23 @@ def migrate(*, check: bool, down: str | None, yes: bool) -> None:
 
 @cli.command()
 @click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def load(path: Path) -> None:
+@click.option(
+    "--allow-retire",
+    is_flag=True,
+    help="Load even when more than a tenth of a file's rows would be retired or are rejected.",
+)
+def load(path: Path, *, allow_retire: bool) -> None:
     """Load the city pack in the folder PATH; loading it again changes what has changed."""
     from waylight.services.packs import load_pack
 
     with _opened() as waylight:
-        load_pack(waylight.database, path, now=datetime.now(UTC), progress=say)
+        load_pack(
+            waylight.database,
+            path,
+            now=datetime.now(UTC),
+            progress=say,
+            allow_retire=allow_retire,
+        )
 
 
 @cli.group()

@@ -25,6 +25,36 @@ def read_areas(folder: Path) -> tuple[list[AreaRow], list[Rejected]]:
     return collect(features(folder, FILE), _area, key=lambda area: area.code)
 
 
+class Misplaced(BadRow):
+    """A position that is none, or not the city's."""
+
+    def __init__(self, reason: str, *, fits_swapped: bool) -> None:
+        super().__init__(f"{reason}: the two look swapped" if fits_swapped else reason)
+        self.fits_swapped = fits_swapped
+
+
+def position_in(row: Row, bounds: Bounds) -> Point:
+    """The position of a row, in or near the bounds. Raises Misplaced."""
+    try:
+        point = row.point()
+    except BadRow as fault:
+        raise Misplaced(str(fault), fits_swapped=_fits_swapped(row, bounds)) from None
+    if not near(bounds, point):
+        raise Misplaced(
+            f"lon {point.lon}, lat {point.lat} is far outside the service area",
+            fits_swapped=_fits_swapped(row, bounds),
+        )
+    return point
+
+
+def _fits_swapped(row: Row, bounds: Bounds) -> bool:
+    exchanged = {"lon": row.values.get("lat"), "lat": row.values.get("lon")}
+    try:
+        return near(bounds, Row(row.file, row.number, exchanged).point())
+    except BadRow:
+        return False
+
+
 def near(bounds: Bounds, point: Point) -> bool:
     """Whether a place of the city can lie here: inside its bounds, or not far outside."""
     width = bounds.east - bounds.west + (360 if bounds.east < bounds.west else 0) + 2 * MARGIN_DEG

@@ -12,7 +12,8 @@ from psycopg import Connection
 from waylight.db import packs as db_packs
 from waylight.db.session import Database
 from waylight.services import schedules
-from waylight.services.packs.reading import digest_of, read_pack, read_slug
+from waylight.services.packs.losses import rejected_in_bulk, retired_in_bulk
+from waylight.services.packs.reading import digest_of, read_pack, read_slug, refusal
 from waylight.services.packs.shapes import Pack, Rejected
 
 
@@ -51,7 +52,12 @@ class LoadReport:
 
 
 def load_pack(
-    database: Database, path: Path, *, now: datetime, progress: Callable[[str], None]
+    database: Database,
+    path: Path,
+    *,
+    now: datetime,
+    progress: Callable[[str], None],
+    allow_retire: bool = False,
 ) -> LoadReport:
     """Brings a city into line with the pack in a folder, and says what that took.
 
@@ -60,7 +66,9 @@ def load_pack(
     out and reported. Teams and hubs that left the pack are retired; other rows are removed where
     nothing refers to them. The same pack again changes nothing, and says so quickly. Every line of
     the report goes to `progress`. Raises PackRejected, with all problems and nothing changed, when
-    there is no city to load; Unavailable.
+    there is no city to load, and unless `allow_retire` when a file would retire or rejects so many
+    of its rows that it is damaged sooner than meant (docs/city-packs.md has the numbers);
+    Unavailable.
     """
     folder = Path(path)
     slug = read_slug(folder)
@@ -82,10 +90,29 @@ def load_pack(
             progress(f"{slug}: reading {folder.name}")
             pack = read_pack(folder)
             progress(f"{slug}: writing {len(pack.places)} places and all else")
+            loaded = db_packs.counts(conn, before["id"]) if before is not None else {}
             report = _load(conn, pack, digest=digest, now=now)
+            if not allow_retire:
+                # Only the writing tells what nothing refers to; the refusal takes it all back.
+                _refuse_losses(folder, pack, report, loaded=loaded)
     for line in report.lines():
         progress(line)
     return report
+
+
+def _refuse_losses(
+    folder: Path, pack: Pack, report: LoadReport, *, loaded: Mapping[str, int]
+) -> None:
+    problems = rejected_in_bulk(pack.rejected, sizes=pack.sizes, swapped=pack.swapped)
+    if loaded:
+        retired = {name: counts.retired for name, counts in report.tables.items()}
+        problems += retired_in_bulk(retired, loaded=loaded)
+    if problems:
+        raise refusal(
+            folder,
+            problems,
+            advice="Is a file damaged? If all this is meant, load it with --allow-retire.",
+        )
 
 
 def _load(conn: Connection[Any], pack: Pack, *, digest: str, now: datetime) -> LoadReport:

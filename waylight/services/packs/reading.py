@@ -1,5 +1,6 @@
 """Reading a city pack: what can be loaded, what cannot and why, and when nothing can."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from hashlib import sha256
@@ -11,8 +12,8 @@ from waylight import texts
 from waylight.domain.categories import GROUPS
 from waylight.domain.errors import PackRejected, Problem
 from waylight.domain.geo import Bounds, Point
-from waylight.services.packs import shapes
-from waylight.services.packs.areas import near, read_areas
+from waylight.services.packs import losses, shapes
+from waylight.services.packs.areas import Misplaced, position_in, read_areas
 from waylight.services.packs.files import (
     BadFile,
     BadRow,
@@ -96,7 +97,7 @@ def read_slug(folder: Path) -> str:
     problems: list[Problem] = []
     city = read_city(folder, problems)
     if city is None:
-        raise PackRejected(_summary(folder, problems), problems=problems)
+        raise refusal(folder, problems)
     return city.slug
 
 
@@ -109,13 +110,22 @@ def read_pack(folder: Path) -> Pack:
     reader = _Reader(folder)
     pack = reader.read()
     if pack is None or reader.problems:
-        raise PackRejected(_summary(folder, reader.problems), problems=reader.problems)
+        # Rows that fell in bulk are often why an essential one is missing.
+        bulk = losses.rejected_in_bulk(
+            reader.rejected, sizes=reader.sizes, swapped=reader.swapped()
+        )
+        raise refusal(folder, [*reader.problems, *bulk])
     return pack
 
 
-def _summary(folder: Path, problems: Sequence[Problem]) -> str:
+def refusal(folder: Path, problems: Sequence[Problem], *, advice: str = "") -> PackRejected:
+    """What to raise when a pack is not loaded, its detail ending with the advice."""
     listed = "".join(f"\n  {problem.pointer}: {problem.detail}" for problem in problems)
-    return f"The pack in {folder.name} was not loaded, and nothing was changed:{listed}"
+    return PackRejected(
+        f"The pack in {folder.name} was not loaded, and nothing was changed:{listed}"
+        + (f"\n{advice}" if advice else ""),
+        problems=problems,
+    )
 
 
 class _Reader:
@@ -125,6 +135,8 @@ class _Reader:
         self.folder = folder
         self.problems: list[Problem] = []
         self.rejected: list[Rejected] = []
+        self.sizes: Counter[str] = Counter()
+        self.misplaced: Counter[tuple[str, bool]] = Counter()
         self.bounds = Bounds(west=-180, south=-90, east=180, north=90)
         self.areas: dict[str, AreaRow] = {}
         self.lines: dict[str, LineRow] = {}
@@ -134,7 +146,7 @@ class _Reader:
     def read(self) -> Pack | None:
         """The pack; None, with `problems`, when it has no readable city.yaml."""
         city = read_city(self.folder, self.problems)
-        self.areas = {area.code: area for area in self._take(lambda: read_areas(self.folder))}
+        self.areas = {area.code: area for area in self._areas()}
         if city is not None and city.service_area in self.areas:
             self.bounds = self.areas[city.service_area].bounds
         self.lines = {row.key: row for row in self._lines()}
@@ -170,19 +182,30 @@ class _Reader:
             contacts=contacts,
             contacts_verified_at=verified_at,
             rejected=tuple(self.rejected),
+            sizes=dict(self.sizes),
+            swapped=self.swapped(),
             notes=tuple(self._notes(rules, contacts)),
         )
 
+    def swapped(self) -> frozenset[str]:
+        """The files whose rejected positions mostly fit when lon and lat change places."""
+        found = self.misplaced
+        return frozenset(file for file in FILES if found[file, True] > found[file, False])
+
     # --- Files
 
-    def _take(self, read: Callable[[], tuple[list[T], list[Rejected]]]) -> list[T]:
+    def _take(self, file: str, read: Callable[[], tuple[list[T], list[Rejected]]]) -> list[T]:
         try:
             made, rejected = read()
         except BadFile as error:
             self.problems.append(error.problem)
             return []
         self.rejected += rejected
+        self.sizes[file] += len(made) + len(rejected)
         return made
+
+    def _areas(self) -> list[AreaRow]:
+        return self._take("areas.geojson", lambda: read_areas(self.folder))
 
     def _entries(
         self,
@@ -192,25 +215,26 @@ class _Reader:
         under: str | None = None,
         key: Callable[[T], object] | None = None,
     ) -> list[T]:
-        return self._take(lambda: collect(yaml_rows(self.folder, file, under=under), make, key=key))
-
-    def _lines(self) -> list[LineRow]:
-        columns = ("line_id", "name", "mode")
         return self._take(
-            lambda: collect(
-                csv_rows(self.folder, "lines.csv", columns=columns), read_line, key=by_key
-            )
+            file, lambda: collect(yaml_rows(self.folder, file, under=under), make, key=key)
         )
 
+    def _lines(self) -> list[LineRow]:
+        file = "lines.csv"
+        rows = csv_rows(self.folder, file, columns=("line_id", "name", "mode"))
+        return self._take(file, lambda: collect(rows, read_line, key=by_key))
+
     def _places(self) -> list[PlaceRow]:
-        rows = csv_rows(self.folder, "places.csv", columns=PLACE_COLUMNS)
-        return self._take(lambda: collect(rows, self._place, key=by_key))
+        file = "places.csv"
+        rows = csv_rows(self.folder, file, columns=PLACE_COLUMNS)
+        return self._take(file, lambda: collect(rows, self._place, key=by_key))
 
     def _line_stops(self) -> list[LineStopRow]:
-        columns = ("line_id", "sequence", "place_key")
-        rows = csv_rows(self.folder, "line_stops.csv", columns=columns)
+        file = "line_stops.csv"
+        rows = csv_rows(self.folder, file, columns=("line_id", "sequence", "place_key"))
         return self._take(
-            lambda: collect(rows, self._line_stop, key=lambda stop: (stop.line, stop.sequence))
+            file,
+            lambda: collect(rows, self._line_stop, key=lambda stop: (stop.line, stop.sequence)),
         )
 
     def _contacts(self) -> tuple[Mapping[str, Any], date | None]:
@@ -245,7 +269,7 @@ class _Reader:
             name=name,
             source_name=source_name,
             kind=row.one_of("kind", shapes.PLACE_KINDS),
-            point=self._near(row.point()),
+            point=self._position(row),
             modes=row.words("modes", shapes.MODES),
             lines=tuple(refer("line", line, self.lines) for line in row.words("lines")),
             codes=row.words("codes"),
@@ -267,7 +291,7 @@ class _Reader:
     def _team(self, row: Row) -> TeamRow:
         base = row.values.get("base")
         if isinstance(base, Mapping):
-            point = self._near(row.inner("base").point())
+            point = self._position(row.inner("base"))
         else:
             point = self.places[refer("place", row.text("base"), self.places)].point
         return TeamRow(
@@ -315,7 +339,7 @@ class _Reader:
         if place is not None:
             point = self.places[refer("place", place, self.places)].point
         else:
-            point = self._near(row.point())
+            point = self._position(row)
         return HubRow(
             key=row.text("key"),
             organisation=refer("organisation", row.text("organisation"), self.organisations),
@@ -347,13 +371,12 @@ class _Reader:
             "also": read_ways(row, "also"),
         }
 
-    def _near(self, point: Point) -> Point:
-        if not near(self.bounds, point):
-            raise BadRow(
-                f"lon {point.lon}, lat {point.lat} is far outside the service area:"
-                " are the two swapped?"
-            )
-        return point
+    def _position(self, row: Row) -> Point:
+        try:
+            return position_in(row, self.bounds)
+        except Misplaced as fault:
+            self.misplaced[row.file, fault.fits_swapped] += 1
+            raise
 
     # --- The whole
 

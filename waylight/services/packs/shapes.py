@@ -191,7 +191,11 @@ class HubRow:
 
 @dataclass(frozen=True)
 class Pack:
-    """Everything of a pack that can be loaded, and what cannot."""
+    """Everything of a pack that can be loaded, and what cannot.
+
+    `sizes` are rows by file; `swapped` names the files whose rejected positions mostly fit when
+    lon and lat change places.
+    """
 
     city: CityRow
     bounds: Bounds
@@ -206,4 +210,6 @@ class Pack:
     contacts: Mapping[str, Any]
     contacts_verified_at: date | None
     rejected: tuple[Rejected, ...]
+    sizes: Mapping[str, int]
+    swapped: frozenset[str]
     notes: tuple[str, ...]

@@ -27,8 +27,14 @@ structured = _json.structure
 """The dataclass again: `structured(plain(it), type(it)) == it`."""
 
 
-EXAMPLE_KEY = uuid.UUID("8e03978e-40d5-43e8-bc93-6894a57f9324")
-"""The Idempotency-Key of the documents."""
+CARELESS_KEYS = frozenset(
+    {
+        uuid.UUID(int=0),
+        uuid.UUID(int=2**128 - 1),
+        uuid.UUID("8e03978e-40d5-43e8-bc93-6894a57f9324"),
+    }
+)
+"""UUIDs that more than one phone sends: nil and max (RFC 9562), and the one in the documents."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ def usable_key(submission: Submission) -> str | None:
         made = uuid.UUID(key)
     except ValueError:
         return None
-    return None if made.version is None or made == EXAMPLE_KEY else f"nobody:{made}"
+    return None if made in CARELESS_KEYS else f"nobody:{made}"
 
 
 def record(one: Decided, *, vault: Vault, settings: Settings) -> dict[str, Any]:
