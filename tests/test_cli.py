@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,6 +131,20 @@ def test_a_folder_without_a_pack_is_refused_and_each_problem_said_once(waylight,
     assert done.exit_code == 1
     assert done.stderr.count("city.yaml") == 1
     assert waylight(url, "load", str(tmp_path / "nowhere")).exit_code == 2
+
+
+@pytest.mark.commits
+def test_a_damaged_file_is_refused_until_the_loss_is_allowed(waylight, url, tmp_path):
+    pack = Path(shutil.copytree(TINYTOWN, tmp_path / "tinytown"))
+    with (pack / "places.csv").open("a", encoding="utf-8") as end:
+        end.writelines(f"bad:{n},,Bad,castle,174.76,-36.85,bus,,,,,true\n" for n in range(11))
+    done = waylight(url, "load", str(pack))
+    assert done.exit_code == 1
+    assert "places.csv: 11 of 18 rows are rejected: row 9: kind 'castle'" in done.stderr
+    assert done.stderr.count("--allow-retire") == 1
+    done = waylight(url, "load", "--allow-retire", str(pack))
+    assert done.exit_code == 0
+    assert "places: 7 added" in done.stderr
 
 
 @pytest.mark.commits
