@@ -115,7 +115,7 @@ while True:
     finally:
         ticker.kill()
 took = time.monotonic() - began
-print(took, max(b - a for a, b in zip(ticks, ticks[1:])))
+print(took, max(b - a for a, b in zip(ticks, ticks[1:])), flush=True)
 os._exit(0)
 """
 
