@@ -377,7 +377,17 @@ create policy intake_all on idempotency_keys to waylight_intake using (true) wit
 create policy intake_reads on audit_entries for select to waylight_intake using (true);
 
 create policy staff_granted on reports for select to waylight_staff
-    using (organisation_may_read(id));
+    using (organisation_may_read_story(id));
+
+-- What a heads-up may know: what happened, never where or to whom else it went. A policy hides rows,
+-- not columns; this view belongs to the owner, whom no policy binds, and asks for the grant itself.
+create view report_facts with (security_barrier) as
+    select id, incident_id, received_at, happening, age_s, happened_from, happened_to,
+           happened_estimated, categories, perspective, in_danger, hurt_or_unwell, weapon_seen,
+           person_nearby, under_18, wants, needs, language, mode, priority, urgency, severity,
+           certainty, reasons, joined, exercise, withdrawn_at
+    from reports where organisation_may_read(id);
+grant select on report_facts to waylight_staff;
 create policy staff_granted on report_secrets for select to waylight_staff
     using (organisation_may_read_story(report_id));
 create policy staff_told on incidents for select to waylight_staff
@@ -431,6 +441,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute(
+        "drop view report_facts;"
         "drop table audit_entries, grants, event_sequencer, events, deliveries, alerts, incidents,"
         " idempotency_keys, receipts, report_secrets, reports;"
         "drop function organisation_may_read_story(uuid), organisation_may_read(uuid),"

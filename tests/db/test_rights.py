@@ -68,6 +68,7 @@ def test_staff_can_read_no_table_without_security_but_city_data(database):
         "lines",
         "organisations",
         "places",
+        "report_facts",  # a view that asks for the grant itself
         "worker_heartbeats",
     }
 
@@ -280,8 +281,9 @@ def hub(database):
 
 def test_a_heads_up_opens_no_secret_and_shows_a_hub_its_own_alert_alone(database, hub):
     organisation, _ = hub
-    assert seen(database, organisation, SEEN) == {
-        "reports": 1,
+    assert seen(database, organisation, (*SEEN, "report_facts")) == {
+        "report_facts": 1,
+        "reports": 0,
         "report_secrets": 0,
         "incidents": 1,
         "alerts": 1,
@@ -298,10 +300,24 @@ def test_a_full_grant_that_was_revoked_leaves_a_heads_up_without_the_secrets(dat
             " revoked_at) values (%s, %s, 'consent', 'full', %s, 'consent', %s)",
             [rows.report, organisation, NOW, NOW],
         )
-    assert seen(database, organisation, ("reports", "report_secrets")) == {
-        "reports": 1,
+    assert seen(database, organisation, ("report_facts", "reports", "report_secrets")) == {
+        "report_facts": 1,
+        "reports": 0,
         "report_secrets": 0,
     }
+
+
+def test_the_facts_of_a_report_are_shown_to_nobody_without_a_grant(database, hub):
+    assert seen(database, uuid4(), ("report_facts",)) == {"report_facts": 0}
+
+
+def test_the_facts_of_a_report_say_neither_where_nor_who_else_was_told(database):
+    columns = names(
+        database,
+        "select column_name::text from information_schema.columns"
+        " where table_name = 'report_facts'",
+    )
+    assert not columns & {"position", "place_id", "area_id", "cell_r9", "routing", "route_id"}
 
 
 def test_a_hub_changes_its_own_alert_and_nothing_of_the_incident(database, hub):

@@ -49,9 +49,10 @@ left join lateral (
     where g.report_id = a.report_id and g.organisation_id = %(organisation)s
       and g.revoked_at is null) granted on true
 left join lateral (
-    select r.categories, r.mode, r.place_id from reports r
+    select r.categories, r.mode from report_facts r
     where r.id = a.report_id and granted.is_full is not null limit 1) r on true
-left join places p on p.id = r.place_id and granted.is_full
+left join reports whole on whole.id = a.report_id and granted.is_full
+left join places p on p.id = whole.place_id
 order by a.id desc
 """
 
@@ -67,25 +68,23 @@ order by a.id
 """
 
 REPORTS = """
-select r.id, granted.level, r.received_at, r.happening, r.age_s, r.happened_from, r.happened_to,
-       r.happened_estimated, r.categories, r.perspective, r.in_danger, r.hurt_or_unwell,
-       r.weapon_seen, r.person_nearby, r.under_18, r.wants, r.needs, r.language, r.priority,
-       r.urgency, r.severity, r.certainty, r.reasons, r.routing, r.joined, r.exercise,
-       r.withdrawn_at, r.location_source, r.location_method, r.radius_m, r.fixed_at,
-       st_x(r.position::geometry) as lon, st_y(r.position::geometry) as lat,
+select r.*, granted.level, whole.routing, whole.location_source, whole.location_method,
+       whole.radius_m, whole.fixed_at,
+       st_x(whole.position::geometry) as lon, st_y(whole.position::geometry) as lat,
        coalesce(p.stop_id, 'place:' || p.id) as place_ref, p.name as place_name,
        p.demo as place_demo,
-       r.mode, r.route_id, r.direction, r.vehicle_id, r.carriage, r.boarded_stop_id,
-       r.next_stop_id,
+       whole.route_id, whole.direction, whole.vehicle_id, whole.carriage, whole.boarded_stop_id,
+       whole.next_stop_id,
        k.key_version, k.wrapped_key, k.narrative, k.description_of_person, k.contact,
        k.location_description, k.rejected
-from reports r
+from report_facts r
 join lateral (
     select case when bool_or(g.level = 'full') then 'full' else 'heads_up' end as level
     from grants g
     where g.report_id = r.id and g.organisation_id = %(organisation)s and g.revoked_at is null
     having count(*) > 0) granted on true
-left join places p on p.id = r.place_id
+left join reports whole on whole.id = r.id and granted.level = 'full'
+left join places p on p.id = whole.place_id
 left join report_secrets k on k.report_id = r.id and granted.level = 'full'
 where r.incident_id = %(incident)s
 order by (r.id = %(first)s) desc, r.id desc

@@ -226,7 +226,7 @@ def _rung(row: Mapping[str, Any]) -> ToldRung:
 
 def _report(row: Mapping[str, Any], vault: Vault) -> GrantedReport:
     full = row["level"] == "full"
-    routing = row["routing"]
+    routing = row["routing"] or {}
     return GrantedReport(
         id=row["id"],
         level=row["level"],
