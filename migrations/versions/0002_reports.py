@@ -379,7 +379,7 @@ create policy intake_reads on audit_entries for select to waylight_intake using 
 create policy staff_granted on reports for select to waylight_staff
     using (organisation_may_read_story(id));
 
--- What a heads-up may know: what happened, never where or to whom else it went. A policy hides rows,
+-- What a heads-up may know: what happened, never where, nor who else was told. A policy hides rows,
 -- not columns; this view belongs to the owner, whom no policy binds, and asks for the grant itself.
 create view report_facts with (security_barrier) as
     select id, incident_id, received_at, happening, age_s, happened_from, happened_to,
