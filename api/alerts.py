@@ -45,6 +45,7 @@ def inbox(query: dict[str, Any]) -> ResponseReturnValue:
         states=states,
         after=UUID(after[0]) if after else None,
         limit=limit + 1,
+        now=now(),
     )
     return paging.page(rows, limit=limit, of=scope, values=lambda alert: [alert.id])
 

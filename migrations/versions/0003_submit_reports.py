@@ -185,7 +185,9 @@ begin
                 select distinct unnest(category_groups || report.category_groups) order by 1),
             vehicle = coalesce(vehicle, link->>'vehicle'),
             report_count = report_count + 1,
-            escalate_at = case when restart then climb_at else escalate_at end,
+            -- A less urgent report may start a ladder, but never slow one that runs.
+            escalate_at = case when restart then least(escalate_at, climb_at)
+                               else escalate_at end,
             restarted_at = case when restart then report.received_at else restarted_at end,
             unanswered_at = case when restart then null else unanswered_at end,
             version = version + 1

@@ -76,12 +76,14 @@ class StopId(Words):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str | None:
         text = super()._deserialize(value, attr, data, **kwargs)
-        if text is None or not text.startswith("place"):
-            return text
+        if text is None:
+            return None
+        if text.startswith("place:"):  # our own word for it, further in
+            raise ValidationError("malformed_value")
         try:
             return f"place:{WireId.read('place', text)}"
         except ValueError:
-            raise ValidationError("malformed_value") from None
+            return text
 
 
 class Matching(Words):

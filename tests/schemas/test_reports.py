@@ -255,6 +255,11 @@ def test_a_malformed_time_is_a_warning(text):
     assert said(report) == {("/recorded_at", "malformed_value")}
 
 
+@pytest.mark.parametrize("stop", ["place-pktrm", "place_of_worship", "940GZZLUCTN"])
+def test_a_stop_id_of_any_city_is_taken_as_it_is(stop):
+    assert load(location={"stop_id": stop}).location.stop_id == stop
+
+
 def test_a_hostile_field_name_does_not_fill_the_answer():
     report = load(**SOMETHING, **{"x" * 100_000: 1})
     assert [w.pointer for w in report.warnings] == [""]

@@ -139,6 +139,7 @@ left join lateral ({PLACE}) place on true
 left join lateral (
     select case
         when q.modes is not null then q.modes
+        when spot.position is null then null
         when place.kind = 'station' and place.distance_m <= %(station_m)s then place.modes
         when place.id = spot.stop_place_id then place.modes
         else array['street'] end as modes) travel on true
@@ -191,7 +192,9 @@ select i.city_id, i.category_groups, i.priority, st_x(i.position::geometry) as l
        r.routing->'capabilities' as capabilities, r.routing->'facts' as facts,
        array(select a.team_id from alerts a
              where a.incident_id = i.id and a.team_id is not null
-               and a.state not in ('withdrawn', 'expired')) as excluded,
+               and a.state not in ('withdrawn', 'expired')
+               -- A team that declined or closed a lesser report is asked again about a graver one.
+               and not coalesce(a.ended_at < i.restarted_at, false)) as excluded,
        (select coalesce(max(a.rank), 0) from alerts a
         where a.incident_id = i.id and a.team_id is not null) as rungs
 from incidents i

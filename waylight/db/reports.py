@@ -71,7 +71,8 @@ def timeline(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, An
         where e.report_id = %(id)s
            or (e.kind not in ('alert.created', 'alert.updated', 'alert.seen')
                and e.kind not like 'delivery.%%' and e.at >= told.since)
-           or e.kind = 'incident.unanswered'
+           or (e.kind = 'incident.unanswered'
+               and e.at >= (select min(at) from story where report_id = %(id)s))
         order by e.at, e.id
         """,
         {"id": report_id},
@@ -117,6 +118,7 @@ def recipients(conn: Connection[Any], alert_ids: Sequence[UUID]) -> dict[UUID, d
         left join teams t on t.id = a.team_id
         left join hubs h on h.id = a.hub_id
         where a.id = any (%s)
+        order by a.rank, a.id
         """,
         [list(alert_ids)],
     )

@@ -157,7 +157,8 @@ def take(
     the ladder and stands down whoever has not answered, except that a control room stands nobody
     down, and that a recipient who does not know of the report for which the ladder runs
     (`is_informed` False) answers what it knew: it holds or joins, and the ladder goes on. A decline
-    sends the ladder to the next rung at once, unless another team has it and the ladder rests. When
+    sends the ladder to the next rung at once, unless a team that can go there has it and the ladder
+    rests. When
     the holder ends, the longest-working team holds; with none working the ladder goes on while
     somebody has yet to answer, and otherwise the incident is closed. A hub's step touches its own
     alert only. Raises StateConflict.
@@ -190,9 +191,12 @@ def take(
         return Taken(state, hold, (), changed=False)
     if step in (Step.DECLINE, Step.CLOSE):
         hold = _without(rung, hold, working)
-        if step is Step.CLOSE and hold.held_by is None and not waiting:
+        if step is Step.CLOSE and hold.held_by is None and not waiting and not goes_on:
             return Taken(state, replace(hold, escalate_at=None, closed=True), (), changed=True)
-        if step is Step.DECLINE and (hold.held_by is None or hold.escalate_at is not None):
+        # With a control room alone at work there is still nobody who goes there.
+        if step is Step.DECLINE and (
+            hold.escalate_at is not None or all(other.is_overseer for other in working)
+        ):
             hold = replace(hold, escalate_at=now)
         elif hold.held_by is None:
             hold = replace(hold, escalate_at=hold.escalate_at or now)

@@ -87,7 +87,8 @@ left join reports whole on whole.id = r.id and granted.level = 'full'
 left join places p on p.id = whole.place_id
 left join report_secrets k on k.report_id = r.id and granted.level = 'full'
 where r.incident_id = %(incident)s
-order by (r.id = %(first)s) desc, r.id desc
+order by r.id = %(first)s or r.received_at = (
+    select i.restarted_at from incidents i where i.id = %(incident)s) desc, r.id desc
 limit %(limit)s
 """
 
@@ -189,6 +190,35 @@ def audit(
             "incident": incident_id,
             "alert": alert_id,
             "request_id": request_id,
+            "at": now,
+        },
+    )
+
+
+def audit_listed(
+    conn: Connection[Any],
+    alert_ids: Sequence[UUID],
+    *,
+    organisation_id: UUID,
+    staff_id: UUID | None,
+    now: datetime,
+) -> None:
+    """Writes an audit entry for each report whose facts a person is shown for the first time."""
+    conn.execute(
+        """
+        insert into audit_entries (at, staff_id, organisation_id, action, report_id, incident_id,
+                                   alert_id)
+        select distinct on (a.report_id) %(at)s::timestamptz, %(staff)s::uuid,
+               %(organisation)s::uuid, 'report.listed', a.report_id, a.incident_id, a.id
+        from alerts a
+        where a.id = any (%(alerts)s) and not exists (
+            select from audit_entries e
+            where e.report_id = a.report_id and e.staff_id = %(staff)s)
+        """,
+        {
+            "alerts": list(alert_ids),
+            "organisation": organisation_id,
+            "staff": staff_id,
             "at": now,
         },
     )

@@ -62,6 +62,25 @@ def has_read(
     )
 
 
+def has_unread(conn: Connection[Any], alert: Mapping[str, Any]) -> bool:
+    """Whether a team's incident has a report, come after it was taken on, that it never opened."""
+    return (
+        alert["hub_id"] is None
+        and conn.execute(
+            """
+            select from alerts a join reports r on r.incident_id = a.incident_id
+            where a.id = %(id)s and r.received_at > coalesce(a.acknowledged_at, a.created_at)
+              and not exists (
+                  select from events e
+                  where e.report_id = r.id and e.alert_id = a.id and e.kind = 'alert.seen')
+            limit 1
+            """,
+            {"id": alert["id"]},
+        ).fetchone()
+        is not None
+    )
+
+
 def set_state(
     conn: Connection[Any],
     alert_id: UUID,

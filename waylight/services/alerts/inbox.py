@@ -51,12 +51,13 @@ def list_alerts(
     states: Sequence[State] | None = None,
     after: UUID | None = None,
     limit: int = 50,
+    now: datetime,
 ) -> list[AlertSummary]:
     """Up to `limit` of the caller's alerts, newest first, older than the alert `after`.
 
     Without a team: those of every team and hub of the caller's organisation. With one: that
-    team's, as far as the organisation received or oversees them. Raises NotFound for a team the
-    caller may not see.
+    team's, as far as the organisation received or oversees them. What kind of report and where is
+    audited the first time a person is shown it. Raises NotFound for a team the caller may not see.
     """
     organisation_id = organisation_of(principal)
     with database.staff(organisation_id) as conn:
@@ -69,6 +70,13 @@ def list_alerts(
             states=states,
             after=after,
             limit=limit,
+        )
+        inbox.audit_listed(
+            conn,
+            [row["id"] for row in rows if row["categories"] is not None],
+            organisation_id=organisation_id,
+            staff_id=principal.staff_id,
+            now=now,
         )
     return [_summary(row) for row in rows]
 

@@ -21,7 +21,7 @@ from waylight.domain.alerts import (
     Taken,
     take,
 )
-from waylight.domain.errors import NotAllowed, StaleVersion
+from waylight.domain.errors import NotAllowed, StaleVersion, StateConflict
 from waylight.domain.principals import Principal
 from waylight.log import get_logger
 from waylight.services.alerts.inbox import alert_for, open_alert
@@ -200,6 +200,10 @@ def _take(
         mine = next(alert for alert in alerts if alert["id"] == alert_id)
         if if_match is not None and if_match != mine["version"]:
             raise StaleVersion
+        if step is Step.CLOSE and if_match is None and steps.has_unread(conn, mine):
+            raise StateConflict(
+                "Another report came after this was taken on: read the alert again, then close it."
+            )
         hold = Hold(
             held_by=incident["held_by_alert_id"],
             escalate_at=incident["escalate_at"],

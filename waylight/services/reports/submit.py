@@ -57,18 +57,20 @@ def submit_reports(
     client used a key for another body.
     """
     try:
-        return _submit(database, vault, settings, submissions)
-    except (Unavailable, IdempotencyConflict):
+        written = _write(database, vault, settings, submissions)
+    except Unavailable:
         raise
     except Exception:
         # Whatever in it broke us, what the person said must reach somebody.
         log.exception("report.kept_bare", reports=len(submissions))
-        return _submit(database, vault, settings, [_bare(one) for one in submissions])
+        written = _write(database, vault, settings, [_bare(one) for one in submissions])
+    return [_answer(database, one, outcome, vault=vault) for one, outcome in written]
 
 
-def _submit(
+def _write(
     database: Database, vault: Vault, settings: Settings, submissions: Sequence[Submission]
-) -> list[ReportReceipt]:
+) -> list[tuple[Decided, dict[str, Any]]]:
+    """The read, the decision and the write, all before the commit: it may be tried again."""
     cities = known_cities(database)
     drafts = _drafts(submissions, cities)
     surroundings = _look_around(database, drafts, cities)
@@ -84,10 +86,7 @@ def _submit(
     payloads = [record(one, vault=vault, settings=settings) for one in decided]
     with database.intake(autocommit=True) as conn:
         outcomes = db_reports.submit(conn, payloads)
-    return [
-        _answer(database, one, outcome, vault=vault)
-        for one, outcome in zip(decided, outcomes, strict=True)
-    ]
+    return list(zip(decided, outcomes, strict=True))
 
 
 def _drafts(submissions: Sequence[Submission], cities: Sequence[City]) -> list[Draft]:
@@ -110,6 +109,8 @@ def _bare(submission: Submission) -> Submission:
         person_nearby=report.person_nearby,
         under_18=report.under_18,
         wants=report.wants,
+        needs=report.needs,
+        exercise=report.exercise,
         location=LocationClaim(description=report.location.description),
         narrative=report.narrative,
         description_of_person=report.description_of_person,
@@ -243,7 +244,12 @@ def _as_it_went(
     database: Database, one: Decided, answer: ReportReceipt, outcome: Mapping[str, Any]
 ) -> ReportReceipt:
     """The answer when it did not go as planned: an open incident's holders, or the fallback."""
-    told = _really_told(database, answer, outcome)
+    try:
+        told = _really_told(database, answer, outcome)
+    except Exception:
+        # It is committed: an error now would only make the phone send it again.
+        log.exception("report.answered_as_planned")
+        return replace(answer, joined=outcome["joined"])
     seen_by = safety.who_sees(one.city, one.report, told)
     return replace(
         answer,
