@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -117,7 +117,7 @@ def test_turn_delivers_climbs_routes_numbers_and_beats(desk, make):
 
 
 def test_worker_that_is_killed_while_it_sends_is_followed_by_another(desk, make):
-    desk.report(P2)
+    desk.report(P2, now=datetime.now(UTC))
     with run_python(
         desk,
         """
@@ -337,7 +337,8 @@ def test_worker_that_is_told_to_stop_finishes_what_it_is_sending(desk, make):
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
 def test_worker_process_delivers_to_the_console_and_stops_when_told(desk, sign):
-    desk.report(P1)
+    # By the real clock, as that process reads it: NOW may be so long ago that the ladder climbs.
+    desk.report(P1, now=datetime.now(UTC))
     with run_python(desk, "from waylight.worker import run\nrun(settings)") as process:
         assert process.stdout is not None
         lines = {process.stdout.readline() for _ in range(2)}
