@@ -3,6 +3,7 @@
 import io
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +11,10 @@ from schemas.common import WireId
 from schemas.reports.example import REPORT_EXAMPLE
 from waylight.domain import triage
 from waylight.services import chores
+from waylight.services.packs import load_pack
 
 CAMDEN = {"type": "Point", "coordinates": [-0.1426, 51.5390]}
+TINYTOWN = Path(__file__).parents[1] / "data" / "tinytown"
 KEY = "2f1c9d57-4b0e-4c53-9f5e-0d6f1f2a7b11"
 
 
@@ -617,6 +620,21 @@ def test_a_pack_loaded_meanwhile_is_noticed_by_a_running_process(client, london)
     with london.owner() as conn:
         conn.execute("update cities set version = version + 1, contacts_verified_at = '2026-12-24'")
     assert submit(client).json["safety_card"]["verified_at"] == "2026-12-24"
+
+
+def test_another_city_in_another_time_zone_is_only_data(client, london):
+    submit(client)
+    load_pack(london, TINYTOWN, now=datetime.now(UTC), progress=lambda *_: None)
+    body = submit(client, {"in_danger": True, "location": {"stop_id": "TT100"}}).json
+    assert body["location"]["place"]["name"] == "Tinytown Central (demo)"
+    assert "111" in {contact.get("phone") for contact in body["safety_card"]["emergency"]}
+    with london.owner() as conn:
+        cities = conn.execute(
+            "select distinct c.slug from alerts a join cities c on c.id = a.city_id"
+            " where a.report_id = %s",
+            [WireId.read("report", body["id"])],
+        ).fetchall()
+    assert cities == [("tinytown",)]
 
 
 def test_without_any_city_the_report_is_stored_and_waits_for_a_control_room(client, database):

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Barrier
 from uuid import uuid4
 
@@ -24,6 +25,7 @@ from waylight.domain.reports import (
     Submission,
     Want,
 )
+from waylight.services.packs import load_pack
 from waylight.services.reports import submit_reports
 from waylight.services.reports.record import plain, structured
 
@@ -227,6 +229,23 @@ def test_a_report_far_in_the_future_lands_in_the_default_partition(london, vault
 def test_the_kept_answer_of_a_retry_survives_storage(submit):
     answer = submit(idempotency_key=str(uuid4()))
     assert structured(orjson.loads(orjson.dumps(plain(answer))), ReportReceipt) == answer
+
+
+def test_a_report_that_cannot_be_looked_up_goes_to_the_control_room_of_its_own_city(
+    london, vault, settings, monkeypatch
+):
+    tiny = Path(__file__).parents[1] / "data" / "tinytown"
+    load_pack(london, tiny, now=datetime.now(UTC), progress=lambda *_: None)
+
+    def broken(*_, **__):
+        raise RuntimeError
+
+    monkeypatch.setattr("waylight.db.nearby.surroundings", broken)
+    auckland = Point(174.7655, -36.8440)
+    report = replace(REPORT, location=LocationClaim(point=auckland))
+    (answer,) = submit_reports(london, vault, settings, [Submission(report, datetime.now(UTC))])
+    assert [r.name for r in answer.routed_to if "London" in r.name] == []
+    assert answer.routed_to[0].role == "control_room"
 
 
 LONDONISH = st.builds(Point, lon=st.floats(-0.55, 0.35), lat=st.floats(51.25, 51.72))

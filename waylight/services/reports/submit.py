@@ -155,7 +155,7 @@ def _decide(
     *,
     settings: Settings,
 ) -> Decided:
-    city = around.city or default_city(cities, settings.default_city)
+    city = around.city or default_city(cities, settings.default_city, point=around.located.point)
     try:
         decision = decide(one, around, city)
     except Exception:

@@ -227,9 +227,18 @@ def hubs_for(draft: Draft, around: Surroundings) -> tuple[OpenHub, ...]:
     return routing.rank_hubs(around.hubs, draft.report.needs)
 
 
-def default_city(cities: Sequence[City], slug: str | None = None) -> City | None:
-    """The city whose control room takes reports without a usable position."""
-    return next((city for city in cities if city.slug == slug), cities[0] if cities else None)
+def default_city(
+    cities: Sequence[City], slug: str | None = None, *, point: Point | None = None
+) -> City | None:
+    """The city whose control room takes a report that lies in no known area.
+
+    The one whose bounds hold its point; without such, or a point, the one with this slug, else the
+    first that was loaded.
+    """
+    around = (city for city in cities if point is not None and city.bounds.contains(point))
+    return next(around, None) or next(
+        (city for city in cities if city.slug == slug), cities[0] if cities else None
+    )
 
 
 def _source(source: location.Source) -> dict[str, Any]:
