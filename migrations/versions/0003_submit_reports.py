@@ -85,24 +85,32 @@ begin
 end
 $$;
 
--- Gives a team that comes to an incident later every report that was there before it: a graver
--- report must not take a team from the passenger who reported first.
-create function share_earlier(report reports, incident uuid, newcomer jsonb) returns void
-language sql volatile as $$
+-- Tells a recipient that comes to an incident later. A team gets every report that was there before
+-- it: a graver report must not take a team from the passenger who reported first.
+create function tell_of_all(report reports, incident uuid, recipient jsonb) returns jsonb
+language plpgsql volatile as $$
+declare
+    newcomer jsonb := tell(report, incident, recipient);
+    recipient_id uuid := (recipient->>'organisation_id')::uuid;
+begin
+    if newcomer->>'team_id' is null then
+        return newcomer;
+    end if;
     with earlier as (
         select e.id, e.city_id, e.priority, e.exercise from reports e
         where e.incident_id = incident and e.id <> report.id and e.withdrawn_at is null),
     granted as (
         insert into grants (report_id, organisation_id, cause, level, created_at, created_by)
-        select id, (newcomer->>'organisation_id')::uuid, 'routing', 'full', report.received_at,
-               'routing' from earlier
+        select id, recipient_id, 'routing', 'full', report.received_at, 'routing' from earlier
         on conflict (report_id, organisation_id, cause) do update set level = 'full')
     insert into events (kind, at, city_id, organisation_id, report_id, incident_id, alert_id, data,
                         exercise)
-    select 'alert.updated', report.received_at, city_id, (newcomer->>'organisation_id')::uuid, id,
-           incident, (newcomer->>'alert_id')::uuid,
-           jsonb_build_object('reason', 'report_joined', 'priority', priority), exercise
-    from earlier
+    select 'alert.updated', report.received_at, e.city_id, recipient_id, e.id, incident,
+           (newcomer->>'alert_id')::uuid,
+           jsonb_build_object('reason', 'report_joined', 'priority', e.priority), e.exercise
+    from earlier e;
+    return newcomer;
+end
 $$;
 """
 
@@ -140,7 +148,6 @@ declare
     incident uuid;
     working alerts;
     recipient jsonb;
-    newcomer jsonb;
     told jsonb := '[]';
     has_joined boolean := false;
     restart boolean := true;
@@ -203,11 +210,8 @@ begin
           and a.state in ('pending', 'delivered', 'acknowledged', 'en_route', 'on_scene')
         order by a.id desc limit 1;
         if working.id is null and (restart or recipient->>'role' = 'hub') then
-            newcomer := tell(report, incident, recipient);
-            if has_joined and recipient->>'role' <> 'hub' then
-                perform share_earlier(report, incident, newcomer);
-            end if;
-            told := told || newcomer;
+            told := told || case when has_joined then tell_of_all(report, incident, recipient)
+                                 else tell(report, incident, recipient) end;
         elsif working.hub_id is not null then
             told := told || tell_more(report, working, link->'channels');
         end if;
@@ -331,11 +335,11 @@ $$;
 revoke execute on function submit_reports(jsonb), submit_report(jsonb), route(reports, jsonb),
     route_to_fallback(reports, jsonb, text), tell(reports, uuid, jsonb),
     tell_more(reports, alerts, jsonb),
-    share_earlier(reports, uuid, jsonb), open_incident(reports, jsonb) from public;
+    tell_of_all(reports, uuid, jsonb), open_incident(reports, jsonb) from public;
 grant execute on function submit_reports(jsonb), submit_report(jsonb), route(reports, jsonb),
     route_to_fallback(reports, jsonb, text), tell(reports, uuid, jsonb),
     tell_more(reports, alerts, jsonb),
-    share_earlier(reports, uuid, jsonb), open_incident(reports, jsonb) to waylight_intake;
+    tell_of_all(reports, uuid, jsonb), open_incident(reports, jsonb) to waylight_intake;
 """
 
 
@@ -349,7 +353,7 @@ def downgrade() -> None:
     op.execute(
         "drop function submit_reports(jsonb), submit_report(jsonb),"
         " route_to_fallback(reports, jsonb, text), route(reports, jsonb),"
-        " open_incident(reports, jsonb), share_earlier(reports, uuid, jsonb),"
+        " open_incident(reports, jsonb), tell_of_all(reports, uuid, jsonb),"
         " tell_more(reports, alerts, jsonb),"
         " tell(reports, uuid, jsonb)"
     )

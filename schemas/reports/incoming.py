@@ -181,9 +181,7 @@ class ReportIn(Schema):
         if not _to_act_on(report, rejected):
             raise NothingToActOn(
                 problems=[
-                    Problem(
-                        "", "nothing_to_act_on", " ".join((NothingToActOn.__doc__ or "").split())
-                    ),
+                    Problem("", NothingToActOn.code, NothingToActOn().detail),
                     *(Problem(w.pointer, w.code, "This was not understood.") for w in warnings),
                 ][:20]
             )

@@ -23,7 +23,7 @@ FUNCTIONS = {
     "submit_report",
     "submit_reports",
     "tell",
-    "share_earlier",
+    "tell_of_all",
     "tell_more",
     "uuid_v7",
     "uuid_v7_floor",

@@ -86,9 +86,10 @@ class Facts:
 class Routing:
     """The decision: `told` now, `next` if nobody answers, and what stood in the way.
 
-    `fit` are all teams that could have been chosen.
+    `facts` are what it was decided by, `fit` all teams that could have been chosen.
     """
 
+    facts: Facts
     told: tuple[Recipient, ...]
     next: tuple[Recipient, ...]
     shortfalls: tuple[Reason, ...]
@@ -168,6 +169,7 @@ def choose(
         else:
             told.append(hub)
     return Routing(
+        facts=facts,
         told=tuple(told),
         next=tuple(replace(r, told="if_unanswered") for r in waiting),
         shortfalls=shortfalls,

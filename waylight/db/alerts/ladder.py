@@ -10,10 +10,10 @@ from psycopg.abc import Params
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-# tell() stamps everything with the report's own time and priority. A later rung is told now, and
-# at the priority that the incident has reached.
+# tell_of_all() stamps everything with the report's own time and priority. A later rung is told
+# now, and at the priority that the incident has reached.
 TELL = """
-select r.id as report_id, (tell(
+select r.id as report_id, (tell_of_all(
     jsonb_populate_record(r, jsonb_build_object(
         'received_at', %(now)s::timestamptz, 'priority', i.priority)),
     i.id, %(recipient)s)->>'alert_id')::uuid as alert_id
@@ -24,21 +24,6 @@ join lateral (
     order by main.priority, main.id limit 1) first on true
 join reports r on r.id = first.id
 where i.id = %(incident)s
-"""
-
-SHARE = """
-with others as (
-    select id, city_id, priority, exercise from reports
-    where incident_id = %(incident)s and id <> %(told)s and withdrawn_at is null),
-granted as (
-    insert into grants (report_id, organisation_id, cause, level, created_at, created_by)
-    select id, %(organisation)s, 'routing', 'full', %(now)s, 'routing' from others
-    on conflict (report_id, organisation_id, cause) do update set level = 'full')
-insert into events (kind, at, city_id, organisation_id, report_id, incident_id, alert_id, data,
-                    exercise)
-select 'alert.updated', %(now)s, city_id, %(organisation)s, id, %(incident)s, %(alert)s,
-       jsonb_build_object('reason', 'report_joined', 'priority', priority), exercise
-from others
 """
 
 
@@ -76,23 +61,11 @@ def tell(
     `recipient` has the shape of migration 0003. Returns {alert_id, report_id}; None when every
     report has been withdrawn, so that there is nothing left to tell.
     """
-    told = _one(
+    return _one(
         conn,
         TELL,
         {"now": now, "recipient": Jsonb(dict(recipient)), "incident": incident_id},
     )
-    if told is not None and recipient["team_id"] is not None:
-        conn.execute(
-            SHARE,
-            {
-                "incident": incident_id,
-                "told": told["report_id"],
-                "alert": told["alert_id"],
-                "organisation": recipient["organisation_id"],
-                "now": now,
-            },
-        )
-    return told
 
 
 def last_control_room_alert(conn: Connection[Any], incident_id: UUID) -> dict[str, Any] | None:

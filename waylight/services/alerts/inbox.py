@@ -33,6 +33,7 @@ from waylight.domain.reports import (
     Recipient,
 )
 from waylight.log import get_logger
+from waylight.services.reports.record import structured
 from waylight.services.reports.stored import located, priority, reasons
 from waylight.services.staff import organisation_of
 from waylight.vault import Vault, VaultError
@@ -255,7 +256,7 @@ def _report(row: Mapping[str, Any], vault: Vault) -> GrantedReport:
         needs=tuple(row["needs"]),
         language=row["language"],
         priority=priority(row),
-        choices=tuple(map(_choice, routing.get("choices", ()))) if full else (),
+        choices=structured(routing.get("choices", ()), tuple[Recipient, ...]) if full else (),
         shortfalls=reasons(routing.get("shortfalls", ())) if full else (),
         location=located(row) if full else None,
         journey=_journey(row) if full else None,
@@ -263,23 +264,6 @@ def _report(row: Mapping[str, Any], vault: Vault) -> GrantedReport:
         joined=row["joined"],
         withdrawn=row["withdrawn_at"] is not None,
         exercise=row["exercise"],
-    )
-
-
-def _choice(row: Mapping[str, Any]) -> Recipient:
-    """A choice as routing stored it with the report."""
-    return Recipient(
-        team_id=UUID(row["team_id"]) if row["team_id"] else None,
-        hub_id=UUID(row["hub_id"]) if row["hub_id"] else None,
-        name=row["name"],
-        organisation_id=UUID(row["organisation_id"]),
-        organisation=row["organisation"],
-        role=row["role"],
-        rank=row["rank"],
-        told=row["told"],
-        distance_m=row["distance_m"],
-        demo=row["demo"],
-        reasons=reasons(row["reasons"]),
     )
 
 

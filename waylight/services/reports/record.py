@@ -145,7 +145,7 @@ def _row(one: Decided, settings: Settings) -> dict[str, Any]:
         "area_id": around.area_id,
         "cell_r7": geo.cell(point, 7) if point else None,
         "cell_r9": geo.cell(point, 9) if point else None,
-        "mode": journey.mode or next(iter(around.modes), None),
+        "mode": one.routing.facts.mode,
         "route_id": journey.route_id,
         "direction": journey.direction,
         "vehicle_id": journey.vehicle_id,
@@ -174,15 +174,7 @@ def _row(one: Decided, settings: Settings) -> dict[str, Any]:
 
 def _routing_record(one: Decided, settings: Settings) -> dict[str, Any]:
     """What was decided and why, kept with the report; the later rungs are chosen by its facts."""
-    report = one.report
-    facts = routing.facts(
-        report,
-        one.answer.priority,
-        has_position=one.around.located.point is not None,
-        in_service_area=one.around.in_service_area,
-        mode=next(iter(one.around.modes), None),
-        groups=one.draft.groups,
-    )
+    facts = one.routing.facts
     return {
         "choices": plain(one.answer.routed_to),
         "shortfalls": plain(one.routing.shortfalls),
@@ -245,8 +237,7 @@ def _locks(one: Decided) -> list[int]:
 
 def _vehicle(one: Decided) -> str | None:
     """The vehicle as one word; None unless mode, route and number are known: numbers repeat."""
-    journey = one.report.journey
-    mode = journey.mode or next(iter(one.around.modes), None)
+    journey, mode = one.report.journey, one.routing.facts.mode
     if not (mode and journey.route_id and journey.vehicle_id):
         return None
     return f"{mode}|{journey.route_id}|{journey.vehicle_id}".lower()

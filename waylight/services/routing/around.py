@@ -1,6 +1,6 @@
 """Looking around a report: what is near it, who could help, and who is told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -98,7 +98,7 @@ def groups_of(categories: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(CATEGORIES[code].group for code in categories or ("other",)))
 
 
-def query(draft: Draft, *, excluded: Sequence[UUID] = (), n: int = 0) -> dict[str, Any]:
+def query(draft: Draft, *, n: int) -> dict[str, Any]:
     """The question `db/nearby.surroundings` answers about a draft."""
     report = draft.report
     return {
@@ -112,7 +112,7 @@ def query(draft: Draft, *, excluded: Sequence[UUID] = (), n: int = 0) -> dict[st
         # Police who may read, by consent, must be found; whether they are told is routing's choice.
         "allows_police": report.allows_police or ShareWith.POLICE in report.consents,
         "prefers_police": "police" in report.wants,
-        "excluded": excluded,
+        "excluded": (),
     }
 
 
@@ -120,13 +120,15 @@ def look_around(
     conn: Connection[Any], drafts: Sequence[Draft], cities: Sequence[City]
 ) -> list[Surroundings]:
     """The surroundings of every draft by one statement."""
-    rows = nearby.surroundings(
-        conn,
-        [query(draft, n=n) for n, draft in enumerate(drafts)],
-        station_m=routing.INFER_STATION_M,
-        hub_within_m=routing.HUB_WITHIN_M,
-    )
+    rows = ask(conn, [query(draft, n=n) for n, draft in enumerate(drafts)])
     return [understand(draft, row, cities) for draft, row in zip(drafts, rows, strict=True)]
+
+
+def ask(conn: Connection[Any], queries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The facts that `db/nearby` has, as near as the rules of routing ask for them."""
+    return nearby.surroundings(
+        conn, queries, station_m=routing.INFER_STATION_M, hub_within_m=routing.HUB_WITHIN_M
+    )
 
 
 def understand(draft: Draft, row: dict[str, Any], cities: Sequence[City]) -> Surroundings:
@@ -177,11 +179,12 @@ def understand(draft: Draft, row: dict[str, Any], cities: Sequence[City]) -> Sur
 
 def blind(draft: Draft) -> Surroundings:
     """The surroundings when nothing could be looked up: routing falls back to the control room."""
-    point = next((source.point for source in draft.sources if source.point is not None), None)
-    spot = None
-    if point is not None:
-        index = next(i for i, source in enumerate(draft.sources) if source.point is point)
-        spot = location.Spot(index, point)
+    spots = (
+        location.Spot(index, source.point)
+        for index, source in enumerate(draft.sources)
+        if source.point is not None
+    )
+    spot = next(spots, None)
     return Surroundings(
         located=location.locate(
             draft.report.location, draft.sources, spot, now=draft.when.phone_now
@@ -203,9 +206,6 @@ def blind(draft: Draft) -> Surroundings:
 def decide(draft: Draft, around: Surroundings, city: City | None) -> routing.Routing:
     """Who is told about this report. Nobody when the passenger asked for that."""
     report = draft.report
-    if report.tells_nobody:
-        code = "support_only" if "support_only" in report.wants else "told_nobody"
-        return routing.Routing(told=(), next=(), shortfalls=(Reason(code),))
     facts = routing.facts(
         report,
         draft.priority,
@@ -214,6 +214,9 @@ def decide(draft: Draft, around: Surroundings, city: City | None) -> routing.Rou
         mode=report.journey.mode or next(iter(around.modes), None),
         groups=draft.groups,
     )
+    if report.tells_nobody:
+        code = "support_only" if "support_only" in report.wants else "told_nobody"
+        return routing.Routing(facts, told=(), next=(), shortfalls=(Reason(code),))
     return routing.choose(
         facts,
         around.candidates,

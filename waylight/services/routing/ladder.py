@@ -14,7 +14,7 @@ from waylight.domain import routing
 from waylight.domain.cities import City
 from waylight.domain.reports import Recipient
 from waylight.services.cities import read_cities
-from waylight.services.routing.around import candidate, default_city
+from waylight.services.routing.around import ask, candidate, default_city
 
 
 def next_rung(conn: Connection[Any], incident_id: UUID, *, now: datetime) -> Recipient | None:
@@ -26,8 +26,7 @@ def next_rung(conn: Connection[Any], incident_id: UUID, *, now: datetime) -> Rec
     row = nearby.standing(conn, incident_id)
     if row is None:
         return None
-    cities = read_cities(conn)
-    city = next((city for city in cities if city.id == row["city_id"]), default_city(cities))
+    city = _city(conn, row["city_id"])
     question = {
         "n": 0,
         "at": now,
@@ -40,12 +39,7 @@ def next_rung(conn: Connection[Any], incident_id: UUID, *, now: datetime) -> Rec
         "prefers_police": row["facts"]["prefers_police"],
         "excluded": row["excluded"],
     }
-    found = nearby.surroundings(
-        conn,
-        [question],
-        station_m=routing.INFER_STATION_M,
-        hub_within_m=routing.HUB_WITHIN_M,
-    )[0]
+    (found,) = ask(conn, [question])
     candidates = [candidate(team, city, now) for team in found["teams"]]
     room = city.control_room if city else None
     facts = routing.Facts(
@@ -95,8 +89,7 @@ def route_unrouted(conn: Connection[Any], report_id: UUID, *, now: datetime) -> 
         ).fetchone()
     if row is None:
         return
-    cities = read_cities(conn)
-    city = next((city for city in cities if city.id == row["city_id"]), default_city(cities))
+    city = _city(conn, row["city_id"])
     fallback = control_room_fallback(city, row["channels"])
     if fallback is None:
         return
@@ -113,3 +106,9 @@ def route_unrouted(conn: Connection[Any], report_id: UUID, *, now: datetime) -> 
         "update reports set status = 'routed' where id = %s and incident_id is not null",
         [report_id],
     )
+
+
+def _city(conn: Connection[Any], city_id: UUID | None) -> City | None:
+    """The city of an incident or a report; for one without, the city that takes those."""
+    cities = read_cities(conn)
+    return next((city for city in cities if city.id == city_id), default_city(cities))
