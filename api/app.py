@@ -7,9 +7,10 @@ import uuid
 from flask import Flask, Response, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import alerts, categories, hubs, limits, places, reports, teams
-from api.blueprint import WaylightApi, WireIdConverter
-from api.json import CompactProvider
+from api import alerts, categories, hubs, places, reports, teams
+from api.wire import limits
+from api.wire.blueprint import WaylightApi, WireIdConverter
+from api.wire.json import CompactProvider
 from schemas.common import LANGUAGE
 from waylight import texts
 from waylight.config import Settings

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from api.auth import require
-from api.blueprint import Blueprint, public
+from api.wire.auth import require
+from api.wire.blueprint import Blueprint, public
 from schemas.categories import Categories, vocabulary
 from waylight.domain.principals import Kind
 

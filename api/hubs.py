@@ -5,10 +5,10 @@ from uuid import UUID
 
 from flask.typing import ResponseReturnValue
 
-from api import paging
-from api.auth import require
-from api.blueprint import Blueprint, public
-from api.context import now, waylight
+from api.wire import paging
+from api.wire.auth import require
+from api.wire.blueprint import Blueprint, public
+from api.wire.context import now, waylight
 from schemas.hubs import HubList, HubOut, HubsQuery, NearestQuery, NearHubList
 from waylight.domain.geo import Point
 from waylight.domain.hubs import Hub

@@ -4,10 +4,10 @@ from typing import Any
 
 from flask.typing import ResponseReturnValue
 
-from api import paging
-from api.auth import require
-from api.blueprint import Blueprint, public
-from api.context import waylight
+from api.wire import paging
+from api.wire.auth import require
+from api.wire.blueprint import Blueprint, public
+from api.wire.context import waylight
 from schemas.places import PlaceList, PlacesQuery
 from waylight.domain.principals import Kind
 from waylight.services import places

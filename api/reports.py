@@ -6,10 +6,10 @@ import marshmallow
 from flask import Request, request
 from webargs.core import missing
 
-from api.auth import principal, require
-from api.blueprint import Blueprint
-from api.context import now, waylight
-from api.json import StrictParser, body_of, loads
+from api.wire.auth import principal, require
+from api.wire.blueprint import Blueprint
+from api.wire.context import now, waylight
+from api.wire.json import StrictParser, body_of, loads
 from schemas.common import LANGUAGE, WireId
 from schemas.reports import MyReportOut, ReportIn, ReportReceiptOut
 from waylight import texts

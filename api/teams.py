@@ -5,10 +5,10 @@ from uuid import UUID
 
 from flask.typing import ResponseReturnValue
 
-from api import paging, versions
-from api.auth import principal, require
-from api.blueprint import Blueprint
-from api.context import now, waylight
+from api.wire import paging, versions
+from api.wire.auth import principal, require
+from api.wire.blueprint import Blueprint
+from api.wire.context import now, waylight
 from schemas.teams import DutyIn, TeamList, TeamOut, TeamsQuery
 from waylight.domain.principals import Kind
 from waylight.domain.teams import Team

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from waylight.config import Settings
 from waylight.db.session import Connection, Database, Role, _translated
-from waylight.services import migrations
+from waylight.services.operations import migrations
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = 5_228_001  # of the maintenance database: one process at a time builds a template
@@ -132,7 +132,7 @@ def empty_template(cluster: Cluster) -> str:
         "empty",
         depends_on=[
             *ROOT.glob("migrations/**/*.py"),
-            ROOT / "waylight/db/setup.py",
+            ROOT / "waylight/db/operations/setup.py",
             ROOT / "waylight/config.py",
         ],
         build=build,

@@ -16,7 +16,8 @@ from click.testing import CliRunner
 from tests.databases import ROOT, environment_for
 from tests.proxy import soon
 from waylight import cli
-from waylight.services import keys, migrations
+from waylight.services import keys
+from waylight.services.operations import migrations
 
 TINYTOWN = str(Path(__file__).parent / "data/tinytown")
 

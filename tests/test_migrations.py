@@ -9,9 +9,9 @@ from alembic.script import ScriptDirectory
 from psycopg.conninfo import make_conninfo
 
 from tests.databases import environment_for, settings_for
+from waylight.db.operations.setup import SetupRefused
 from waylight.db.session import Database
-from waylight.db.setup import SetupRefused
-from waylight.services import migrations
+from waylight.services.operations import migrations
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_an_administrator_without_rights_can_migrate_what_another_has_set_up(clu
 def test_a_password_that_no_longer_fits_is_set_anew(cluster, empty, monkeypatch):
     migrations.migrate(empty, empty._settings)
     # The roles are shared with every other test, so the misfit is only pretended.
-    monkeypatch.setattr("waylight.db.setup._logs_in", lambda _url: False)
+    monkeypatch.setattr("waylight.db.operations.setup._logs_in", lambda _url: False)
     before = stored_passwords(cluster)
     migrations.migrate(empty, empty._settings)
     after = stored_passwords(cluster)

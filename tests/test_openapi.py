@@ -9,8 +9,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped] # published without types
 
-from api.errors import MEDIA_TYPE, TABLE
 from api.openapi import openapi_document, openapi_yaml
+from api.wire.errors import MEDIA_TYPE, TABLE
 from tests.api.checked_client import absolute, registry_of
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from waylight.services import chores, demo
+from waylight.services.operations import chores, demo
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -15,8 +15,9 @@ from waylight import worker
 from waylight.domain.alerts import Outcome, Result
 from waylight.domain.errors import Unavailable
 from waylight.domain.geo import Point
-from waylight.services import alerts, chores
+from waylight.services import alerts
 from waylight.services.context import Waylight
+from waylight.services.operations import chores
 
 pytestmark = pytest.mark.commits
 

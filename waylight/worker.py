@@ -21,8 +21,9 @@ from waylight.config import Settings
 from waylight.domain.alerts import Message, Outcome, Result
 from waylight.domain.errors import Unavailable
 from waylight.log import configure_logging, get_logger
-from waylight.services import alerts, chores
+from waylight.services import alerts
 from waylight.services.context import Waylight, open_waylight
+from waylight.services.operations import chores
 
 SENDERS = 8
 """Messages on their way at once."""

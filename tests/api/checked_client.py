@@ -20,7 +20,7 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from api.errors import MEDIA_TYPE
+from api.wire.errors import MEDIA_TYPE
 from schemas.common import instant
 
 DOCUMENT = "urn:openapi"

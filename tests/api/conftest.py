@@ -4,7 +4,7 @@ import pytest
 from flask import Flask
 
 from api.app import create_app
-from api.limits import Limiter
+from api.wire.limits import Limiter
 from tests.api.checked_client import CheckedClient, check_every_answer
 from tests.databases import settings_for
 from waylight.config import Settings

@@ -1,8 +1,8 @@
 import pytest
 
-from api.auth import Required, require
-from api.blueprint import Blueprint
-from api.json import StrictParser
+from api.wire.auth import Required, require
+from api.wire.blueprint import Blueprint
+from api.wire.json import StrictParser
 from waylight.domain.principals import Kind
 
 

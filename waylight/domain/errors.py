@@ -1,7 +1,7 @@
 """Everything that can go wrong on purpose.
 
 Each class is one stable `code`; its docstring is the default message and says the way out.
-`api/errors.py` maps a class to a status in one table.
+`api/wire/errors.py` maps a class to a status in one table.
 """
 
 from collections.abc import Sequence

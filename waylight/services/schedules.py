@@ -12,8 +12,8 @@ from psycopg import Connection
 from psycopg.types.multirange import TimestamptzMultirange
 from psycopg.types.range import TimestamptzRange
 
-from waylight.db import chores
 from waylight.db import schedules as db_schedules
+from waylight.db.operations import chores
 from waylight.db.session import Database
 from waylight.domain import schedules
 from waylight.domain.cities import City

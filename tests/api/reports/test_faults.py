@@ -7,7 +7,7 @@ import pytest
 from schemas.common import WireId
 from tests.api.reports.sending import TINYTOWN, codes, count, report, submit
 from waylight.domain import triage
-from waylight.services import chores
+from waylight.services.operations import chores
 from waylight.services.packs import load_pack
 
 

@@ -24,7 +24,7 @@ from werkzeug.http import generate_etag
 from werkzeug.routing import BaseConverter, Map
 
 import waylight
-from api.errors import (
+from api.wire.errors import (
     BY_STATUS,
     MEDIA_TYPE,
     TABLE,
@@ -32,8 +32,8 @@ from api.errors import (
     on_surprise,
     on_waylight_error,
 )
-from api.json import StrictParser
-from api.limits import NEVER_LIMITED
+from api.wire.json import StrictParser
+from api.wire.limits import NEVER_LIMITED
 from schemas.common import SUFFIX, ProblemOut, WireId
 from waylight.domain.errors import WaylightError
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 from flask import g, request
 from flask.typing import ResponseReturnValue
 
-from api import limits
-from api.blueprint import View, document_responses, document_view
-from api.context import now, waylight
+from api.wire import limits
+from api.wire.blueprint import View, document_responses, document_view
+from api.wire.context import now, waylight
 from waylight.domain.errors import NotAllowed, NotFound, NotSignedIn, Problem
 from waylight.domain.principals import NOBODY, Kind, Principal
 from waylight.services import keys

@@ -5,10 +5,11 @@ import pytest
 
 from tests.databases import settings_for
 from waylight.db.session import Database
-from waylight.services import doctor, migrations, packs
+from waylight.services import packs
+from waylight.services.operations import doctor, migrations
 
 NOW = datetime.now(UTC)
-TINYTOWN = Path(__file__).parents[1] / "data/tinytown"
+TINYTOWN = Path(__file__).parents[2] / "data/tinytown"
 
 pytestmark = pytest.mark.commits
 

@@ -6,8 +6,8 @@ import pytest
 
 from tests.desk import NOW, P1, SPOT
 from waylight.domain.geo import Point
-from waylight.services import chores
-from waylight.services.chores import KEYS_KEPT_FOR
+from waylight.services.operations import chores
+from waylight.services.operations.chores import KEYS_KEPT_FOR
 
 
 def numbers(desk):

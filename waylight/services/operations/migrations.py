@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 from psycopg.errors import UndefinedTable
 
 from waylight.config import Settings
-from waylight.db import setup
+from waylight.db.operations import setup
 from waylight.db.session import Database
 from waylight.domain.errors import WaylightError
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-FOLDER = Path(__file__).resolve().parents[2] / "migrations"
+FOLDER = Path(__file__).resolve().parents[3] / "migrations"
 
 
 class MigrationFailed(WaylightError):

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 import pytest
 from marshmallow import fields
 
-from api import errors
 from api.app import create_app
-from api.auth import require
-from api.blueprint import Blueprint
-from api.errors import TABLE, kind_of, problems
+from api.wire import errors
+from api.wire.auth import require
+from api.wire.blueprint import Blueprint
+from api.wire.errors import TABLE, kind_of, problems
 from schemas.common import Body, Flag, Number, Position, Timestamp, WireId
 from tests.api.checked_client import check_every_answer
 from waylight.domain.errors import InvalidRequest, NotFound, PackRejected, Problem, Unavailable

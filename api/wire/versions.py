@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from flask import request
 
-from api.blueprint import View, document_responses
+from api.wire.blueprint import View, document_responses
 
 _OURS = re.compile(r'"([0-9]{1,9})"')
 

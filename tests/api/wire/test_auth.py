@@ -3,10 +3,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api import limits
 from api.app import create_app
-from api.auth import principal, require
-from api.blueprint import Blueprint
+from api.wire import limits
+from api.wire.auth import principal, require
+from api.wire.blueprint import Blueprint
 from tests.api.city import found_city
 from waylight.domain.principals import Kind
 from waylight.services import keys

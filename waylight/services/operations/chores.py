@@ -2,7 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from waylight.db import chores, events
+from waylight.db import events
+from waylight.db.operations import chores
 from waylight.db.session import Database
 from waylight.services import schedules
 

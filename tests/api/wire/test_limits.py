@@ -3,9 +3,17 @@ from dataclasses import replace
 import pytest
 from flask import request
 
-from api import limits
 from api.app import create_app
-from api.limits import FAILED_KEYS, FAILED_RECEIPTS, KEYS, PUBLIC, Counters, Limiter, network_of
+from api.wire import limits
+from api.wire.limits import (
+    FAILED_KEYS,
+    FAILED_RECEIPTS,
+    KEYS,
+    PUBLIC,
+    Counters,
+    Limiter,
+    network_of,
+)
 from tests.api.checked_client import check_every_answer
 from waylight.services.context import Waylight
 

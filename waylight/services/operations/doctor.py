@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from waylight.db import health
+from waylight.db.operations import health
 from waylight.db.session import Database, Role
 from waylight.domain.errors import Unavailable
-from waylight.services import migrations
+from waylight.services.operations import migrations
 
 WORKER_SILENCE = timedelta(seconds=15)
 """A worker that has not been heard of for longer is dead."""

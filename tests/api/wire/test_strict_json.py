@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.json import MAX_DEPTH, loads
+from api.wire.json import MAX_DEPTH, loads
 from waylight.domain.errors import MalformedJSON
 
 REFUSED = {

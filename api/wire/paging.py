@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 import orjson
 from flask import request
 
-from api.context import waylight
-from api.errors import InvalidCursor
+from api.wire.context import waylight
+from api.wire.errors import InvalidCursor
 
 SIGNATURE = 12
 """Bytes: nobody needs to forge one, and a cursor stays short in a link."""

@@ -7,11 +7,12 @@ import pytest
 
 from waylight.domain.errors import NotFound
 from waylight.domain.principals import Kind
-from waylight.services import demo, keys, packs
+from waylight.services import keys, packs
+from waylight.services.operations import demo
 
 NOW = datetime(2026, 11, 21, 23, 41, tzinfo=UTC)
 NAMES = {"control_room", "british_transport_police", "metropolitan_police", "tfl", "hub"}
-TINYTOWN = Path(__file__).parents[1] / "data/tinytown"
+TINYTOWN = Path(__file__).parents[2] / "data/tinytown"
 
 
 def write(database, vault, path, *, city=None):

@@ -1,0 +1,1 @@
+"""What every route shares: who may call, strict JSON, errors, limits, pages, versions."""

@@ -1,0 +1,26 @@
+"""`waylight`: everything a person at a terminal can ask for. `python -m waylight.cli --help`."""
+
+import click
+
+from waylight.cli import data, keys, looking, processes
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def cli() -> None:
+    """Waylight: reports in, help on its way.
+
+    Settings come from the environment, WAYLIGHT_DATABASE_URL, WAYLIGHT_VAULT_KEYS and
+    WAYLIGHT_RECEIPT_KEYS before all; `waylight doctor` says what is missing.
+    """
+
+
+for command in (
+    processes.serve,
+    processes.worker,
+    data.migrate,
+    data.load,
+    keys.key,
+    looking.openapi,
+    looking.doctor,
+):
+    cli.add_command(command)

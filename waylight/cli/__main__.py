@@ -1,0 +1,3 @@
+from waylight.cli import cli
+
+cli(prog_name="waylight")

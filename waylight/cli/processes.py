@@ -1,0 +1,32 @@
+"""The commands that run until they are stopped: the front door and the back door."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from waylight.cli.terminal import read_settings
+from waylight.config import ConfigurationError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def serve(options: tuple[str, ...]) -> None:
+    """Serve the API with gunicorn, which takes any further OPTIONS."""
+    read_settings()  # wrong ones are named here, once, rather than by every worker
+    config = ["--config", str(ROOT / "gunicorn.conf.py"), "--chdir", str(ROOT)]
+    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *config, *options])  # noqa: S606 - nothing here is a shell's
+
+
+@click.command()
+def worker() -> None:
+    """Deliver alerts, climb ladders, keep hours expanded; until SIGTERM or Ctrl-C."""
+    from waylight.worker import run
+
+    try:
+        run(read_settings())
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,1 @@
+"""SQL of set-up, chores and health: what operators and the worker need, and no passenger."""
