@@ -64,6 +64,11 @@ class AnonymousLogger(Logger):  # type: ignore[misc]  # gunicorn publishes no ty
 logger_class = AnonymousLogger
 
 
+def post_worker_init(worker: Worker) -> None:
+    """From SIGTERM on `/readyz` says so, while what is under way is finished."""
+    worker.wsgi.extensions["waylight.readiness"].stopping = lambda: not worker.alive
+
+
 def worker_exit(_server: object, worker: Worker) -> None:
     """Close the pools while gevent still runs: later, their own farewell fails into the log."""
     app = getattr(worker, "wsgi", None)  # one that never booted has none

@@ -7,7 +7,7 @@ import uuid
 from flask import Flask, Response, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import alerts, categories, hubs, places, reports, teams
+from api import alerts, categories, health, hubs, places, reports, teams
 from api.wire import limits
 from api.wire.blueprint import WaylightApi, WireIdConverter
 from api.wire.json import CompactProvider
@@ -16,6 +16,7 @@ from waylight import texts
 from waylight.config import Settings
 from waylight.log import bind_request, configure_logging
 from waylight.services.context import Waylight, open_waylight
+from waylight.services.operations.health import Readiness
 
 BLUEPRINTS = (
     hubs.blueprint,
@@ -24,6 +25,7 @@ BLUEPRINTS = (
     reports.blueprint,
     alerts.blueprint,
     teams.blueprint,
+    health.blueprint,
 )
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
@@ -44,6 +46,7 @@ def create_app(settings: Settings | None = None, *, context: Waylight | None = N
     app.url_map.converters["wire_id"] = WireIdConverter
     app.extensions["waylight"] = context or open_waylight(settings)
     app.extensions["waylight.limiter"] = limits.Limiter(exempt_loopback=settings.exempt_loopback)
+    app.extensions["waylight.readiness"] = Readiness()
     app.before_request(_begin)
     app.after_request(limits.announce)
     app.after_request(_finish)

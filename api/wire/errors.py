@@ -88,6 +88,7 @@ TABLE: Mapping[type[WaylightError], Kind] = {
     errors.TooManyRequests: Kind(429, "Too many requests"),
     Internal: Kind(500, "Internal error"),
     errors.Unavailable: Kind(503, "Unavailable"),
+    errors.NotReady: Kind(503, "Not ready"),
 }
 """The one table: class of error to status and title. Its code is in the class."""
 

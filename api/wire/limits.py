@@ -24,7 +24,12 @@ from waylight.log import get_logger
 
 log = get_logger(__name__)
 
-NEVER_LIMITED = frozenset({("POST", "/v1/reports")})
+PROBES = ("/healthz", "/readyz")
+"""A load balancer that asks too often must not hear that the process is ill."""
+
+NEVER_LIMITED = frozenset(
+    {("POST", "/v1/reports"), *((method, path) for path in PROBES for method in ("GET", "HEAD"))}
+)
 """Somebody may be in danger, and a station's Wi-Fi is one address for everybody in it."""
 
 DAY_S = 86_400.0

@@ -10,6 +10,7 @@ from tests.databases import settings_for
 from waylight.config import Settings
 from waylight.db.session import Database
 from waylight.services.context import Waylight
+from waylight.services.operations.health import Readiness
 from waylight.vault import Vault
 
 
@@ -27,6 +28,7 @@ def app(request: pytest.FixtureRequest, _one_app: Flask, settings: Settings, vau
     database: Database = request.getfixturevalue(name)
     _one_app.extensions["waylight"] = Waylight(settings, database, vault)
     _one_app.extensions["waylight.limiter"] = Limiter(exempt_loopback=settings.exempt_loopback)
+    _one_app.extensions["waylight.readiness"] = Readiness()
     return _one_app
 
 

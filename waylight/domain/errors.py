@@ -111,6 +111,13 @@ class Unavailable(WaylightError):
     retry_after_s = 2
 
 
+class NotReady(WaylightError):
+    """This process cannot do its work now: `errors` names each thing that is missing."""
+
+    code = "not_ready"
+    retry_after_s = 2
+
+
 class PackRejected(WaylightError):
     """The city pack was not loaded, and nothing was changed: see the problems."""
 

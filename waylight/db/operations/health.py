@@ -1,4 +1,4 @@
-"""What the doctor looks at: facts about the server and about the state of the data."""
+"""Facts about the server and the state of the data, for the doctor and for `/readyz`."""
 
 from datetime import datetime
 from typing import Any
@@ -33,12 +33,26 @@ select (select max(beat_at) from worker_heartbeats) as last_beat,
            as partition_soon
 """
 
+# Both tables are there since the first migration, and small.
+READY = """
+select (select max(version_num) from alembic_version) as revision,
+       (select max(beat_at) from worker_heartbeats) as last_beat
+"""
+
+
+def ready(conn: Connection[Any]) -> dict[str, Any]:
+    """{revision, last_beat}. Raises psycopg.errors.UndefinedTable before the first migration."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(READY).fetchone()
+        assert row is not None  # noqa: S101 - a select without FROM has one row
+        return row
+
 
 def server(conn: Connection[Any]) -> dict[str, Any]:
     """{server_version, postgis, pg_trgm, login, unbound}; a missing extension is None."""
     with conn.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(SERVER).fetchone()
-        assert row is not None  # noqa: S101 - a select without FROM has one row
+        assert row is not None  # noqa: S101 - the same
         return row
 
 

@@ -9,9 +9,7 @@ from waylight.db.operations import health
 from waylight.db.session import Database, Role
 from waylight.domain.errors import Unavailable
 from waylight.services.operations import migrations
-
-WORKER_SILENCE = timedelta(seconds=15)
-"""A worker that has not been heard of for longer is dead."""
+from waylight.services.operations.health import WORKER_SILENCE
 
 HORIZON = timedelta(days=7)
 """Hours, shifts and partitions must reach this far; a worker keeps them weeks ahead."""
