@@ -1,10 +1,14 @@
 import base64
+import re
+from pathlib import Path
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from waylight.config import ConfigurationError, Settings
+from waylight.cli.documents import SCRIPT_SETTINGS
+from waylight.config import ConfigurationError, Settings, declared
 
+ROOT = Path(__file__).resolve().parent.parent
 KEY = base64.b64encode(bytes(range(32))).decode()
 OTHER = base64.urlsafe_b64encode(bytes(range(220, 252))).decode()
 RIGHT = {
@@ -132,3 +136,26 @@ def test_an_ipv6_host_stands_in_brackets_in_the_base_url():
 def test_names_of_channels_are_split_and_kept_once():
     assert settings(CHANNELS=" console, webhook,console ").channels == ("console", "webhook")
     assert problems(CHANNELS="Console!")[0].startswith("WAYLIGHT_CHANNELS")
+
+
+def test_every_default_is_a_value_that_could_be_typed():
+    typed = {name: one.default for name, one in declared().items() if one.default}
+    assert Settings.from_environment(RIGHT | typed) == settings()
+    assert all(one.default or one.unset or one.required for one in declared().values())
+
+
+@pytest.mark.parametrize("name", ["HOST", "PORT", "WORKERS"])
+def test_what_gunicorn_reads_before_the_settings_has_the_same_default(name):
+    default = declared()[f"WAYLIGHT_{name}"].default
+    text = (ROOT / "gunicorn.conf.py").read_text(encoding="utf-8")
+    assert f'os.environ.get("WAYLIGHT_{name}", "{default}")' in text
+
+
+def test_every_variable_that_the_product_reads_is_declared():
+    read = {
+        name
+        for folder in ("waylight", "api", "schemas")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r"WAYLIGHT_[A-Z]\w+", path.read_text(encoding="utf-8"))
+    } | set(re.findall(r"WAYLIGHT_[A-Z]\w+", (ROOT / "gunicorn.conf.py").read_text("utf-8")))
+    assert read <= {*declared(), *SCRIPT_SETTINGS}

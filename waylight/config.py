@@ -1,12 +1,16 @@
-"""The settings of one process: read once from the environment, frozen, and right or refused."""
+"""The settings of one process: read once from the environment, frozen, and right or refused.
+
+Each is declared once, in `Settings`: how it is read, and what docs/config.md says of it.
+"""
 
 import base64
 import binascii
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -14,7 +18,6 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 PROFILES = ("production", "demo", "test")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 KEY_BYTES = 32
-_NO_KEYS: Mapping[int, bytes] = {}
 
 
 class ConfigurationError(Exception):
@@ -25,183 +28,103 @@ class ConfigurationError(Exception):
         super().__init__("These settings are wrong:\n" + "\n".join(f"  {p}" for p in problems))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Everything that a deployment may choose. Secrets are left out of its `repr`.
+class _Refused(Exception):
+    """Why a value cannot be used, to be read after its name. Never quotes it: it is logged."""
 
-    `database_url` is the login that migrates and loads; a process that only serves may do without
-    it. `intake_url` and `staff_url` are those of the two unprivileged roles, derived from
-    `database_url` unless they are given. Keys are by version: the highest is current, the lower
-    ones still open what they closed.
+
+@dataclass(frozen=True)
+class Kind:
+    """What values there are, in words, and how one is read.
+
+    `read` gets the text and the right values of the settings declared above, by name.
     """
 
-    database_url: str | None = field(repr=False)
-    intake_url: str = field(repr=False)
-    staff_url: str = field(repr=False)
-    vault_keys: Mapping[int, bytes] = field(repr=False)
-    receipt_keys: Mapping[int, bytes] = field(repr=False)
-    profile: str
-    host: str
-    port: int
-    base_url: str
-    exempt_loopback: bool
-    trusted_proxies: int
-    default_city: str | None
-    pool_size: int
-    database_timeout_s: float
-    report_size_limit: int
-    worker_poll_s: float
-    lease_s: int
-    channels: tuple[str, ...]
-    log_level: str
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
-        """Read every `WAYLIGHT_...` variable. Raises ConfigurationError with all problems."""
-        read = _Reader(environ)
-        profile = read.choice("PROFILE", "production", PROFILES)
-        host = read.text("HOST", "127.0.0.1")
-        port = read.integer("PORT", 8000, lowest=1, highest=65535)
-        vault_keys = read.keys("VAULT_KEYS")
-        database_url = read.url("DATABASE_URL")
-        exempt_loopback = read.flag("EXEMPT_LOOPBACK")
-        if exempt_loopback and profile == "production":
-            read.refuse(
-                "EXEMPT_LOOPBACK",
-                "is for the profiles demo and test: behind a proxy every caller is loopback",
-            )
-        settings = cls(
-            database_url=database_url,
-            intake_url=read.role_url("INTAKE_URL", "waylight_intake", database_url, vault_keys),
-            staff_url=read.role_url("STAFF_URL", "waylight_staff", database_url, vault_keys),
-            vault_keys=vault_keys,
-            receipt_keys=read.keys("RECEIPT_KEYS"),
-            profile=profile,
-            host=host,
-            port=port,
-            base_url=read.text("BASE_URL", f"http://{_in_url(host)}:{port}").rstrip("/"),
-            exempt_loopback=exempt_loopback,
-            trusted_proxies=read.integer("TRUSTED_PROXIES", 0, lowest=0, highest=16),
-            default_city=read.text("DEFAULT_CITY", "") or None,
-            pool_size=read.integer("POOL_SIZE", 8, lowest=1, highest=200),
-            database_timeout_s=read.number("DATABASE_TIMEOUT_S", 1.5, lowest=0.2, highest=60),
-            report_size_limit=read.integer(
-                "REPORT_SIZE_LIMIT", 262_144, lowest=16_384, highest=16_777_216
-            ),
-            worker_poll_s=read.number("WORKER_POLL_S", 0.5, lowest=0.01, highest=10),
-            lease_s=read.integer("LEASE_S", 30, lowest=5, highest=600),
-            channels=read.names("CHANNELS", ("console",)),
-            log_level=read.choice("LOG_LEVEL", "info", LOG_LEVELS),
-        )
-        if read.problems:
-            raise ConfigurationError(read.problems)
-        return settings
+    values: str
+    read: Callable[[str, Mapping[str, Any]], Any]
 
 
-class _Reader:
-    """Reads variables one by one and collects what is wrong instead of stopping at the first."""
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One variable. `default` is what could be typed; `unset`, where there is none, in words."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self.environ = environ
-        self.problems: list[str] = []
+    kind: Kind
+    meaning: str
+    default: str = ""
+    unset: str = ""
+    required: bool = False
+    secret: bool = False
 
-    def refuse(self, name: str, why: str) -> None:
-        self.problems.append(f"WAYLIGHT_{name} {why}.")
 
-    def text(self, name: str, default: str) -> str:
-        return self.environ.get(f"WAYLIGHT_{name}", "").strip() or default
+def _choice(*choices: str) -> Kind:
+    def read(text: str, _above: Mapping[str, Any]) -> str:
+        if text.lower() not in choices:
+            raise _Refused(f"must be one of {', '.join(choices)}")
+        return text.lower()
 
-    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
-        value = self.text(name, default).lower()
-        if value not in choices:
-            self.refuse(name, f"must be one of {', '.join(choices)}")
-            return default
-        return value
+    return Kind(f"one of {', '.join(f'`{choice}`' for choice in choices)}", read)
 
-    def flag(self, name: str) -> bool:
-        value = self.text(name, "0").lower()
-        if value not in ("0", "1", "false", "true", "no", "yes"):
-            self.refuse(name, "must be 1 or 0")
-        return value in ("1", "true", "yes")
 
-    def integer(self, name: str, default: int, *, lowest: int, highest: int) -> int:
-        value = self.text(name, str(default))
-        if not re.fullmatch(r"[0-9]{1,12}", value) or not lowest <= int(value) <= highest:
-            self.refuse(name, f"must be a whole number from {lowest} to {highest}")
-            return default
-        return int(value)
+def _text(values: str) -> Kind:
+    return Kind(values, lambda text, _above: text or None)
 
-    def number(self, name: str, default: float, *, lowest: float, highest: float) -> float:
+
+def _integer(lowest: int, highest: int) -> Kind:
+    def read(text: str, _above: Mapping[str, Any]) -> int:
+        if not re.fullmatch(r"[0-9]{1,12}", text) or not lowest <= int(text) <= highest:
+            raise _Refused(f"must be a whole number from {lowest} to {highest}")
+        return int(text)
+
+    return Kind(f"whole number, {lowest} to {highest}", read)
+
+
+def _number(lowest: float, highest: float) -> Kind:
+    def read(text: str, _above: Mapping[str, Any]) -> float:
         try:
-            value = float(self.text(name, str(default)))
+            value = float(text)
         except ValueError:
             value = -1.0
         if not lowest <= value <= highest:
-            self.refuse(name, f"must be a number from {lowest} to {highest}")
-            return default
+            raise _Refused(f"must be a number from {lowest} to {highest}")
         return value
 
-    def names(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        value = self.text(name, ",".join(default))
-        names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-        if not names or not all(re.fullmatch(r"[a-z][a-z0-9_]*", part) for part in names):
-            self.refuse(name, "must be names with commas between them")
-            return default
-        return names
-
-    def keys(self, name: str) -> Mapping[int, bytes]:
-        value = self.text(name, "")
-        if not value:
-            self.refuse(name, "is not set: 1:$(head -c 32 /dev/urandom | base64) makes a key")
-            return _NO_KEYS
-        keys: dict[int, bytes] = {}
-        for part in value.split(","):
-            version, _, encoded = part.strip().partition(":")
-            key = _decoded(encoded)
-            number = int(version) if re.fullmatch(r"[0-9]{1,5}", version) else 0
-            # The version is a smallint in the database.
-            if not 1 <= number <= 32_767 or number in keys or len(key) != KEY_BYTES:
-                # Never the value itself: this message is logged.
-                self.refuse(
-                    name, "must read 1:KEY,2:KEY,... with each KEY 32 bytes in base64, each once"
-                )
-                return _NO_KEYS
-            keys[number] = key
-        return keys
-
-    def url(self, name: str) -> str | None:
-        value = self.text(name, "")
-        if not value:
-            return None
-        try:
-            conninfo_to_dict(value)
-        except psycopg.ProgrammingError:
-            self.refuse(name, "is not a PostgreSQL address: postgresql://user:password@host/name")
-            return None
-        return value
-
-    def role_url(
-        self, name: str, role: str, database_url: str | None, vault_keys: Mapping[int, bytes]
-    ) -> str:
-        given = self.url(name)
-        if given:
-            return given
-        if self.text(name, ""):
-            return ""  # the problem is noted already
-        if database_url is None:
-            if not self.text("DATABASE_URL", ""):
-                self.refuse(name, "is not set, and neither is WAYLIGHT_DATABASE_URL: set either")
-            return ""
-        if not vault_keys:
-            return ""
-        login = {"user": role, "password": _role_password(vault_keys, role)}
-        return make_conninfo(database_url, **login)
+    return Kind(f"number, {lowest} to {highest}", read)
 
 
-def _role_password(vault_keys: Mapping[int, bytes], role: str) -> str:
-    """The password of a role, the same in every process that holds the first vault key."""
-    digest = hmac.digest(vault_keys[min(vault_keys)], f"role:{role}".encode(), hashlib.sha256)
-    return base64.urlsafe_b64encode(digest).decode()
+def _read_names(text: str, _above: Mapping[str, Any]) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names or not all(re.fullmatch(r"[a-z][a-z0-9_]*", part) for part in names):
+        raise _Refused("must be names with commas between them")
+    return names
+
+
+def _read_exempt_loopback(text: str, above: Mapping[str, Any]) -> bool:
+    if text.lower() not in ("0", "1", "false", "true", "no", "yes"):
+        raise _Refused("must be 1 or 0")
+    exempt = text.lower() in ("1", "true", "yes")
+    if exempt and above.get("profile") == "production":
+        raise _Refused("is for the profiles demo and test: behind a proxy every caller is loopback")
+    return exempt
+
+
+def _read_base_url(text: str, above: Mapping[str, Any]) -> str:
+    host = str(above.get("host"))
+    in_url = f"[{host}]" if ":" in host else host
+    return (text or f"http://{in_url}:{above.get('port')}").rstrip("/")
+
+
+def _read_keys(text: str, _above: Mapping[str, Any]) -> Mapping[int, bytes]:
+    if not text:
+        raise _Refused("is not set: 1:$(head -c 32 /dev/urandom | base64) makes a key")
+    keys: dict[int, bytes] = {}
+    for part in text.split(","):
+        version, _, encoded = part.strip().partition(":")
+        key = _decoded(encoded)
+        number = int(version) if re.fullmatch(r"[0-9]{1,5}", version) else 0
+        # The version is a smallint in the database.
+        if not 1 <= number <= 32_767 or number in keys or len(key) != KEY_BYTES:
+            raise _Refused("must read 1:KEY,2:KEY,... with each KEY 32 bytes in base64, each once")
+        keys[number] = key
+    return keys
 
 
 def _decoded(encoded: str) -> bytes:
@@ -212,5 +135,168 @@ def _decoded(encoded: str) -> bytes:
         return b""
 
 
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _read_url(text: str, _above: Mapping[str, Any]) -> str | None:
+    try:
+        conninfo_to_dict(text)
+    except psycopg.ProgrammingError as error:
+        raise _Refused(
+            "is not a PostgreSQL address: postgresql://user:password@host/name"
+        ) from error
+    return text or None
+
+
+def _role_url(role: str) -> Kind:
+    def read(text: str, above: Mapping[str, Any]) -> str:
+        if text:
+            return _read_url(text, above) or ""
+        if above.get("database_url", "wrong") is None:
+            raise _Refused("is not set, and neither is WAYLIGHT_DATABASE_URL: set either")
+        if not {"database_url", "vault_keys"} <= above.keys():
+            return ""  # what is wrong with them is told already
+        login = {"user": role, "password": _role_password(above["vault_keys"], role)}
+        return make_conninfo(above["database_url"], **login)
+
+    return Kind("PostgreSQL address", read)
+
+
+def _role_password(vault_keys: Mapping[int, bytes], role: str) -> str:
+    """The password of a role, the same in every process that holds the first vault key."""
+    digest = hmac.digest(vault_keys[min(vault_keys)], f"role:{role}".encode(), hashlib.sha256)
+    return base64.urlsafe_b64encode(digest).decode()
+
+
+_ADDRESS = Kind("PostgreSQL address: `postgresql://user:password@host:port/name`", _read_url)
+_KEYS = Kind("`VERSION:KEY`, commas between; a KEY is 32 bytes in base64", _read_keys)
+
+
+def _setting(kind: Kind, meaning: str, **how: Any) -> Any:  # noqa: ANN401 - a field of any type
+    setting = Setting(kind=kind, meaning=meaning, **how)
+    return field(metadata={"setting": setting}, repr=not setting.secret)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that a deployment may choose. Secrets are left out of its `repr`.
+
+    A field is the variable of its name in capitals after `WAYLIGHT_`. Keys are by version.
+    """
+
+    database_url: str | None = _setting(
+        _ADDRESS,
+        "The login that migrates and loads a city: it owns the tables and may make roles. "
+        "A process that only serves may do without it",
+        unset="none",
+        secret=True,
+    )
+    vault_keys: Mapping[int, bytes] = _setting(
+        _KEYS,
+        "The keys that encrypt what passengers write. The highest version closes, all open. "
+        "The passwords of the two roles below come from the lowest",
+        required=True,
+        secret=True,
+    )
+    receipt_keys: Mapping[int, bytes] = _setting(
+        _KEYS,
+        "The keys that receipts are derived from. The highest version makes new ones, all are "
+        "recognised",
+        required=True,
+        secret=True,
+    )
+    intake_url: str = _setting(
+        _role_url("waylight_intake"),
+        "The login that takes reports, answers the public and works as `worker`",
+        unset="`WAYLIGHT_DATABASE_URL` as the role `waylight_intake`",
+        secret=True,
+    )
+    staff_url: str = _setting(
+        _role_url("waylight_staff"),
+        "The login of requests by signed-in staff, under row-level security",
+        unset="`WAYLIGHT_DATABASE_URL` as the role `waylight_staff`",
+        secret=True,
+    )
+    profile: str = _setting(
+        _choice(*PROFILES),
+        "`production` refuses what is only for trying out: `EXEMPT_LOOPBACK` and `waylight key "
+        "demo`",
+        default="production",
+    )
+    host: str = _setting(
+        _text("address of this machine"),
+        "Where the API listens; `0.0.0.0` or `::` is everywhere",
+        default="127.0.0.1",
+    )
+    port: int = _setting(_integer(1, 65_535), "Where the API listens", default="8000")
+    workers: int = _setting(
+        _integer(1, 64),
+        "Processes of the API. Each has connections of its own: see `POOL_SIZE`",
+        default="2",
+    )
+    base_url: str = _setting(
+        Kind("URL", _read_base_url),
+        "What links to this API begin with, in messages to staff and in the file of demo keys",
+        unset="`http://HOST:PORT`",
+    )
+    exempt_loopback: bool = _setting(
+        Kind("`1` or `0`", _read_exempt_loopback),
+        "No rate limits for callers from this machine. Not in the profile `production`",
+        default="0",
+    )
+    trusted_proxies: int = _setting(
+        _integer(0, 16),
+        "How many proxies of yours stand in front: so many entries at the end of "
+        "`X-Forwarded-For` and `X-Forwarded-Proto` are believed",
+        default="0",
+    )
+    default_city: str | None = _setting(
+        _text("slug of a loaded city"),
+        "Whose control room gets a report that lies in no known area; also the city of the demo "
+        "keys",
+        unset="the city loaded first",
+    )
+    pool_size: int = _setting(
+        _integer(1, 200),
+        "Database connections of one process and role, at most",
+        default="8",
+    )
+    database_timeout_s: float = _setting(
+        _number(0.2, 60),
+        "Seconds that a request waits for the database before it answers 503",
+        default="1.5",
+    )
+    report_size_limit: int = _setting(
+        _integer(16_384, 16_777_216), "Bytes of a request's body, at most", default="262144"
+    )
+    worker_poll_s: float = _setting(
+        _number(0.01, 10), "Seconds between two looks of a worker for work", default="0.5"
+    )
+    lease_s: int = _setting(
+        _integer(5, 600),
+        "Seconds after which a delivery that a worker took and did not finish is another's",
+        default="30",
+    )
+    channels: tuple[str, ...] = _setting(
+        Kind("names of channels, commas between", _read_names),
+        "The ways by which teams and hubs are told. There is `console`, which writes to the log",
+        default="console",
+    )
+    log_level: str = _setting(_choice(*LOG_LEVELS), "The least grave line logged", default="info")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read every `WAYLIGHT_...` variable. Raises ConfigurationError with all problems."""
+        found: dict[str, Any] = {}
+        problems: list[str] = []
+        for variable, setting in declared().items():
+            text = environ.get(variable, "").strip() or setting.default
+            try:
+                found[variable.removeprefix("WAYLIGHT_").lower()] = setting.kind.read(text, found)
+            except _Refused as why:
+                problems.append(f"{variable} {why}.")
+        if problems:
+            raise ConfigurationError(problems)
+        return cls(**found)
+
+
+def declared() -> Mapping[str, Setting]:
+    """Every setting by the name of its variable, in the order in which they are read."""
+    return {f"WAYLIGHT_{one.name.upper()}": one.metadata["setting"] for one in fields(Settings)}

@@ -254,7 +254,7 @@ class WaylightApi(flask_smorest.Api):
         self.spec.components.response("NOT_MODIFIED", kept, lazy=True)
         for status in sorted({*BY_STATUS, *(kind.status for kind in TABLE.values())}):
             codes = [
-                f"`{error.code}`: {' '.join((error.__doc__ or '').split())}"
+                f"`{error.code}`: {error.meaning()}"
                 for error, kind in TABLE.items()
                 if kind.status == status
             ]

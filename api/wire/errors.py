@@ -25,37 +25,56 @@ MAX_PROBLEMS = 50
 
 
 class InvalidCursor(WaylightError):
-    """The cursor is not one of ours or belongs to another list: start again without it."""
+    """The cursor is not one of ours or belongs to another list: start again without it.
+
+    Cursors are not made by hand and are not kept: begin at the first page.
+    """
 
     code = "invalid_cursor"
 
 
 class BadRequest(WaylightError):
-    """The request cannot be understood."""
+    """The request cannot be understood.
+
+    The framework could not read the request itself. The same will be refused again.
+    """
 
     code = "bad_request"
 
 
 class MethodNotAllowed(WaylightError):
-    """This address does not take that method: see the `Allow` header."""
+    """This address does not take that method: see the `Allow` header.
+
+    Use one of the methods in `Allow`.
+    """
 
     code = "method_not_allowed"
 
 
 class UnsupportedMediaType(WaylightError):
-    """Send the body as `application/json`."""
+    """Send the body as `application/json`.
+
+    Reports are read as JSON whatever their `Content-Type` says; everything else minds it.
+    """
 
     code = "unsupported_media_type"
 
 
 class PreconditionRequired(WaylightError):
-    """Send the ETag you read in `If-Match`, so that nobody's change is lost."""
+    """Send the ETag you read in `If-Match`, so that nobody's change is lost.
+
+    No route demands it today; `If-Match` is honoured where it is sent.
+    """
 
     code = "precondition_required"
 
 
 class Internal(WaylightError):
-    """Something broke on our side and has been logged under the id in `X-Request-Id`."""
+    """Something broke on our side and has been logged under the id in `X-Request-Id`.
+
+    A report may be sent again with the same `Idempotency-Key`: it is stored once. Tell whoever runs
+    the service the request id.
+    """
 
     code = "internal"
 
@@ -111,7 +130,7 @@ BY_STATUS: Mapping[int, type[WaylightError]] = {
 KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 """Headers of a framework error without which its status is incomplete (RFC 9110)."""
 
-_CODES = {
+FIELD_SENTENCES = {
     "Missing data for required field.": ("required", "This is required."),
     "Field may not be null.": ("null", "This may not be null."),
     "Unknown field.": ("unknown", "There is no such field or parameter here."),
@@ -197,7 +216,7 @@ def problems(messages: object, *, location: str | None = None) -> Iterator[Probl
             yield from problems(inner, location=str(name))
         return
     for path, message in _leaves(messages, ()):
-        code, detail = _CODES.get(message, ("invalid", message))
+        code, detail = FIELD_SENTENCES.get(message, ("invalid", message))
         yield Problem(_pointer(path, location=location or "json"), code, detail)
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from waylight.cli import data, keys, looking, processes
+from waylight.cli import data, documents, keys, looking, processes
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -21,6 +21,7 @@ for command in (
     data.load,
     keys.key,
     looking.openapi,
+    documents.documents,
     looking.doctor,
 ):
     cli.add_command(command)

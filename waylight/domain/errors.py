@@ -1,7 +1,8 @@
 """Everything that can go wrong on purpose.
 
-Each class is one stable `code`; its docstring is the default message and says the way out.
-`api/wire/errors.py` maps a class to a status in one table.
+Each class is one stable `code`. The first paragraph of its docstring is the default message; the
+rest, in docs/errors.md, says what a client does about it. `api/wire/errors.py` maps a class to a
+status in one table.
 """
 
 from collections.abc import Sequence
@@ -23,79 +24,139 @@ class WaylightError(Exception):
     code = "error"
 
     def __init__(self, detail: str | None = None, *, problems: Sequence[Problem] = ()) -> None:
-        self.detail = detail or " ".join((self.__doc__ or "").split())
+        self.detail = detail or self.meaning()
         self.problems = tuple(problems)
         super().__init__(self.detail)
 
+    @classmethod
+    def meaning(cls) -> str:
+        """What happened and the way out, in one or two sentences: the default message."""
+        return _paragraphs(cls)[0]
+
+    @classmethod
+    def advice(cls) -> str:
+        """What a client does about it; empty when the message says all."""
+        return " ".join(_paragraphs(cls)[1:])
+
+
+def _paragraphs(error: type[WaylightError]) -> list[str]:
+    return [" ".join(part.split()) for part in (error.__doc__ or "").split("\n\n")]
+
 
 class MalformedJSON(WaylightError):
-    """The body is not strict JSON (RFC 8259): send one JSON value in UTF-8."""
+    """The body is not strict JSON (RFC 8259): send one JSON value in UTF-8.
+
+    The same bytes will be refused again: mend what writes them. The code in `errors` says what is
+    wrong, and for bad syntax its detail says where.
+    """
 
     code = "malformed_json"
 
 
 class BodyTooLarge(WaylightError):
-    """The body is larger than this endpoint takes: send less."""
+    """The body is larger than this endpoint takes: send less.
+
+    Do not send it again as it is. A body may have 256 KiB, unless the
+    deployment says otherwise.
+    """
 
     code = "body_too_large"
 
 
 class NotAnObject(WaylightError):
-    """The body must be a JSON object."""
+    """The body must be a JSON object.
+
+    Send `{...}`, not a list, a text or a number.
+    """
 
     code = "not_an_object"
 
 
 class NothingToActOn(WaylightError):
-    """There is nothing to act on: say what happened, where, or that you are in danger."""
+    """There is nothing to act on: say what happened, where, or that you are in danger.
+
+    Keep it on the phone and ask the person for one more thing. Nothing was stored. `errors` also
+    has a warning for each value that was not understood.
+    """
 
     code = "nothing_to_act_on"
 
 
 class InvalidRequest(WaylightError):
-    """The request has fields that cannot be used: see `errors` for each one and its fix."""
+    """The request has fields that cannot be used: see `errors` for each one and its fix.
+
+    Mend each field or parameter in `errors`; sending the same again is no use. A report is never
+    refused for one bad field: there it is a warning.
+    """
 
     code = "invalid_request"
 
 
 class NotSignedIn(WaylightError):
-    """This needs a key: send `Authorization: Bearer ...`."""
+    """This needs a key: send `Authorization: Bearer ...`.
+
+    Use a key that works: this one is missing, mistyped, revoked or has expired. Do not try the same
+    again and again, since failures are counted and end in 429.
+    """
 
     code = "not_signed_in"
 
 
 class NotAllowed(WaylightError):
-    """Your key does not carry the scope that this needs."""
+    """Your key does not carry the scope that this needs.
+
+    `errors` says which scope or kind of key is missing: ask whoever gave you yours. The same key
+    will be refused again.
+    """
 
     code = "not_allowed"
 
 
 class NotFound(WaylightError):
-    """There is nothing here that you may see."""
+    """There is nothing here that you may see.
+
+    Check the address and the id. What you may not see looks like what there is not. For a receipt,
+    `receipt_mistyped` in `errors` means that its own check failed: ask the person to look again.
+    """
 
     code = "not_found"
 
 
 class IdempotencyConflict(WaylightError):
-    """This Idempotency-Key was used with another body: use a new key for a new report."""
+    """This Idempotency-Key was used with another body: use a new key for a new report.
+
+    Only API clients get this. An anonymous phone gets a new report with the warning
+    `idempotency_key_reused` instead.
+    """
 
     code = "idempotency_conflict"
 
 
 class StateConflict(WaylightError):
-    """That step is not possible from the state this is in."""
+    """That step is not possible from the state this is in.
+
+    Read the alert again and show what it is now: somebody may have been faster.
+    """
 
     code = "state_conflict"
 
 
 class StaleVersion(WaylightError):
-    """This changed since you read it: read it again and send its new ETag in `If-Match`."""
+    """This changed since you read it: read it again and send its new ETag in `If-Match`.
+
+    Show the person what changed before they decide again. Without `If-Match` the step is taken
+    whatever changed.
+    """
 
     code = "stale_version"
 
 
 class TooManyRequests(WaylightError):
-    """Too many requests: wait for the time in `Retry-After`."""
+    """Too many requests: wait for the time in `Retry-After`.
+
+    Wait, then send the same request. `RateLimit` in each answer says what is left. Submitting a
+    report is never limited.
+    """
 
     code = "too_many_requests"
 
@@ -105,7 +166,11 @@ class TooManyRequests(WaylightError):
 
 
 class Unavailable(WaylightError):
-    """The database cannot be reached: try again with the same Idempotency-Key. In danger, call."""
+    """The database cannot be reached: try again with the same Idempotency-Key. In danger, call.
+
+    Keep the report on the phone, wait for `Retry-After`, then send the same body with the same
+    `Idempotency-Key`, a little later each time. Show the person the emergency numbers meanwhile.
+    """
 
     code = "unavailable"
     retry_after_s = 2

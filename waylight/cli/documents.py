@@ -1,0 +1,153 @@
+"""The documents that the code itself writes: docs/config.md and docs/errors.md."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from waylight.cli.terminal import say
+
+MADE = "<!-- Written by bin/docs from the code. Changes here are lost; change the code. -->\n"
+
+SCRIPT_SETTINGS: Mapping[str, str] = {
+    "WAYLIGHT_CLUSTER_PASSWORD": "In `.local/secrets.env`: the password of the PostgreSQL that"
+    " `bin/run` makes",
+    "WAYLIGHT_TEST_DATABASE_URL": "A superuser's address of a PostgreSQL that `bin/test` uses"
+    " instead of one of its own",
+}
+"""What the scripts in bin/ read and the product does not."""
+
+FIELD_CODES: Mapping[str, str] = {
+    "invalid": "The value cannot be used; `detail` says what can.",
+    "in_the_past": "This moment is over.",
+    "given_twice": "A parameter may stand in the query once.",
+    "wrong_kind": "Another kind of key is needed here: that of a person, or of an app.",
+    "missing_scope": "The key lacks the scope that `detail` names.",
+    "receipt_mistyped": "The receipt's own check failed: a character is probably mistyped.",
+    "nothing_to_act_on": "The report says neither what, nor where, nor that somebody is in danger.",
+    "not_utf8": "The body is not UTF-8.",
+    "syntax": "The body is not JSON; `detail` says where.",
+    "not_finite": "JSON has no NaN and no Infinity.",
+    "duplicate_key": "An object has the same name twice.",
+    "number_range": "A number is too large to be kept.",
+    "lone_surrogate": "A text holds half of a surrogate pair.",
+    "nul": "A text holds the character NUL.",
+    "too_deep": "Arrays and objects are nested too deeply.",
+}
+"""What a problem's `errors` may say, besides what a missing or misshapen field says itself."""
+
+
+@click.command("docs")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def documents(folder: Path) -> None:
+    """Write config.md and errors.md, generated from the code, into FOLDER."""
+    for name, text in (("config.md", config()), ("errors.md", errors())):
+        (folder / name).write_text(text, encoding="utf-8")
+        say(f"Wrote {folder / name}.")
+
+
+def config() -> str:
+    """docs/config.md: every setting, as `waylight.config` reads it."""
+    from waylight.config import declared
+
+    settings = declared()
+    rows = [
+        (
+            f"`{name}`",
+            f"{one.meaning}." + (" **Secret.**" if one.secret else ""),
+            one.kind.values,
+            f"`{one.default}`" if one.default else one.unset or "**must be set**",
+        )
+        for name, one in settings.items()
+    ]
+    return "\n".join(
+        (
+            "# Settings\n",
+            MADE,
+            "Waylight is configured by environment variables. They are read once, at the start of a",
+            "process; one that cannot be used stops it, and all that are wrong are named together.",
+            "An empty variable is an unset one, and one that is not named here is ignored. No",
+            "message about a setting repeats its value. `bin/run` sets what it needs and keeps its",
+            "secrets in `.local/secrets.env`.\n",
+            *_table(("variable", "meaning", "values", "when unset"), rows),
+            "",
+            "## For the scripts in bin/ alone\n",
+            *_table(
+                ("variable", "meaning"),
+                [(f"`{name}`", f"{meaning}.") for name, meaning in SCRIPT_SETTINGS.items()],
+            ),
+            "",
+        )
+    )
+
+
+def errors() -> str:
+    """docs/errors.md: every error, problem of a field and warning that an answer may carry."""
+    from api.wire.blueprint import RESPONSE_HEADERS
+    from api.wire.errors import FIELD_SENTENCES, TABLE, answer, type_of
+    from waylight import texts
+    from waylight.domain.errors import InvalidRequest, Problem
+
+    example = answer(
+        InvalidRequest(problems=[Problem("/until", "required", "This is required.")])
+    ).get_json()
+    sections: list[str] = []
+    for error, kind in TABLE.items():
+        headers = ", ".join(f"`{name}`" for name in RESPONSE_HEADERS.get(kind.status, ()))
+        sections += [
+            f"### {error.code}\n",
+            f"`{kind.status}` {kind.title} · `{type_of(error.code)}`"
+            + (f" · with {headers}" if headers else "")
+            + "\n",
+            f"{error.meaning()}\n",
+            f"{error.advice()}\n",
+        ]
+    codes = {**dict(FIELD_SENTENCES.values()), **FIELD_CODES}
+    return "\n".join(
+        (
+            "# Errors and warnings\n",
+            MADE,
+            "Every error is answered as `application/problem+json` (RFC 9457):\n",
+            "```json",
+            json.dumps(example, indent=2),
+            "```\n",
+            "Decide by `code` (or `status`); `title` and `detail` are for people and may be worded",
+            "anew. `errors` names each field by JSON Pointer, or a parameter or header by name. No",
+            "answer repeats a value that was sent.\n",
+            "## Errors\n",
+            *_table(
+                ("code", "status", "meaning"),
+                [
+                    (f"[`{error.code}`](#{error.code})", str(kind.status), error.meaning())
+                    for error, kind in TABLE.items()
+                ],
+            ),
+            "",
+            *sections,
+            "## Problems of a field\n",
+            "The `code` of each of a problem's `errors`. Where a report has nothing to act on, the",
+            "codes of its warnings stand here too.\n",
+            *_table(("code", "meaning"), ((f"`{code}`", said) for code, said in codes.items())),
+            "",
+            "## Warnings of a report\n",
+            "A report is not refused for a mistake in it. It is stored, and its 201 has `warnings`,",
+            "each with `pointer`, `code` and `detail` in the caller's language:\n",
+            *_table(
+                ("code", "detail, in English"),
+                [
+                    (f"`{code}`", said.replace(texts.UNKNOWN, "..."))
+                    for code, said in texts.section("warnings", "en").items()
+                ],
+            ),
+            "",
+        )
+    )
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [_row(heads), _row(["---"] * len(heads)), *(_row(row) for row in rows)]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
