@@ -1,6 +1,7 @@
 """The documents that the code itself writes: docs/config.md and docs/errors.md."""
 
 import json
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -65,11 +66,13 @@ def config() -> str:
         (
             "# Settings\n",
             MADE,
-            "Waylight is configured by environment variables. They are read once, at the start of a",
-            "process; one that cannot be used stops it, and all that are wrong are named together.",
-            "An empty variable is an unset one, and one that is not named here is ignored. No",
-            "message about a setting repeats its value. `bin/run` sets what it needs and keeps its",
-            "secrets in `.local/secrets.env`.\n",
+            _paragraph(
+                "Waylight is configured by environment variables, read once, at the start of a"
+                " process. One that cannot be used stops it, and all that are wrong are named"
+                " together. An empty variable is an unset one, and one that is not named here is"
+                " ignored. No message about a setting repeats its value. `bin/run` sets what it"
+                " needs and keeps its secrets in `.local/secrets.env`."
+            ),
             *_table(("variable", "meaning", "values", "when unset"), rows),
             "",
             "## For the scripts in bin/ alone\n",
@@ -112,9 +115,11 @@ def errors() -> str:
             "```json",
             json.dumps(example, indent=2),
             "```\n",
-            "Decide by `code` (or `status`); `title` and `detail` are for people and may be worded",
-            "anew. `errors` names each field by JSON Pointer, or a parameter or header by name. No",
-            "answer repeats a value that was sent.\n",
+            _paragraph(
+                "Decide by `code` (or `status`); `title` and `detail` are for people and may be"
+                " worded anew. `errors` names each field by JSON Pointer, or a parameter or header"
+                " by name. No answer repeats a value that was sent."
+            ),
             "## Errors\n",
             *_table(
                 ("code", "status", "meaning"),
@@ -126,13 +131,17 @@ def errors() -> str:
             "",
             *sections,
             "## Problems of a field\n",
-            "The `code` of each of a problem's `errors`. Where a report has nothing to act on, the",
-            "codes of its warnings stand here too.\n",
+            _paragraph(
+                "The `code` of each of a problem's `errors`. Where a report has nothing to act on,"
+                " the codes of its warnings stand here too."
+            ),
             *_table(("code", "meaning"), ((f"`{code}`", said) for code, said in codes.items())),
             "",
             "## Warnings of a report\n",
-            "A report is not refused for a mistake in it. It is stored, and its 201 has `warnings`,",
-            "each with `pointer`, `code` and `detail` in the caller's language:\n",
+            _paragraph(
+                "A report is not refused for a mistake in it. It is stored, and its 201 has"
+                " `warnings`, each with `pointer`, `code` and `detail` in the caller's language:"
+            ),
             *_table(
                 ("code", "detail, in English"),
                 [
@@ -143,6 +152,10 @@ def errors() -> str:
             "",
         )
     )
+
+
+def _paragraph(text: str) -> str:
+    return textwrap.fill(text, width=100, break_on_hyphens=False) + "\n"
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
