@@ -103,8 +103,7 @@ def errors() -> str:
             f"`{kind.status}` {kind.title} · `{type_of(error.code)}`"
             + (f" · with {headers}" if headers else "")
             + "\n",
-            f"{error.meaning()}\n",
-            f"{error.advice()}\n",
+            *(f"{words}\n" for words in (error.meaning(), error.advice()) if words),
         ]
     codes = {**dict(FIELD_SENTENCES.values()), **FIELD_CODES}
     return "\n".join(

@@ -177,7 +177,10 @@ class Unavailable(WaylightError):
 
 
 class NotReady(WaylightError):
-    """This process cannot do its work now: `errors` names each thing that is missing."""
+    """This process cannot do its work now: `errors` names each thing that is missing.
+
+    Only `/readyz` says so: send this process no callers until it answers 200 again.
+    """
 
     code = "not_ready"
     retry_after_s = 2
