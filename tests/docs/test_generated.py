@@ -50,7 +50,7 @@ def _codes_of_problems():
     """Every literal code that is given to a `Problem` which a caller of the API may see."""
     for folder in ("api", "schemas", "waylight/services"):
         for path in (ROOT / folder).rglob("*.py"):
-            if {"packs", "operations"} & set(path.parts) or path.name == "keys.py":
+            if "packs" in path.parts or path.name == "keys.py":
                 continue  # told to people at a terminal
             for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):

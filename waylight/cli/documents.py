@@ -35,6 +35,10 @@ FIELD_CODES: Mapping[str, str] = {
     "lone_surrogate": "A text holds half of a surrogate pair.",
     "nul": "A text holds the character NUL.",
     "too_deep": "Arrays and objects are nested too deeply.",
+    "stopping": "The process has been told to stop.",
+    "unreachable": "The database does not answer in time.",
+    "behind": "The database's schema is older than the code.",
+    "none_alive": "No worker lives, so nobody would be alerted.",
 }
 """What a problem's `errors` may say, besides what a missing or misshapen field says itself."""
 
