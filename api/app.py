@@ -7,8 +7,9 @@ import uuid
 from flask import Flask, Response, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import alerts, categories, health, hubs, places, reports, teams
-from api.wire import limits
+from api import alerts, categories, health, hubs, metrics, places, reports, teams
+from api.wire import limits, observe
+from api.wire.auth import LastKnown
 from api.wire.blueprint import WaylightApi, WireIdConverter
 from api.wire.json import CompactProvider
 from schemas.common import LANGUAGE
@@ -17,6 +18,7 @@ from waylight.config import Settings
 from waylight.log import bind_request, configure_logging
 from waylight.services.context import Waylight, open_waylight
 from waylight.services.operations.health import Readiness
+from waylight.services.operations.metrics import Scrape
 
 BLUEPRINTS = (
     hubs.blueprint,
@@ -26,6 +28,7 @@ BLUEPRINTS = (
     alerts.blueprint,
     teams.blueprint,
     health.blueprint,
+    metrics.blueprint,
 )
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
@@ -46,8 +49,11 @@ def create_app(settings: Settings | None = None, *, context: Waylight | None = N
     app.url_map.converters["wire_id"] = WireIdConverter
     app.extensions["waylight"] = context or open_waylight(settings)
     app.extensions["waylight.limiter"] = limits.Limiter(exempt_loopback=settings.exempt_loopback)
+    app.extensions["waylight.last_known"] = LastKnown()
     app.extensions["waylight.readiness"] = Readiness()
+    app.extensions["waylight.scrape"] = Scrape()
     app.before_request(_begin)
+    app.after_request(observe.end)  # the first to be registered runs last
     app.after_request(limits.announce)
     app.after_request(_finish)
     api = WaylightApi(app)
@@ -65,6 +71,7 @@ def _begin() -> None:
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
     bind_request(g.request_id)
+    observe.begin()
     LANGUAGE.set(texts.choose(request.headers.get("Accept-Language"), None))
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic, sleep
 
+from waylight import metrics
 from waylight.channels import Channel, open_channels
 from waylight.config import Settings
 from waylight.domain.alerts import Message, Outcome, Result
@@ -105,8 +106,10 @@ class Worker:
         while not stop.is_set():
             try:
                 more = self.turn()
+                metrics.WORKER_TURNS.labels("done").inc()
                 wait_s = FIRST_WAIT_S
             except Unavailable:
+                metrics.WORKER_TURNS.labels("unavailable").inc()
                 log.warning("database_unavailable", again_in_s=wait_s)
                 stop.wait(wait_s * (0.5 + random.random() / 2))  # noqa: S311 - spreads workers
                 wait_s = min(wait_s * 2, LONGEST_WAIT_S)
@@ -138,6 +141,7 @@ class Worker:
             raise
         except Exception:
             log.exception("worker_part_failed", part=name)
+            metrics.WORKER_FAILURES.labels(name).inc()
             return None
 
     def _deliver_due(self) -> bool:
@@ -283,5 +287,6 @@ class Worker:
             return chore.again_s
         except Exception:
             log.exception("chore_failed", chore=chore.name)
+            metrics.WORKER_FAILURES.labels(chore.name).inc()
             return chore.again_s
         return chore.every_s

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, cast
 
-from flask import g, request
+from flask import current_app, g, request
 from flask.typing import ResponseReturnValue
 
 from api.wire import limits
 from api.wire.blueprint import View, document_responses, document_view
 from api.wire.context import now, waylight
-from waylight.domain.errors import NotAllowed, NotFound, NotSignedIn, Problem
+from waylight.domain.errors import NotAllowed, NotFound, NotSignedIn, Problem, Unavailable
 from waylight.domain.principals import NOBODY, Kind, Principal
 from waylight.services import keys
 
@@ -28,19 +29,50 @@ class Required:
 
     kinds: frozenset[Kind]
     scopes: tuple[str, ...] = ()
+    outlives_database: bool = False
 
 
-def require(*kinds: Kind, scopes: tuple[str, ...] = ()) -> Callable[[View], View]:
+class LastKnown:
+    """Who called lately with a key, for the views that must answer while the database is away.
+
+    A key is asked about in the database whenever that answers, so that one that was revoked ends
+    at once; it is known here for an hour, by its hash.
+    """
+
+    KEPT_FOR = timedelta(hours=1)
+    MOST = 64
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[Principal, datetime]] = {}
+
+    def learn(self, key: bytes, caller: Principal | None, *, at: datetime) -> None:
+        """What the database has just said of a key; None is that nobody has it."""
+        self._known.pop(key, None)
+        if caller is not None:
+            while len(self._known) >= self.MOST:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = (caller, at)
+
+    def recall(self, key: bytes, *, at: datetime) -> Principal | None:
+        """Who called with this key within the hour."""
+        caller, learned_at = self._known.get(key, (None, at))
+        return caller if at - learned_at <= self.KEPT_FOR else None
+
+
+def require(
+    *kinds: Kind, scopes: tuple[str, ...] = (), outlives_database: bool = False
+) -> Callable[[View], View]:
     """Lets only these kinds of caller in, and of those with a key only such as have every scope.
 
     With `Kind.NOBODY` among the kinds, a wrong, foreign or unfit key makes its caller nobody: a
     passenger's report is not lost because their app's key was revoked. Otherwise: NotSignedIn
     (401) without a valid key, the same for a wrong one; NotAllowed (403) for the wrong kind or
-    scope; TooManyRequests (429). Put it right under the route, so that it runs first.
+    scope; TooManyRequests (429). With `outlives_database`, a key that was good within the hour is
+    good while the database cannot be asked. Put it right under the route, so that it runs first.
     """
     if not kinds:
         raise TypeError("say who may call: Kind.NOBODY for everybody")
-    required = Required(frozenset(kinds), scopes)
+    required = Required(frozenset(kinds), scopes, outlives_database)
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -86,8 +118,7 @@ def _with_key(required: Required, token: str) -> Principal:
         if anonymous is not None:
             return anonymous
         raise NotSignedIn
-    context = waylight()
-    caller = keys.authenticate(context.database, context.vault, token, now=now())
+    caller = _holder(token, outlives_database=required.outlives_database)
     if caller is None:
         if anonymous is not None:
             return anonymous
@@ -99,6 +130,23 @@ def _with_key(required: Required, token: str) -> Principal:
     if anonymous is not None:
         return anonymous
     raise NotAllowed(problems=tuple(_unmet(required, caller, lacking)))
+
+
+def _holder(token: str, *, outlives_database: bool) -> Principal | None:
+    context, at = waylight(), now()
+    if not outlives_database:
+        return keys.authenticate(context.database, context.vault, token, now=at)
+    last_known: LastKnown = current_app.extensions["waylight.last_known"]
+    key = context.vault.hash_token(token)
+    try:
+        caller = keys.authenticate(context.database, context.vault, token, now=at)
+    except Unavailable:
+        caller = last_known.recall(key, at=at)
+        if caller is None:
+            raise
+        return caller
+    last_known.learn(key, caller, at=at)
+    return caller
 
 
 def _unmet(required: Required, caller: Principal, lacking: tuple[str, ...]) -> list[Problem]:

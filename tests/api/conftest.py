@@ -4,6 +4,7 @@ import pytest
 from flask import Flask
 
 from api.app import create_app
+from api.wire.auth import LastKnown
 from api.wire.limits import Limiter
 from tests.api.checked_client import CheckedClient, check_every_answer
 from tests.databases import settings_for
@@ -11,6 +12,7 @@ from waylight.config import Settings
 from waylight.db.session import Database
 from waylight.services.context import Waylight
 from waylight.services.operations.health import Readiness
+from waylight.services.operations.metrics import Scrape
 from waylight.vault import Vault
 
 
@@ -28,7 +30,9 @@ def app(request: pytest.FixtureRequest, _one_app: Flask, settings: Settings, vau
     database: Database = request.getfixturevalue(name)
     _one_app.extensions["waylight"] = Waylight(settings, database, vault)
     _one_app.extensions["waylight.limiter"] = Limiter(exempt_loopback=settings.exempt_loopback)
+    _one_app.extensions["waylight.last_known"] = LastKnown()
     _one_app.extensions["waylight.readiness"] = Readiness()
+    _one_app.extensions["waylight.scrape"] = Scrape()
     return _one_app
 
 

@@ -8,8 +8,9 @@ connection is thrown away: nothing blocks on a server that says nothing, not eve
 import atexit
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
@@ -21,8 +22,9 @@ from psycopg.abc import RV, PQGen
 from psycopg.adapt import AdaptersMap, PyFormat
 from psycopg.pq import TransactionStatus
 from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
+from waylight import metrics
 from waylight.config import ConfigurationError, Settings
 from waylight.domain.errors import Unavailable
 
@@ -85,6 +87,15 @@ class Connection(psycopg.Connection[Any]):
             self._pool = None
         else:
             super().close()
+
+
+@dataclass(frozen=True)
+class PoolUse:
+    """Connections of one pool, and callers who wait for one."""
+
+    in_use: int
+    idle: int
+    waiting: int
 
 
 _open_databases: "WeakSet[Database]" = WeakSet()
@@ -201,6 +212,20 @@ class Database:
                 raise Unavailable from error
             raise
 
+    def pool_use(self) -> Mapping[Role, PoolUse]:
+        """How the pools of this process are used at this moment; none before their first use."""
+        if self._pid != os.getpid():
+            return {}
+        found = {role: pool.get_stats() for role, pool in list(self._pools.items())}
+        return {
+            role: PoolUse(
+                in_use=max(stats["pool_size"] - stats["pool_available"], 0),
+                idle=stats["pool_available"],
+                waiting=stats["requests_waiting"],
+            )
+            for role, stats in found.items()
+        }
+
     def close(self) -> None:
         """Closes every pooled connection; a later use opens new ones."""
         with self._lock:
@@ -244,7 +269,11 @@ class Database:
         """
         give_up_at = monotonic() + patience_s
         while True:
-            conn = pool.getconn(min(POOL_WAIT_S, give_up_at - monotonic()))
+            try:
+                conn = pool.getconn(min(POOL_WAIT_S, give_up_at - monotonic()))
+            except PoolTimeout:
+                metrics.POOL_TIMEOUTS.labels(pool.name.removeprefix("waylight ")).inc()
+                raise
             try:
                 conn.patience_s = max(give_up_at - monotonic(), 0.05)
                 # Reads without waiting: a hang-up that has arrived already shows here. A server

@@ -22,6 +22,7 @@ SCOPES = (
     "reports:submit",
     "teams:duty",
     "exercise",
+    "metrics:read",
 )
 
 TOKEN = re.compile(r"waylight_[sc]k_[A-Za-z0-9_-]{43}")

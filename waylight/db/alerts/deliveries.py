@@ -46,8 +46,10 @@ update deliveries d set
 from alerts a
 where d.id = %(id)s and d.leased_by = %(worker)s and d.attempts = %(attempts)s
   and d.status in ('queued', 'dropped') and a.id = d.alert_id
-returning d.status, d.channel, d.message, d.report_id, d.alert_id, d.exercise, a.city_id,
-          a.organisation_id, a.incident_id
+returning d.status, d.channel, d.message, d.report_id, d.alert_id, d.exercise, d.priority,
+          a.city_id, a.organisation_id, a.incident_id, a.created_at as decided_at,
+          not exists (select from deliveries o where o.alert_id = d.alert_id and o.id <> d.id
+                      and o.sent_at is not null) as is_first
 """
 
 

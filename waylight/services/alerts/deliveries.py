@@ -10,6 +10,7 @@ from uuid import UUID
 from typeid import TypeID
 from uuid_utils import UUID as FastUUID  # noqa: N811 - the two classes share their name
 
+from waylight import metrics
 from waylight.db import events
 from waylight.db.alerts import deliveries
 from waylight.db.session import Database
@@ -78,6 +79,7 @@ def record(
             conn, message, outcome=outcome, following=following, worker_id=worker_id, now=now
         )
         if row is None:
+            metrics.DELIVERIES.labels(message.channel, "lost").inc()
             return None
         if row["status"] == "failed":
             deliveries.wake_ladder(conn, message.delivery_id, now=now)
@@ -96,6 +98,11 @@ def record(
                     exercise=row["exercise"],
                 ),
             )
+    if not row["exercise"]:
+        metrics.DELIVERIES.labels(row["channel"], row["status"]).inc()
+        if row["is_first"] and row["status"] in ("sent", "delivered"):
+            waited = (now - row["decided_at"]).total_seconds()
+            metrics.FIRST_DELIVERY.labels(str(row["priority"])).observe(waited)
     return following
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
+from waylight import metrics
 from waylight.db import events
 from waylight.db.alerts import steps
 from waylight.db.session import Database
@@ -233,7 +234,7 @@ def _take(
                 now=now,
                 outcome=outcome,
             )
-        return open_alert(
+        detail = open_alert(
             conn,
             vault,
             alert_for(conn, principal, alert_id),
@@ -241,6 +242,17 @@ def _take(
             now=now,
             request_id=request_id,
         )
+    if step is Step.ACKNOWLEDGE and taken.changed and mine["hub_id"] is None:
+        _time_answer(incident, now=now)
+    return detail
+
+
+def _time_answer(incident: Mapping[str, Any], *, now: datetime) -> None:
+    """Takes down how long an incident waited, at the first answer to what its ladder runs for."""
+    if incident["held_by_alert_id"] is not None or incident["exercise"]:
+        return
+    since = incident["restarted_at"] or incident["opened_at"]
+    metrics.ANSWER.labels(str(incident["priority"])).observe((now - since).total_seconds())
 
 
 def _knows(conn: Connection[Any], alert: Mapping[str, Any], incident: Mapping[str, Any]) -> bool:

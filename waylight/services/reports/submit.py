@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-import structlog
 import uuid_utils.compat
 from psycopg.errors import QueryCanceled
 
+from waylight import metrics
 from waylight.config import Settings
 from waylight.db import reports as db_reports
 from waylight.db.session import Database
@@ -25,6 +25,7 @@ from waylight.domain.reports import (
     Submission,
 )
 from waylight.domain.routing import Routing
+from waylight.log import get_logger
 from waylight.services.cities import known_cities
 from waylight.services.reports.record import Decided, record, structured, usable_key
 from waylight.services.routing import (
@@ -39,7 +40,7 @@ from waylight.services.routing import (
 )
 from waylight.vault import Vault
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 MAX_WARNINGS = 12
 """Enough to mend a client by; a hostile body cannot push the safety card out of the answer."""
@@ -62,9 +63,15 @@ def submit_reports(
         raise
     except Exception:
         # Whatever in it broke us, what the person said must reach somebody.
-        log.exception("report.kept_bare", reports=len(submissions))
+        log.exception("report_kept_bare", reports=len(submissions))
+        _count_degraded("bare", len(submissions))
         written = _write(database, vault, settings, [_bare(one) for one in submissions])
-    return [_answer(database, one, outcome, vault=vault) for one, outcome in written]
+    answers = []
+    for one, outcome in written:
+        answer = _answer(database, one, outcome, vault=vault)
+        _count(one, answer, outcome)
+        answers.append(answer)
+    return answers
 
 
 def _write(
@@ -139,11 +146,13 @@ def _look_around(
     except Unavailable as error:
         if not isinstance(error.__cause__, QueryCanceled):
             raise
-        log.warning("routing.lookup_too_slow", reports=len(drafts))
+        log.warning("lookup_too_slow", reports=len(drafts))
+        _count_degraded("lookup_too_slow", len(drafts))
         return [blind(one) for one in drafts]
     except Exception:
         # Whatever is wrong with the looking up, the report itself must still be written.
-        log.exception("routing.lookup_failed", reports=len(drafts))
+        log.exception("lookup_failed", reports=len(drafts))
+        _count_degraded("lookup_failed", len(drafts))
         return [blind(one) for one in drafts]
 
 
@@ -159,7 +168,8 @@ def _decide(
     try:
         decision = decide(one, around, city)
     except Exception:
-        log.exception("routing.decision_failed")
+        log.exception("decision_failed")
+        _count_degraded("decision_failed", 1)
         around = blind(one)
         decision = decide(one, around, city)
     report_id = uuid_utils.compat.uuid7()
@@ -240,6 +250,19 @@ def _answer(
     return replace(answer, receipt=vault.receipt_for(answer.id, receipt_version))
 
 
+def _count(one: Decided, answer: ReportReceipt, outcome: Mapping[str, Any]) -> None:
+    if one.report.exercise:
+        return
+    became = "replayed" if outcome["replayed"] else "joined" if outcome["joined"] else answer.status
+    metrics.REPORTS.labels(str(answer.priority.level), became).inc()
+    if outcome["fallback"]:
+        _count_degraded("fallback", 1)
+
+
+def _count_degraded(how: str, reports: int) -> None:
+    metrics.REPORTS_DEGRADED.labels(how).inc(reports)
+
+
 def _as_it_went(
     database: Database, one: Decided, answer: ReportReceipt, outcome: Mapping[str, Any]
 ) -> ReportReceipt:
@@ -248,7 +271,7 @@ def _as_it_went(
         told = _really_told(database, answer, outcome)
     except Exception:
         # It is committed: an error now would only make the phone send it again.
-        log.exception("report.answered_as_planned")
+        log.exception("report_answered_as_planned")
         return replace(answer, joined=outcome["joined"])
     seen_by = safety.who_sees(one.city, one.report, told)
     return replace(

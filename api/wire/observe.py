@@ -1,0 +1,61 @@
+"""One line in the log and one count for each request: what was asked and how it went, never who."""
+
+import re
+from functools import lru_cache
+from time import perf_counter
+
+from flask import current_app, g, request
+from werkzeug.wrappers import Response
+
+from waylight import metrics
+from waylight.log import get_logger
+from waylight.services.operations.metrics import SAMPLE_S, note_pools
+
+log = get_logger(__name__)
+
+QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Asked by machines every few seconds: their lines would bury the others."""
+
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+UNMATCHED = "unmatched"
+"""The route of an address that there is not. The address itself is the caller's own text."""
+
+_ARGUMENT = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
+
+
+def begin() -> None:
+    """Starts the clock of a request."""
+    g.began_at = perf_counter()
+
+
+def end(response: Response) -> Response:
+    """Counts, times and logs a request that is answered."""
+    took_s = perf_counter() - g.began_at
+    rule = request.url_rule
+    route = template_of(rule.rule) if rule is not None else UNMATCHED
+    method = request.method if request.method in METHODS else "other"
+    metrics.REQUESTS.labels(method, route, str(response.status_code)).inc()
+    metrics.REQUEST_S.labels(method, route).observe(took_s)
+    _note_pools()
+    say = log.debug if route in QUIET else log.info
+    say(
+        "request",
+        method=method,
+        route=route,
+        status=response.status_code,
+        duration_ms=round(took_s * 1000, 1),
+    )
+    return response
+
+
+@lru_cache(maxsize=512)
+def template_of(rule: str) -> str:
+    """The template of a route as the document writes it: `/v1/alerts/{alert_id}`."""
+    return _ARGUMENT.sub(r"{\1}", rule)
+
+
+def _note_pools() -> None:
+    noted_at = current_app.extensions.get("waylight.pools_noted_at", 0.0)
+    if perf_counter() - noted_at >= SAMPLE_S:
+        current_app.extensions["waylight.pools_noted_at"] = perf_counter()
+        note_pools(current_app.extensions["waylight"].database)

@@ -1,0 +1,145 @@
+"""What Prometheus scrapes: the counts of the processes, and the facts in the database."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from time import monotonic
+from typing import Any
+
+import psycopg
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from waylight import metrics
+from waylight.db.operations import metrics as db
+from waylight.db.session import Database
+from waylight.domain.alerts import LADDER_S
+from waylight.domain.errors import Unavailable
+from waylight.services.operations.health import WORKER_SILENCE
+
+KEPT_S = 5.0
+"""How long facts are told again: scraping more often costs the database nothing."""
+
+SAMPLE_S = 1.0
+PRIORITIES = tuple(str(priority) for priority in LADDER_S)
+WITH_LADDER = tuple(str(priority) for priority, step in LADDER_S.items() if step is not None)
+"""At priority 4 nobody is expected to answer; the inbox entry is all."""
+
+
+class Scrape:
+    """Answers Prometheus. One for each process."""
+
+    def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._state: Mapping[str, Any] | None = None
+        self._read_at = float("-inf")
+
+    def text(self, database: Database, *, now: datetime) -> bytes:
+        """Everything that is counted, in Prometheus' text format.
+
+        One statement, and none within five seconds of the last. A database that is away is told as
+        `waylight_database_up 0`: the rest of the scrape is there.
+        """
+        with self._lock:
+            if self._clock() - self._read_at >= KEPT_S:
+                self._state = _read(database, now)
+                self._read_at = self._clock()
+            state = self._state
+        note_pools(database)
+        registry = CollectorRegistry()
+        registry.register(Facts(state))
+        return metrics.exposition(registry)
+
+
+class Facts(Collector):
+    """The row of `db.operations.metrics` as gauges; None is a database that is away."""
+
+    def __init__(self, state: Mapping[str, Any] | None) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        """One family for each fact."""
+        state = self._state
+        yield GaugeMetricFamily(
+            "waylight_database_up",
+            "Whether the database answered; 0 leaves out every gauge that is read from it.",
+            value=int(state is not None),
+        )
+        if state is None:
+            return
+        yield _by_priority(
+            "waylight_oldest_unanswered_alert_seconds",
+            "Age of the oldest incident of the last seven days that nobody has taken on, by"
+            " priority; 0 is none. Priority 4 waits for nobody.",
+            state["oldest_unanswered"],
+            WITH_LADDER,
+        )
+        yield _by_priority(
+            "waylight_unanswered_incidents",
+            "Open incidents of the last seven days where all have been told and nobody answered.",
+            state["unanswered"],
+            WITH_LADDER,
+        )
+        yield _by_priority(
+            "waylight_queued_deliveries",
+            "Messages that are waiting or being sent, by priority; counted up to 10,000.",
+            state["queued"],
+            PRIORITIES,
+        )
+        for name, help_text, value in (
+            (
+                "waylight_oldest_overdue_delivery_seconds",
+                "How long the oldest message has been due without being taken; 0 is none.",
+                state["overdue_s"] or 0.0,
+            ),
+            (
+                "waylight_unnumbered_events",
+                "Events that have no public sequence yet; counted up to 10,000.",
+                state["unnumbered"],
+            ),
+            (
+                "waylight_unrouted_reports",
+                "Reports that nobody could be told of yet; counted up to 10,000.",
+                state["unrouted"],
+            ),
+            (
+                "waylight_workers_alive",
+                "Workers heard of in the last 15 seconds; with 0 nobody is alerted.",
+                state["workers"],
+            ),
+        ):
+            yield GaugeMetricFamily(name, help_text, value=value)
+        if state["horizon_s"] is not None:
+            yield GaugeMetricFamily(
+                "waylight_schedule_horizon_seconds",
+                "How far ahead all opening hours and shifts are known; a worker keeps it at weeks.",
+                value=state["horizon_s"],
+            )
+
+
+def note_pools(database: Database) -> None:
+    """Takes down how the pools of this process are used at this moment."""
+    for role, use in database.pool_use().items():
+        metrics.POOL_CONNECTIONS.labels(role, "in_use").set(use.in_use)
+        metrics.POOL_CONNECTIONS.labels(role, "idle").set(use.idle)
+        metrics.POOL_WAITING.labels(role).set(use.waiting)
+
+
+def _read(database: Database, now: datetime) -> Mapping[str, Any] | None:
+    try:
+        with database.intake(autocommit=True) as conn:
+            return db.state(conn, now=now, alive=now - WORKER_SILENCE)
+    except (Unavailable, psycopg.Error):
+        # A schema that is too old, among others: the scrape must not break where `/readyz` tells.
+        return None
+
+
+def _by_priority(
+    name: str, help_text: str, values: Mapping[str, float], priorities: tuple[str, ...]
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, help_text, labels=["priority"])
+    for priority in priorities:
+        family.add_metric([priority], values.get(priority, 0.0))
+    return family
