@@ -2,12 +2,20 @@
 
 import logging
 import os
+import shutil
+import signal
+import tempfile
 from pathlib import Path
+from types import FrameType, TracebackType
 
+import gevent  # type: ignore[import-untyped] # it publishes none
 from flask import Flask
+from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
+
+from waylight.log import configure_logging, get_logger
 
 wsgi_app = "api.app:create_app()"
 
@@ -37,36 +45,84 @@ control_socket_disable = True
 # Rule 2 of the design: who called from where is not kept, so there is no access log.
 accesslog = None
 errorlog = "-"
+loglevel = os.environ.get("WAYLIGHT_LOG_LEVEL", "").strip().lower() or "info"
+
+# Here the processes keep what they count, so that each can answer for all. A folder from an earlier
+# start would go on counting what is long over. SIGHUP reads this file again, in the same process.
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_prefix = f"waylight-metrics-{os.getpid()}-"
+if not Path(os.environ.get(_FOLDER, "")).name.startswith(_prefix):
+    os.environ[_FOLDER] = tempfile.mkdtemp(prefix=_prefix, dir=worker_tmp_dir)
 
 
 class _Anonymous(logging.Filter):
-    """Take the caller out of gunicorn's own messages: address, raw request, query string."""
+    """Take the caller out of gunicorn's own messages: address, path, query string, raw request."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = str(record.msg)
-        if text.startswith("Invalid request"):
-            record.msg, record.args = "Invalid request", ()
-        elif text.startswith("Error handling request") and record.args:
-            # Positions travel in the query of GET /v1/hubs/nearest.
-            record.args = tuple(str(word).partition("?")[0] for word in record.args)
+        for start in ("Invalid request", "Error handling request"):
+            if text.startswith(start):
+                record.msg, record.args = start, ()
+        if record.levelno <= logging.DEBUG and record.args:
+            # What came over the line before it broke is quoted here.
+            record.msg, record.args = text.partition("%")[0].rstrip(" .:"), ()
         return True
 
 
 class AnonymousLogger(Logger):  # type: ignore[misc]  # gunicorn publishes no types
-    """gunicorn's logger, with nothing in it about who called."""
+    """gunicorn's logger, in the form of all others, with nothing in it about who called."""
 
     def setup(self, cfg: Config) -> None:
-        """Set up as gunicorn does, then filter."""
+        """Set up as gunicorn does, then filter, and hand over to the log of the product."""
         super().setup(cfg)
         self.error_log.addFilter(_Anonymous())
+        if cfg.errorlog == "-":
+            configure_logging(cfg.loglevel)
+            self.error_log.handlers.clear()
+            self.error_log.propagate = True
 
 
 logger_class = AnonymousLogger
 
 
+def when_ready(server: Arbiter) -> None:
+    """Let a second SIGTERM end at once what the first has begun to end; gunicorn ignores it."""
+    asked = 0
+
+    def on_term(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked += 1
+        server.signal(signal.SIGQUIT if asked > 1 else number, frame)
+
+    signal.signal(signal.SIGTERM, on_term)
+
+
+def child_exit(_server: Arbiter, worker: Worker) -> None:
+    """Forget the gauges of a process that is no more; what it has counted stays counted."""
+    from prometheus_client import multiprocess  # noqa: PLC0415 - after the folder has its name
+
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call] # the library's
+
+
+def on_exit(_server: Arbiter) -> None:
+    """Remove what was counted: the next start counts from nothing."""
+    shutil.rmtree(os.environ[_FOLDER], ignore_errors=True)
+
+
 def post_worker_init(worker: Worker) -> None:
     """From SIGTERM on `/readyz` says so, while what is under way is finished."""
     worker.wsgi.extensions["waylight.readiness"].stopping = lambda: not worker.alive
+    # gevent prints the failure of a greenlet with the address it was talking to.
+    gevent.get_hub().print_exception = _log_failure
+
+
+def _log_failure(
+    _context: object,
+    kind: type[BaseException],
+    error: BaseException,
+    traceback: TracebackType | None = None,
+) -> None:
+    get_logger("gevent").error("greenlet_failed", exc_info=(kind, error, traceback))
 
 
 def worker_exit(_server: object, worker: Worker) -> None:
