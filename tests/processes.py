@@ -11,11 +11,9 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from tests.databases import ROOT, environment_for
 from tests.proxy import soon
-from waylight.db.session import Database
 
 PATIENCE_S = 60
 """How long a test waits for what must happen; it takes as long only when it fails."""
@@ -64,26 +62,35 @@ class Server:
 
 @contextlib.contextmanager
 def serving(
-    database: Database, folder: Path, *options: str, workers: int = 1, **settings: str
+    url: str, folder: Path, *options: str, workers: int = 1, **settings: str
 ) -> Iterator[Server]:
-    """`waylight serve` on a free port over the database of a test, answering."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = folder / f"gunicorn-{port}.log"
-    own: dict[str, str] = {
-        "WAYLIGHT_PORT": str(port),
-        "WAYLIGHT_WORKERS": str(workers),
-        "PYTHONPATH": str(ROOT),
-        **settings,
-    }
-    url = database._settings.database_url or ""
-    with log.open("wb") as output:
-        process = _start(options, {**os.environ, **environment_for(url), **own}, output)
+    """`waylight serve` on a free port over the database at `url`, answering."""
+    port = free_port()
+    own = {"WAYLIGHT_PORT": str(port), "WAYLIGHT_WORKERS": str(workers), **settings}
+    log = folder / f"serve-{port}.log"
+    with running(url, log, "serve", *options, **own) as process:
         server = Server(process, port, log)
+        soon(lambda: _answers(server))
+        yield server
+
+
+@contextlib.contextmanager
+def running(
+    url: str, log: Path, *command: str, **settings: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of `waylight`, all of whose words go to `log`; ended with the test."""
+    environment = {**os.environ, **environment_for(url), "PYTHONPATH": str(ROOT), **settings}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "waylight.cli", *command],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
         try:
-            soon(lambda: _answers(server))
-            yield server
+            yield process
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGQUIT)
@@ -94,17 +101,12 @@ def serving(
                 process.wait()
 
 
-def _start(
-    options: tuple[str, ...], environment: dict[str, str], output: IO[bytes]
-) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "waylight.cli", "serve", *options],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-    )
+def free_port() -> int:
+    """A port that nobody listens to at this moment."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        found: int = free.getsockname()[1]
+        return found
 
 
 def _answers(server: Server) -> bool:

@@ -38,6 +38,10 @@ def scraper(database, vault):
     return {"Authorization": f"Bearer {issued.token}"}
 
 
+def url_of(database):
+    return database._settings.database_url
+
+
 def told(server, headers):
     status, body = server.ask("GET", "/metrics", headers=headers)
     assert status == 200
@@ -63,7 +67,7 @@ def folder_of(server):
 def test_every_process_answers_for_all_and_a_killed_one_stays_counted(
     desk, database, tmp_path, scraper
 ):
-    with serving(database, tmp_path, workers=3) as server:
+    with serving(url_of(database), tmp_path, workers=3) as server:
         for _ in range(30):
             assert server.ask("POST", "/v1/reports", BODY)[0] == 201
         name = ("waylight_http_requests_total", "POST", "/v1/reports", "201")
@@ -89,7 +93,7 @@ def test_a_report_that_is_being_written_when_the_server_is_told_to_stop_gets_its
     desk, database, tmp_path
 ):
     with (
-        serving(database, tmp_path, WAYLIGHT_DATABASE_TIMEOUT_S="30") as server,
+        serving(url_of(database), tmp_path, WAYLIGHT_DATABASE_TIMEOUT_S="30") as server,
         database.connect("owner") as conn,
         contextlib.closing(server.connect()) as kept,
     ):
@@ -136,7 +140,7 @@ def refuses(server):
 
 def test_a_second_sigterm_ends_at_once(desk, database, tmp_path):
     with (
-        serving(database, tmp_path, WAYLIGHT_DATABASE_TIMEOUT_S="30") as server,
+        serving(url_of(database), tmp_path, WAYLIGHT_DATABASE_TIMEOUT_S="30") as server,
         database.connect("owner") as conn,
     ):
         conn.execute("lock table reports in access exclusive mode")
@@ -162,7 +166,7 @@ def test_a_second_sigterm_ends_at_once(desk, database, tmp_path):
 
 
 def test_every_line_of_the_log_is_json_also_gunicorns_own(desk, database, tmp_path):
-    with serving(database, tmp_path) as server:
+    with serving(url_of(database), tmp_path) as server:
         server.raw(b"NONSENSE\r\n\r\n")
         server.ask("GET", "/v1/categories", headers={"X-Request-Id": "the-request-id"})
         server.process.send_signal(signal.SIGTERM)

@@ -1,0 +1,189 @@
+"""The whole product at level `debug`, fed with marked words: no log line may hold one of them."""
+
+import contextlib
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.desk import SPOT, keys_for, open_desk
+from tests.proxy import Line, soon
+from tests.processes import running, serving
+
+pytestmark = [pytest.mark.commits, pytest.mark.slow]
+
+LON, LAT = -0.142677, 51.539044
+KEY = "7a11ab1e-cafe-4bad-8bad-facade0ddba1"
+ADDRESS = "203.0.113.77"
+MARKED = {
+    "categories": ["being_followed", "Zmarkcategory"],
+    "happening": "Zmarkhappening",
+    "narrative": "Zmarkstory he wore a red coat",
+    "description_of_person": {"free": "Zmarkdescription"},
+    "contact": {"phone": "+447700900991", "email": "zmarkmail@example.org", "safe_times": "Zmarkt"},
+    "location": {
+        "point": {"type": "Point", "coordinates": [LON, LAT]},
+        "stop_id": "Zmarkstop",
+        "description": "Zmarkplace behind the stairs",
+    },
+    "journey": {"mode": "tube", "vehicle_id": "Zmarkvehicle", "carriage": "Zmarkcarriage"},
+    "needs": ["Zmarkneed"],
+    "wants": ["help", "Zmarkwant"],
+    "Zmarkfield": {"Zmarkinner": "Zmarkvalue"},
+    "in_danger": True,
+}
+HEADERS = {
+    "Idempotency-Key": KEY,
+    "X-Forwarded-For": ADDRESS,
+    "User-Agent": "Zmarkagent/1.0",
+    "Cookie": "session=Zmarkcookie",
+    "Referer": "https://zmarkreferer.example/",
+    "Authorization": "Bearer waylight_ck_Zmarktoken" + "x" * 34,
+    "Accept-Language": "Zmarklanguage",
+    "X-Request-Id": "Zmark request id",
+}
+RAW = (
+    b"Zmarkline\r\n\r\n",
+    b"GET /zmarkpath?lat=51.539044 HTTP/9.9\r\n\r\n",
+    b"ZMARKMETHOD(/) / HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nZmark header: zmarkvalue\r\n\r\n",
+    b"GET / HTTP/1.1\r\nX-Zmark zmarkvalue\r\n\r\n",
+    b"GET /zmark" + b"k" * 5000 + b" HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\n" + b"X-Zmark: zmarkvalue\r\n" * 80 + b"\r\n",
+    b"GET / HTTP/1.1\r\nX-Zmark: " + b"k" * 9000 + b"\r\n\r\n",
+    b"POST /v1/reports HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzmarkchunk\r\n\r\n",
+    b'POST /v1/reports HTTP/1.1\r\nContent-Length: 500\r\n\r\n{"narrative": "Zmarkcut',
+    b"POST /v1/reports HTTP/1.1\r\nTransfer-Encoding: zmarkcoding\r\n\r\n",
+    b"GET /zmarkcut HTTP/1.1\r\nX-Zmark: zma",
+)
+
+
+@pytest.fixture
+def desk(database, vault, settings):
+    return open_desk(database, vault, settings)
+
+
+def test_no_word_of_a_passenger_or_of_a_caller_is_in_any_log(desk, tmp_path):
+    url = desk.settings.database_url
+    line = Line(url)
+    debug = {"WAYLIGHT_LOG_LEVEL": "debug", "WAYLIGHT_TRUSTED_PROXIES": "1"}
+    tokens = keys_for(desk, [desk.police, desk.control])
+    with (
+        serving(line.url(), tmp_path, WAYLIGHT_DATABASE_TIMEOUT_S="2", **debug) as server,
+        running(line.url(), tmp_path / "worker.log", "worker", **debug) as worker,
+        contextlib.closing(line),
+    ):
+        body = json.dumps(MARKED).encode()
+        status, answer = server.ask("POST", "/v1/reports", body, HEADERS)
+        assert status == 201
+        receipt = json.loads(answer)["receipt"]
+        secrets = {receipt, receipt.replace("-", ""), *tokens.values()}
+        ask_for_everything(server, receipt, tokens[desk.control])
+        soon(lambda: desk.rows("select from deliveries where status = 'sent'"))
+        soon(lambda: not desk.rows("select from events where sequence is null"))
+
+        # What is broken within: SQL that fails with the rows it was given.
+        desk.do("alter table report_secrets add constraint broken check (false) not valid")
+        for _ in range(2):
+            status, answer = server.ask(
+                "POST", "/v1/reports", body, HEADERS | {"Idempotency-Key": ""}
+            )
+            assert status == 500
+        assert json.loads(answer)["code"] == "internal"
+        desk.do("alter table report_secrets drop constraint broken")
+        desk.do("alter table places rename to gone")
+        assert server.ask("POST", "/v1/reports", body, HEADERS | {"Idempotency-Key": ""})[0] == 201
+        desk.do("alter table gone rename to places")
+        desk.do("alter table deliveries rename column next_attempt_at to gone")
+        soon(lambda: "worker_part_failed" in (tmp_path / "worker.log").read_text())
+        desk.do("alter table deliveries rename column gone to next_attempt_at")
+
+        for sent in RAW:
+            with contextlib.suppress(ConnectionError):
+                server.raw(sent)
+
+        # A database that is silent, and one that is gone.
+        line.hang()
+        assert server.ask("POST", "/v1/reports", body, HEADERS)[0] == 503
+        line.resume()
+        line.stop()
+        assert server.ask("POST", "/v1/reports", body, HEADERS)[0] == 503
+        ask_for_everything(server, receipt, tokens[desk.control])
+        soon(lambda: "database_unavailable" in (tmp_path / "worker.log").read_text())
+        line.start()
+        for process in (server.process, worker):
+            process.terminate()
+            assert process.wait(60) == 0
+
+    serve_log, worker_log = server.told(), (tmp_path / "worker.log").read_text()
+    check_that_it_was_told(serve_log, worker_log)
+    for log in (serve_log, worker_log):
+        lowered = log.lower()
+        for word in ("zmark", "red coat", "900991", ADDRESS, KEY, KEY.replace("-", "")):
+            assert word not in lowered, lines_with(log, word)
+        for number in ("51.539", "0.1426", str(SPOT.lat)):
+            assert number not in log, lines_with(log, number)
+        for secret in secrets:
+            assert secret not in log
+
+
+def ask_for_everything(server, receipt, token):
+    """Every kind of request, right and wrong; whatever the answer, nobody may hear of it."""
+    mine = {"Authorization": f"Receipt {receipt}", "X-Forwarded-For": ADDRESS}
+    staff = {"Authorization": f"Bearer {token}", "X-Forwarded-For": ADDRESS}
+    where = f"lon={LON}&lat={LAT}&zmarkquery=zmark"
+    for method, path, body, headers in (
+        ("GET", "/v1/reports/mine", None, mine),
+        ("GET", "/v1/reports/mine", None, {"Authorization": "Receipt ZMARK-RECEIPT-ZMARK"}),
+        ("GET", "/v1/reports/zmarkreport", None, mine),
+        ("GET", f"/v1/hubs/nearest?{where}", None, HEADERS),
+        ("GET", f"/v1/hubs/nearest?lon={LON}&lat={LAT}", None, HEADERS),
+        ("GET", "/v1/places?q=zmarkplace", None, HEADERS),
+        ("GET", "/zmarkpath/zmark?zmark=1", None, HEADERS),
+        ("ZMARK", "/v1/reports", None, HEADERS),
+        ("POST", "/v1/reports", b'{"narrative": "Zmarkbroken', HEADERS),
+        ("POST", "/v1/reports", b'"Zmarktext"', HEADERS),
+        ("POST", "/v1/reports", b"[" * 3000 + b'"Zmarkdeep"', HEADERS),
+        ("POST", "/v1/reports", b'{"narrative": "Zmark' + b"k" * 300_000 + b'"}', HEADERS),
+        ("POST", "/v1/reports", b"\xff\xfeZmark", HEADERS),
+        ("GET", "/v1/alerts?zmark=zmark", None, staff),
+        ("GET", "/v1/alerts?limit=1", None, staff),
+        ("GET", "/v1/alerts/alert_01jdw2s4x0e6qv3t8k5n7b9c1d", None, staff),
+        ("POST", "/v1/alerts/zmark/acknowledge", b"{}", staff),
+        ("GET", "/metrics", None, HEADERS),
+        ("GET", "/readyz?zmark=zmark", None, HEADERS),
+    ):
+        server.ask(method, path, body, headers)
+    status, answer = server.ask("GET", "/v1/alerts?limit=5", None, staff)
+    for alert in json.loads(answer).get("items", ()) if status == 200 else ():
+        _, detail = server.ask("GET", f"/v1/alerts/{alert['id']}", None, staff)
+        assert "Zmarkstory" in detail.decode()
+        server.ask("POST", f"/v1/alerts/{alert['id']}/acknowledge", b"{}", staff)
+
+
+def check_that_it_was_told(serve_log, worker_log):
+    """The test would pass on an empty log: what went wrong must be in it, in our form."""
+    told = [json.loads(line) for line in serve_log.splitlines()]
+    assert all("event" in line for line in told)
+    events = {line["event"] for line in told}
+    assert {
+        "request",
+        "Invalid request",
+        "request_failed",
+        "lookup_failed",
+        "report_kept_bare",
+    } <= (events)
+    assert {line["level"] for line in told} >= {"debug", "info", "warning", "error"}
+    for line in told:
+        if line["event"] in ("request", "request_failed", "report_kept_bare", "lookup_failed"):
+            assert line["request_id"], line
+    words = [line for line in worker_log.splitlines() if not line.startswith("ALERT |")]
+    events = {json.loads(line)["event"] for line in words}
+    assert {"worker_started", "worker_part_failed", "database_unavailable", "worker_stopped"} <= (
+        events
+    )
+    assert datetime.now(UTC).strftime("%Y") in serve_log
+
+
+def lines_with(log, word):
+    return [line for line in log.splitlines() if word in line.lower()][:3]
