@@ -55,7 +55,7 @@ def url(database):
 
 
 def test_wrong_settings_are_all_named_and_end_every_command_with_1(waylight):
-    for command in (["migrate"], ["worker"], ["serve"], ["doctor"], ["key", "list"]):
+    for command in (["migrate"], ["worker"], ["serve"], ["key", "list"]):
         done = waylight("nonsense", *command, WAYLIGHT_PORT="0")
         assert done.exit_code == 1, command
         assert "WAYLIGHT_DATABASE_URL" in done.stderr
@@ -228,6 +228,28 @@ def test_openapi_is_printed_without_settings_and_nothing_else(waylight):
     assert done.exit_code == 0
     assert done.stdout.startswith("openapi: 3.1")
     assert done.stderr == ""
+
+
+def test_the_doctor_takes_wrong_settings_for_findings_and_looks_at_the_rest(waylight):
+    done = waylight(
+        "postgresql://nobody@127.0.0.1:1/none", "doctor", "--json", WAYLIGHT_PORT="no-port"
+    )
+    assert done.exit_code == 1
+    told = json.loads(done.stdout)
+    assert told["well"] is False
+    assert [found["what"] for found in told["findings"]] == [
+        "settings",
+        "database, as intake",
+        "database, as staff",
+    ]
+    assert all(found["problem"] and found["fix"] for found in told["findings"])
+    assert "no-port" not in done.stdout
+
+
+def test_the_doctor_names_settings_without_which_nothing_can_be_seen(waylight):
+    done = waylight("nonsense", "doctor")
+    assert done.exit_code == 1
+    assert "PROBLEM  settings: WAYLIGHT_DATABASE_URL" in done.stdout
 
 
 @pytest.mark.commits

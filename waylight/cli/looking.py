@@ -1,11 +1,18 @@
 """The commands that only look: the document of the API, and the doctor."""
 
+import json
+import os
 import sys
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
-from waylight.cli.terminal import opened
+if TYPE_CHECKING:
+    from waylight.services.operations.doctor import Finding
 
 
 @click.command()
@@ -17,18 +24,33 @@ def openapi() -> None:
 
 
 @click.command()
-def doctor() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
+def doctor(*, as_json: bool) -> None:
     """Say what is wrong with this deployment, each with its fix; exit 1 when anything is."""
-    from waylight.services.operations.doctor import examine
+    from waylight.services.context import open_waylight
+    from waylight.services.operations.doctor import examine, usable_settings
 
-    ill = False
-    with opened() as waylight:
-        for finding in examine(waylight.database, now=datetime.now(UTC)):
-            if finding.problem is None:
-                click.echo(f"ok       {finding.what}")
-            else:
-                ill = True
-                click.echo(f"PROBLEM  {finding.what}: {finding.problem}")
-                click.echo(f"         -> {finding.fix}")
-    if ill:
+    findings, settings = usable_settings(os.environ)
+    if not as_json:
+        _tell(findings)
+    if settings is not None:
+        waylight = open_waylight(settings)
+        with closing(waylight.database):
+            for finding in examine(waylight.database, waylight.vault, now=datetime.now(UTC)):
+                findings.append(finding)
+                if not as_json:
+                    _tell([finding])
+    well = all(finding.problem is None for finding in findings)
+    if as_json:
+        click.echo(json.dumps({"well": well, "findings": [asdict(one) for one in findings]}))
+    if not well:
         sys.exit(1)
+
+
+def _tell(findings: "Iterable[Finding]") -> None:
+    for finding in findings:
+        if finding.problem is None:
+            click.echo(f"ok       {finding.what}")
+        else:
+            click.echo(f"PROBLEM  {finding.what}: {finding.problem}")
+            click.echo(f"         -> {finding.fix}")

@@ -1,12 +1,21 @@
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.databases import settings_for
+from tests.databases import environment_for, settings_for
+from tests.desk import P1
+from waylight.channels.console import Console
 from waylight.db.session import Database
+from waylight.domain.principals import NOBODY
+from waylight.domain.reports import Submission
 from waylight.services import packs
-from waylight.services.operations import doctor, migrations
+from waylight.services.context import Waylight
+from waylight.services.operations import chores, doctor, migrations
+from waylight.services.reports import submit_reports
+from waylight.vault import Vault
+from waylight.worker import Worker
 
 NOW = datetime.now(UTC)
 TINYTOWN = Path(__file__).parents[2] / "data/tinytown"
@@ -24,8 +33,17 @@ def well(database):
     return database
 
 
-def findings(database, *, now=NOW):
-    return {finding.what: finding for finding in doctor.examine(database, now=now)}
+def findings(database, *, now=NOW, **others):
+    vault = Vault(database._settings)
+    return {found.what: found for found in doctor.examine(database, vault, now=now, **others)}
+
+
+def problem(database, what, **others):
+    """What is wrong with one thing, and its fix."""
+    found = findings(database, **others)[what]
+    assert found.problem
+    assert found.fix
+    return found.problem, found.fix
 
 
 def ill(database, **when):
@@ -52,6 +70,11 @@ def test_nothing_is_found_where_all_is_well(well):
         "opening hours and shifts",
         "partitions",
         "emergency contacts",
+        "clock",
+        "rights",
+        "unanswered alerts",
+        "vault keys",
+        "receipt keys",
     }
 
 
@@ -76,12 +99,14 @@ def test_hours_that_end_soon_are_found(well):
     assert ill(well) == set()
 
 
-def test_contacts_that_nobody_has_looked_at_for_half_a_year_are_found(well):
-    change(well, "update cities set contacts_verified_at = %s", NOW.date() - timedelta(days=180))
+def test_contacts_that_nobody_has_looked_at_for_90_days_are_found(well):
+    change(well, "update cities set contacts_verified_at = %s", NOW.date() - timedelta(days=90))
     assert ill(well) == set()
-    for stale in (date(2020, 1, 1), None):
+    for stale in (NOW.date() - timedelta(days=91), date(2020, 1, 1), None):
         change(well, "update cities set contacts_verified_at = %s", stale)
         assert ill(well) == {"emergency contacts"}
+    _, fix = problem(well, "emergency contacts")
+    assert "verified_at" in fix
 
 
 def test_a_city_without_a_control_room_is_found(well):
@@ -106,27 +131,221 @@ def test_work_that_waits_is_found(well):
     assert "1 events" in (findings(well)["queues"].problem or "")
 
 
-def test_an_old_schema_is_found_and_stops_the_search(well):
+def test_an_old_schema_is_found_and_mended(well):
     migrations.downgrade(well, "base")
     found = findings(well)
     assert found["migrations"].problem
     assert "cities" not in found
+    assert found["migrations"].fix == "run `waylight migrate`"
+    migrations.migrate(well, well._settings)
+    assert findings(well)["migrations"].problem is None
+
+
+def test_behind_an_old_schema_everything_else_is_still_looked_at(well):
+    change(well, "update alembic_version set version_num = '0001'")
+    change(well, "delete from worker_heartbeats")
+    assert ill(well) == {"migrations", "worker"}
+
+
+def test_a_schema_ahead_of_the_code_is_found(well):
+    change(well, "update alembic_version set version_num = '9999'")
+    told, fix = problem(well, "migrations")
+    assert "ahead" in told
+    assert "run the release that made it" in fix
+    assert ill(well) == {"migrations"}
 
 
 @pytest.mark.usefixtures("_empty_template")  # which makes the roles
-def test_an_empty_database_lacks_its_extensions(cluster):
+def test_an_empty_database_lacks_extensions_and_schema_until_it_is_migrated(cluster):
     with cluster.clone(None) as name:
         database = Database(settings_for(cluster.url(name)))
-        found = list(doctor.examine(database, now=NOW))
-        assert found[-1].what == "extensions"
-        assert "postgis" in (found[-1].problem or "")
+        told, fix = problem(database, "extensions")
+        assert "postgis" in told
+        assert fix == "run `waylight migrate`"
+        assert ill(database) >= {"extensions", "migrations"}
+        migrations.migrate(database, database._settings)
+        assert not ill(database) & {"extensions", "migrations", "rights"}
+        database.close()
+
+
+def test_a_dropped_extension_is_found_and_mended(well):
+    with well.connect("admin") as conn:
+        conn.execute("drop extension pg_trgm cascade")
+    told, fix = problem(well, "extensions")
+    assert (told, fix) == ("pg_trgm not installed", "run `waylight migrate`")
+    assert ill(well) == {"extensions"}
+    migrations.migrate(well, well._settings)
+    assert ill(well) == set()
 
 
 @pytest.mark.usefixtures("_empty_template")
 def test_a_database_that_is_not_there_is_named(cluster):
     database = Database(settings_for(cluster.url("waylight_nowhere")))
-    (found,) = doctor.examine(database, now=NOW)
-    assert "waylight_nowhere" in (found.problem or "")
+    found = findings(database)
+    assert set(found) == {"database, as intake", "database, as staff"}
+    assert all("waylight_nowhere" in (one.problem or "") for one in found.values())
+    assert all((one.fix or "").startswith("create the database") for one in found.values())
+
+
+def test_a_server_that_is_not_there_is_named():
+    database = Database(settings_for("postgresql://nobody@127.0.0.1:1/none"))
+    told, fix = problem(database, "database, as intake")
+    assert "refused" in told
+    assert fix.startswith("start PostgreSQL")
+
+
+@pytest.mark.parametrize(
+    ("why", "fix"),
+    [
+        ('FATAL:  password authentication failed for user "waylight_staff"', "lowest key"),
+        ('FATAL:  role "waylight_intake" does not exist', "waylight migrate"),
+        ('FATAL:  role "waylight_intake" is not permitted to log in', "waylight migrate"),
+        ('FATAL:  database "waylight" does not exist', "create the database"),
+        ("connection timeout expired", "start PostgreSQL"),
+    ],
+)
+def test_a_refused_login_is_told_its_own_way_in(why, fix):
+    """Roles belong to the whole server: breaking one would break the tests beside this one."""
+    assert fix in doctor._way_in(why)
+
+
+def test_a_role_that_may_not_connect_is_found_and_mended(well):
+    name = well._settings.intake_url.partition("dbname=")[2].split()[0].strip("'")
+    with well.connect("admin") as conn:
+        conn.execute(f"revoke connect on database {name} from public")
+    told, fix = problem(well, "database, as intake")
+    assert "permission denied" in told
+    assert "grant connect" in fix
+    with well.connect("admin") as conn:
+        conn.execute(f"grant connect on database {name} to waylight_intake, waylight_staff")
+    assert ill(well) == set()
+
+
+def test_a_revoked_right_is_found_and_mended_by_what_is_said(well):
+    change(well, "revoke insert, update on reports from waylight_intake")
+    change(well, "revoke select on alerts from waylight_staff")
+    told, fix = problem(well, "rights")
+    assert told == (
+        "the roles lack insert on reports of waylight_intake, update on reports of waylight_intake,"
+        " select on alerts of waylight_staff"
+    )
+    change(well, fix.removeprefix("as the owner of the tables: "))
+    assert ill(well) == set()
+
+
+def test_a_table_that_the_role_may_not_read_does_not_end_the_search(well):
+    change(well, "revoke select on hubs from waylight_intake")
+    found = findings(well)
+    assert {what for what, one in found.items() if one.problem} == {"rights", "tables"}
+    change(well, (found["rights"].fix or "").removeprefix("as the owner of the tables: "))
+    assert ill(well) == set()
+
+
+@pytest.mark.parametrize("apart_s", [-5, 5])
+def test_a_clock_that_is_wrong_is_found(well, apart_s):
+    def clock():
+        return datetime.now(UTC) + timedelta(seconds=apart_s)
+
+    told, fix = problem(well, "clock", clock=clock)
+    assert "differ by 5 s" in told or "differ by 4 s" in told
+    assert "NTP" in fix
+
+
+def test_a_worker_that_fell_silent_beside_a_living_one_is_found(well):
+    at = NOW - timedelta(minutes=5)
+    change(well, "insert into worker_heartbeats values ('d', 'night', 7, %s, %s)", at, at)
+    told, _ = problem(well, "worker")
+    assert told == "fell silent without a goodbye: night (process 7)"
+    assert ill(well, now=NOW + timedelta(seconds=3)) == {"worker"}
+    chores.beat(well, "d", host="night", pid=7, started_at=at, now=NOW)
+    assert ill(well) == set()
+
+
+def test_no_living_worker_is_mended_by_a_beat(well):
+    change(well, "delete from worker_heartbeats")
+    assert problem(well, "worker")[1] == "run `waylight worker`"
+    chores.beat(well, "n", host="h", pid=1, started_at=NOW, now=NOW)
+    assert ill(well) == set()
+
+
+@pytest.fixture
+def reported(well):
+    """Two reports with a story, one without a word."""
+    vault = Vault(well._settings)
+    for report in (P1, replace(P1, narrative="Another story."), replace(P1, narrative=None)):
+        submission = Submission(report=report, received_at=NOW, principal=NOBODY)
+        submit_reports(well, vault, well._settings, [submission])
+    return well
+
+
+def test_reports_in_good_order_are_nothing_to_tell(reported):
+    assert not ill(reported) - {"queues"}
+
+
+@pytest.mark.parametrize("held", [{1: b"z" * 32, 2: b"z" * 32}, {1: b"a" * 32}])
+def test_a_lost_vault_key_is_found_before_a_night_shift_needs_it(reported, held):
+    vault = Vault(replace(reported._settings, vault_keys=held))
+    (found,) = (one for one in doctor.examine(reported, vault, now=NOW) if one.what == "vault keys")
+    assert found.problem == "3 of 3 stories tried cannot be opened (key 2)"
+    assert "version 2" in (found.fix or "")
+    assert "WAYLIGHT_VAULT_KEYS" in (found.fix or "")
+    assert findings(reported)["vault keys"].problem is None
+
+
+@pytest.mark.parametrize("held", [{1: b"z" * 32}, {2: b"z" * 32}])
+def test_a_lost_receipt_key_is_found(reported, held):
+    vault = Vault(replace(reported._settings, receipt_keys=held))
+    (found,) = (
+        one for one in doctor.examine(reported, vault, now=NOW) if one.what == "receipt keys"
+    )
+    assert (found.problem or "").startswith("3 of 3 receipts tried are not recognised (key 1)")
+    assert "WAYLIGHT_RECEIPT_KEYS" in (found.fix or "")
+
+
+def test_an_erased_story_is_no_lost_key(reported):
+    change(reported, "update report_secrets set wrapped_key = null, narrative = null")
+    assert findings(reported)["vault keys"].problem is None
+
+
+def test_stuck_work_is_told_by_kind_and_mended_by_a_worker(reported):
+    change(reported, "update deliveries set next_attempt_at = %s", NOW - timedelta(minutes=5))
+    change(reported, "update incidents set escalate_at = %s", NOW - timedelta(minutes=5))
+    change(reported, "update events set at = %s", NOW - timedelta(minutes=5))
+    told, fix = problem(reported, "queues")
+    assert "deliveries" in told
+    assert "ladders" in told
+    assert "events" in told
+    assert "worker" in fix
+    context = Waylight(reported._settings, reported, Vault(reported._settings))
+    one = Worker(context, channels={"console": Console()})
+    while one.turn():
+        pass
+    one._finish()
+    assert findings(reported)["queues"].problem is None
+
+
+def test_an_incident_that_nobody_answered_is_told_until_somebody_does(reported):
+    change(reported, "update incidents set unanswered_at = now()")
+    told, fix = problem(reported, "unanswered alerts")
+    assert "nobody has answered" in told
+    assert "control room" in fix
+    change(reported, "update incidents set unanswered_at = null")
+    assert findings(reported)["unanswered alerts"].problem is None
+
+
+def test_wrong_settings_are_told_one_by_one_and_the_rest_is_used():
+    environ = environment_for("postgresql://nobody@127.0.0.1:1/none")
+    told, settings = doctor.usable_settings(
+        {**environ, "WAYLIGHT_PORT": "99999", "WAYLIGHT_LEASE_S": "soon"}
+    )
+    assert [found.what for found in told] == ["settings", "settings"]
+    assert "WAYLIGHT_PORT" in (told[0].problem or "")
+    assert settings is not None
+    assert settings.port == 8000
+    assert doctor.usable_settings(environ)[0] == [doctor.Finding("settings")]
+    told, settings = doctor.usable_settings({**environ, "WAYLIGHT_VAULT_KEYS": "1:short"})
+    assert settings is None
+    assert "short" not in str(told)
 
 
 def test_a_role_that_no_policy_binds_is_found(well):

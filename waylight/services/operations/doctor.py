@@ -1,23 +1,35 @@
 """What stands between this deployment and its work: every finding with its fix."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
+import psycopg
+
+from waylight.config import ConfigurationError, Settings
 from waylight.db.operations import health
-from waylight.db.session import Database, Role
+from waylight.db.session import Connection, Database, Role
 from waylight.domain.errors import Unavailable
 from waylight.services.operations import migrations
 from waylight.services.operations.health import WORKER_SILENCE
+from waylight.vault import Vault, VaultError
 
 HORIZON = timedelta(days=7)
 """Hours, shifts and partitions must reach this far; a worker keeps them weeks ahead."""
 
 LATE = timedelta(minutes=1)
 
-CONTACTS_KEPT_FOR = timedelta(days=183)
-"""Emergency contacts that nobody has looked at for half a year are not to be trusted."""
+MISSED_FOR = timedelta(hours=1)
+"""How long a worker that fell silent while others live is asked after."""
+
+CONTACTS_KEPT_FOR = timedelta(days=90)
+"""Emergency contacts that nobody has looked at for longer are not to be trusted."""
+
+CLOCKS_AGREE_WITHIN = timedelta(seconds=2)
+SAMPLE = 25
+"""Stories and receipts that are tried, of the newest and of the oldest."""
 
 OLDEST_SERVER = 140_000
 ROLES: tuple[Role, ...] = ("intake", "staff")
@@ -35,42 +47,110 @@ class Finding:
 State = Mapping[str, Any]
 
 
-def examine(database: Database, *, now: datetime) -> Iterator[Finding]:
-    """Looks at one thing after the other; stops where the rest could not be seen."""
+def usable_settings(environ: Mapping[str, str]) -> tuple[list[Finding], Settings | None]:
+    """What is wrong with the settings, and those settings with the wrong ones left out.
+
+    None when a setting without which nothing can be looked at is missing or wrong.
+    """
+    try:
+        return [Finding("settings")], Settings.from_environment(environ)
+    except ConfigurationError as error:
+        found = [
+            Finding("settings", problem, "set it as docs/config.md says, and start again")
+            for problem in error.problems
+        ]
+        wrong = {problem.split()[0] for problem in error.problems}
+    try:
+        rest = {name: value for name, value in environ.items() if name not in wrong}
+        return found, Settings.from_environment(rest)
+    except ConfigurationError:
+        return found, None
+
+
+def examine(
+    database: Database,
+    vault: Vault,
+    *,
+    now: datetime,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Iterator[Finding]:
+    """Looks at one thing after the other, and past a problem at whatever can still be seen."""
     logins: list[State] = []
     for role in ROLES:
-        try:
-            # Past the pool, which says only that it got no connection, and not why.
-            with database.connect(role) as conn:
-                logins.append(health.server(conn))
-        except Unavailable as error:
-            yield Finding(
-                f"database, as {role}",
-                f"cannot be reached: {_first_line(error.__cause__)}",
-                "start PostgreSQL and check WAYLIGHT_DATABASE_URL; `waylight migrate` makes the"
-                " roles and their logins",
-            )
-            return
-        yield Finding(f"database, as {role}")
-    yield _version(logins[0])
-    yield _roles(logins)
-    extensions = _extensions(logins[0])
-    yield extensions
-    if extensions.problem:
+        finding, login = _login(database, role)
+        yield finding
+        if login is not None:
+            logins.append(login)
+    conn = _somebody(database)
+    if conn is None:
         return
-    at, needed = migrations.current(database), migrations.head()
-    if at != needed:
-        yield Finding(
-            "migrations",
-            f"the schema is at {at or 'nothing'}, and this code needs {needed}",
-            "run `waylight migrate`",
+    with closing(conn):
+        asked = clock()
+        server = health.server(conn)
+        yield _clock(server["clock"], earliest=asked, latest=clock())
+        yield _version(server)
+        if logins:
+            yield _roles(logins)
+        yield _extensions(server)
+        at, needed = _revision(conn), migrations.head()
+        yield _migrations(at, needed)
+        yield _rights(health.lacking_rights(conn))
+        yield from _data(conn, vault, now=now, is_behind=(at or "") < needed)
+
+
+def _login(database: Database, role: Role) -> tuple[Finding, State | None]:
+    what = f"database, as {role}"
+    try:
+        # Past the pool, which says only that it got no connection, and not why.
+        with closing(database.connect(role)) as conn:
+            return Finding(what), health.server(conn)
+    except Unavailable as error:
+        why = _first_line(error.__cause__)
+        return Finding(what, f"cannot be used: {why}", _way_in(why)), None
+
+
+def _way_in(why: str) -> str:
+    """What lets a login in that was refused for this reason."""
+    if "password authentication failed" in why:
+        return (
+            "run `waylight migrate`, which sets the passwords of the two roles; they come from the"
+            " lowest key of WAYLIGHT_VAULT_KEYS: when that was lost, put it back first"
         )
-        return
-    yield Finding("migrations")
-    with database.intake() as conn:
-        state = health.state(conn, soon=now + HORIZON, late=now - LATE)
-    for look in LOOKS:
-        yield look(state, now)
+    if "does not exist" in why and "database" in why and "role" not in why:
+        return "create the database, or correct its name in WAYLIGHT_DATABASE_URL"
+    if "permission denied for database" in why:
+        return (
+            "as its owner: grant connect on database ... to waylight_intake, waylight_staff (the"
+            " name is in WAYLIGHT_DATABASE_URL)"
+        )
+    if "role" in why:
+        return "run `waylight migrate`, which makes the roles and lets them log in"
+    return "start PostgreSQL, and check host and port in WAYLIGHT_DATABASE_URL"
+
+
+def _somebody(database: Database) -> Connection | None:
+    """A connection of whoever gets in, the least privileged first."""
+    logins: tuple[Role | Literal["owner", "admin"], ...] = ("intake", "owner", "admin")
+    for login in logins:
+        try:
+            conn = database.connect(login)
+        except (Unavailable, ConfigurationError, psycopg.Error):
+            continue
+        conn.autocommit = True  # one look that fails must not spoil the next
+        return conn
+    return None
+
+
+def _clock(at: datetime, *, earliest: datetime, latest: datetime) -> Finding:
+    if earliest - CLOCKS_AGREE_WITHIN <= at <= latest + CLOCKS_AGREE_WITHIN:
+        return Finding("clock")
+    apart_s = (earliest - at if at < earliest else at - latest).total_seconds()
+    return Finding(
+        "clock",
+        f"this machine and the database differ by {apart_s:.0f} s: ages, leases and ladders go"
+        " wrong",
+        "let both keep their clocks by NTP (`timedatectl set-ntp true`)",
+    )
 
 
 def _version(server: State) -> Finding:
@@ -110,6 +190,69 @@ def _roles(logins: list[State]) -> Finding:
     return Finding("roles")
 
 
+def _revision(conn: Connection) -> str | None:
+    try:
+        row = conn.execute("select max(version_num) from alembic_version").fetchone()
+    except psycopg.Error:
+        return None
+    return row[0] if row else None
+
+
+def _migrations(at: str | None, needed: str) -> Finding:
+    if (at or "") < needed:
+        return Finding(
+            "migrations",
+            f"the schema is at {at or 'nothing'}, and this code needs {needed}",
+            "run `waylight migrate`",
+        )
+    if at != needed:
+        return Finding(
+            "migrations",
+            f"the schema is at {at}, ahead of this code, which knows {needed}",
+            "run the release that made it; to go back instead, let that release run"
+            f" `waylight migrate --down {needed}`, which loses what is newer",
+        )
+    return Finding("migrations")
+
+
+def _rights(lacking: list[str]) -> Finding:
+    if lacking:
+        shown = lacking[:5]
+        more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+        return Finding(
+            "rights",
+            f"the roles lack {', '.join(shown)}{more}",
+            "as the owner of the tables: "
+            + "; ".join(f"grant {right.replace(' of ', ' to ')}" for right in lacking),
+        )
+    return Finding("rights")
+
+
+def _data(conn: Connection, vault: Vault, *, now: datetime, is_behind: bool) -> Iterator[Finding]:
+    """What the tables say; an old schema may lack some, which is told already."""
+    try:
+        state = health.state(
+            conn,
+            soon=now + HORIZON,
+            late=now - LATE,
+            silent=now - WORKER_SILENCE,
+            missed=now - MISSED_FOR,
+        )
+        secrets, receipts = health.secrets(conn, SAMPLE), health.receipts(conn, SAMPLE)
+    except psycopg.Error as error:
+        if not is_behind:
+            yield Finding(
+                "tables",
+                f"cannot be read: {_first_line(error)}",
+                "mend what is told above; then ask again",
+            )
+        return
+    for look in LOOKS:
+        yield look(state, now)
+    yield _vault_keys(secrets, vault)
+    yield _receipt_keys(receipts, vault)
+
+
 def _cities(state: State, _now: datetime) -> Finding:
     if state["cities"] == 0:
         return Finding("cities", "none is loaded", "run `waylight load data/london`")
@@ -129,6 +272,13 @@ def _worker(state: State, now: datetime) -> Finding:
         return Finding(
             "worker", f"none lives ({heard}): nobody is alerted", "run `waylight worker`"
         )
+    if state["silent_workers"]:
+        return Finding(
+            "worker",
+            f"fell silent without a goodbye: {', '.join(state['silent_workers'])}",
+            "look at its log and start it again there; one that is gone for good is forgotten"
+            " within the hour",
+        )
     return Finding("worker")
 
 
@@ -137,6 +287,7 @@ def _queues(state: State, _now: datetime) -> Finding:
         f"{state[name]} {what}"
         for name, what in (
             ("deliveries_late", "deliveries"),
+            ("climbs_late", "ladders"),
             ("events_late", "events"),
             ("unrouted", "unrouted reports"),
         )
@@ -149,6 +300,17 @@ def _queues(state: State, _now: datetime) -> Finding:
             "see the worker's log; run more workers",
         )
     return Finding("queues")
+
+
+def _unanswered(state: State, _now: datetime) -> Finding:
+    if state["unanswered"]:
+        return Finding(
+            "unanswered alerts",
+            f"{state['unanswered']} incidents: all have been told, and nobody has answered",
+            "call the control room; one of its people acknowledges or closes each (`unanswered_at`"
+            " in GET /v1/alerts)",
+        )
+    return Finding("unanswered alerts")
 
 
 def _hours(state: State, _now: datetime) -> Finding:
@@ -183,7 +345,9 @@ def _contacts(state: State, now: datetime) -> Finding:
     ):
         return Finding(
             "emergency contacts",
-            f"last verified {verified or 'never'}",
+            f"last verified {verified or 'never'}, more than {CONTACTS_KEPT_FOR.days} days ago"
+            if verified
+            else "never verified",
             "call each number in the pack's contacts.yaml, set verified_at, load the pack again",
         )
     return Finding("emergency contacts")
@@ -193,10 +357,63 @@ LOOKS: tuple[Callable[[State, datetime], Finding], ...] = (
     _cities,
     _worker,
     _queues,
+    _unanswered,
     _hours,
     _partitions,
     _contacts,
 )
+
+
+def _vault_keys(sample: Sequence[State], vault: Vault) -> Finding:
+    closed: list[int] = []
+    for row in sample:
+        try:
+            _open(row, vault)
+        except VaultError:
+            closed.append(row["key_version"])
+    if closed:
+        versions = ", ".join(str(version) for version in sorted(set(closed)))
+        return Finding(
+            "vault keys",
+            f"{len(closed)} of {len(sample)} stories tried cannot be opened (key {versions})",
+            f"put the key that was version {versions} back into WAYLIGHT_VAULT_KEYS, from where"
+            " secrets are kept; without it these stories are lost",
+        )
+    return Finding("vault keys")
+
+
+def _open(row: State, vault: Vault) -> None:
+    """Opens the report's own key, and one text if there is any. Raises VaultError."""
+    vault.rewrap(row["report_id"], row["key_version"], row["wrapped_key"])
+    if row["ciphertext"] is not None:
+        vault.open(
+            row["report_id"],
+            row["key_version"],
+            row["wrapped_key"],
+            row["field"],
+            row["ciphertext"],
+        )
+
+
+def _receipt_keys(sample: Sequence[State], vault: Vault) -> Finding:
+    foreign = [row["key_version"] for row in sample if not _is_ours(row, vault)]
+    if foreign:
+        versions = ", ".join(str(version) for version in sorted(set(foreign)))
+        return Finding(
+            "receipt keys",
+            f"{len(foreign)} of {len(sample)} receipts tried are not recognised (key {versions}):"
+            " their passengers cannot come back",
+            f"put the key that was version {versions} back into WAYLIGHT_RECEIPT_KEYS",
+        )
+    return Finding("receipt keys")
+
+
+def _is_ours(row: State, vault: Vault) -> bool:
+    try:
+        receipt = vault.receipt_for(row["report_id"], row["key_version"])
+    except VaultError:
+        return False
+    return bytes(row["hash"]) in vault.receipt_hashes(receipt).hashes
 
 
 def _first_line(error: BaseException | None) -> str:
