@@ -61,14 +61,12 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(
-    url: str, folder: Path, *options: str, workers: int = 1, **settings: str
-) -> Iterator[Server]:
+def serving(url: str, folder: Path, *, workers: int = 1, **settings: str) -> Iterator[Server]:
     """`waylight serve` on a free port over the database at `url`, answering."""
     port = free_port()
     own = {"WAYLIGHT_PORT": str(port), "WAYLIGHT_WORKERS": str(workers), **settings}
     log = folder / f"serve-{port}.log"
-    with running(url, log, "serve", *options, **own) as process:
+    with running(url, log, "serve", **own) as process:
         server = Server(process, port, log)
         soon(lambda: _answers(server))
         yield server

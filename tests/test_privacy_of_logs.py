@@ -3,12 +3,13 @@
 import contextlib
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from tests.desk import SPOT, keys_for, open_desk
-from tests.proxy import Line, soon
 from tests.processes import running, serving
+from tests.proxy import Line, soon
 
 pytestmark = [pytest.mark.commits, pytest.mark.slow]
 
@@ -66,7 +67,7 @@ def desk(database, vault, settings):
 def test_no_word_of_a_passenger_or_of_a_caller_is_in_any_log(desk, tmp_path):
     url = desk.settings.database_url
     line = Line(url)
-    debug = {"WAYLIGHT_LOG_LEVEL": "debug", "WAYLIGHT_TRUSTED_PROXIES": "1"}
+    debug: Any = {"WAYLIGHT_LOG_LEVEL": "debug", "WAYLIGHT_TRUSTED_PROXIES": "1"}
     tokens = keys_for(desk, [desk.police, desk.control])
     with (
         serving(line.url(), tmp_path, WAYLIGHT_DATABASE_TIMEOUT_S="2", **debug) as server,

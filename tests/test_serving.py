@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.api.reports.sending import report
 from tests.desk import open_desk
-from tests.proxy import soon
 from tests.processes import PATIENCE_S, serving
+from tests.proxy import soon
 from waylight.services import keys
 from waylight.services.operations import chores
 

@@ -269,6 +269,12 @@ class Settings:
     worker_poll_s: float = _setting(
         _number(0.01, 10), "Seconds between two looks of a worker for work", default="0.5"
     )
+    worker_metrics_port: int = _setting(
+        _integer(0, 65_535),
+        "Port on 127.0.0.1 where a worker tells Prometheus what it counts, to anybody on its "
+        "machine; 0 is none",
+        default="0",
+    )
     lease_s: int = _setting(
         _integer(5, 600),
         "Seconds after which a delivery that a worker took and did not finish is another's",

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic, sleep
 
+from prometheus_client import start_http_server
+
 from waylight import metrics
 from waylight.channels import Channel, open_channels
 from waylight.config import Settings
@@ -69,10 +71,21 @@ def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
     waylight = open_waylight(settings)
+    if settings.worker_metrics_port:
+        _tell_prometheus(settings.worker_metrics_port)
     try:
         Worker(waylight, channels=open_channels(settings.channels)).run(stop)
     finally:
         waylight.database.close()
+
+
+def _tell_prometheus(port: int) -> None:
+    """Serves what this process counts on the loopback interface."""
+    try:
+        start_http_server(port, addr="127.0.0.1", registry=metrics.REGISTRY)
+    except OSError:
+        # A second worker of this machine, mostly: nobody waits for help because of a number.
+        log.exception("worker_metrics_not_served", port=port)
 
 
 class Worker:
