@@ -4,14 +4,18 @@ import os
 import re
 import uuid
 
-from flask import Flask, Response, g, request
+from flask import Flask, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import alerts, categories, health, hubs, metrics, places, reports, teams
-from api.wire import limits, observe
+from api import alerts, categories, health, hubs, metrics, places, reports, root, teams
+from api.wire import headers, limits, observe
 from api.wire.auth import LastKnown
 from api.wire.blueprint import WaylightApi, WireIdConverter
+from api.wire.compression import Compression
+from api.wire.cors import Cors
 from api.wire.json import CompactProvider
+from api.wire.negotiation import check_accept
+from api.wire.paths import OneAddress, check_host
 from schemas.common import LANGUAGE
 from waylight import texts
 from waylight.config import Settings
@@ -21,6 +25,7 @@ from waylight.services.operations.health import Readiness
 from waylight.services.operations.metrics import Scrape
 
 BLUEPRINTS = (
+    root.blueprint,
     hubs.blueprint,
     places.blueprint,
     categories.blueprint,
@@ -53,13 +58,19 @@ def create_app(settings: Settings | None = None, *, context: Waylight | None = N
     app.extensions["waylight.readiness"] = Readiness()
     app.extensions["waylight.scrape"] = Scrape()
     app.before_request(_begin)
-    app.after_request(observe.end)  # the first to be registered runs last
+    app.before_request(check_host)
+    app.before_request(check_accept)
+    # The first to be registered runs last.
+    app.after_request(observe.end)
+    app.after_request(Compression(app).compress)
+    app.after_request(Cors(app, allowed_origins=settings.allowed_origins).allow)
     app.after_request(limits.announce)
-    app.after_request(_finish)
+    app.after_request(headers.finish)
     api = WaylightApi(app)
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
     app.extensions["waylight.api"] = api
+    app.wsgi_app = OneAddress(app.wsgi_app, app.url_map)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         # Believes only what our own proxies wrote: anybody can send X-Forwarded-For.
         hops = settings.trusted_proxies
@@ -73,12 +84,3 @@ def _begin() -> None:
     bind_request(g.request_id)
     observe.begin()
     LANGUAGE.set(texts.choose(request.headers.get("Accept-Language"), None))
-
-
-def _finish(response: Response) -> Response:
-    response.headers["X-Request-Id"] = g.get("request_id", "")
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.headers["Content-Language"] = LANGUAGE.get()
-    return response

@@ -12,7 +12,7 @@ blueprint = Blueprint("categories", __name__, description="What may be reported.
 
 @blueprint.route("/v1/categories")
 @require(Kind.NOBODY)
-@public(max_age_s=3600)
+@public(max_age_s=3600, localised=True)
 @blueprint.response(200, Categories)
 def all_categories() -> dict[str, Any]:
     """Every category, group and need, named in the caller's language."""

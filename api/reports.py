@@ -8,6 +8,7 @@ from webargs.core import missing
 
 from api.wire.auth import principal, require
 from api.wire.blueprint import Blueprint
+from api.wire.coding import decoded_kindly
 from api.wire.context import now, waylight
 from api.wire.json import StrictParser, body_of, loads
 from schemas.common import LANGUAGE, WireId
@@ -26,7 +27,7 @@ class KindParser(StrictParser):
 
     def load_json(self, req: Request, schema: marshmallow.Schema) -> Any:  # noqa: ANN401, ARG002 - webargs' own
         """The body as strict JSON; `missing` when there is none."""
-        data = body_of(req)
+        data = body_of(req, decode=decoded_kindly)
         return loads(data) if data else missing
 
 

@@ -18,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 PROFILES = ("production", "demo", "test")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 KEY_BYTES = 32
+_ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 
 class ConfigurationError(Exception):
@@ -95,6 +96,14 @@ def _read_names(text: str, _above: Mapping[str, Any]) -> tuple[str, ...]:
     if not names or not all(re.fullmatch(r"[a-z][a-z0-9_]*", part) for part in names):
         raise _Refused("must be names with commas between them")
     return names
+
+
+def _read_origins(text: str, _above: Mapping[str, Any]) -> tuple[str, ...]:
+    given = (part.strip().rstrip("/") for part in text.split(","))
+    origins = tuple(dict.fromkeys(part for part in given if part))
+    if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+        raise _Refused("must be origins with commas between them: https://desk.example")
+    return origins
 
 
 def _read_exempt_loopback(text: str, above: Mapping[str, Any]) -> bool:
@@ -246,6 +255,12 @@ class Settings:
         "How many proxies of yours stand in front: so many entries at the end of "
         "`X-Forwarded-For` and `X-Forwarded-Proto` are believed",
         default="0",
+    )
+    allowed_origins: tuple[str, ...] = _setting(
+        Kind("origins such as `https://desk.example`, commas between", _read_origins),
+        "Web pages that may call what needs the key of a person on the staff (CORS). What anybody "
+        "may call, any page may",
+        unset="none",
     )
     default_city: str | None = _setting(
         _text("slug of a loaded city"),

@@ -34,6 +34,7 @@ from api.wire.errors import (
 )
 from api.wire.json import StrictParser
 from api.wire.limits import NEVER_LIMITED
+from api.wire.negotiation import JSON
 from schemas.common import SUFFIX, ProblemOut, WireId
 from waylight.domain.errors import WaylightError
 
@@ -69,6 +70,10 @@ SECURITY_SCHEMES = {
 RESPONSE_HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}},
     405: {"Allow": {"schema": {"type": "string"}, "required": True}},
+    415: {
+        "Accept": {"schema": {"type": "string"}, "description": "Media types that are taken."},
+        "Accept-Encoding": {"schema": {"type": "string"}, "description": "Codings that are taken."},
+    },
     429: {"Retry-After": {"schema": {"type": "integer"}, "required": True}},
     503: {"Retry-After": {"schema": {"type": "integer"}, "required": True}},
 }
@@ -93,6 +98,10 @@ class Blueprint(flask_smorest.Blueprint):
             raise TypeError(msg)
         if "<" in rule:
             document_responses(view_func, 404)
+        document_responses(view_func, 400)
+        if rule.startswith("/v1/"):
+            document_responses(view_func, 406)
+        cast("Any", view_func).produces = _media_types(cast("View", view_func))
         name = endpoint or cast("View", view_func).__name__
         _documented(view_func).setdefault("operationId", f"{self.name}_{name}")
         super().add_url_rule(rule, endpoint, view_func, provide_automatic_options, **options)
@@ -108,11 +117,7 @@ class Blueprint(flask_smorest.Blueprint):
         decorate = super().arguments(schema, location=location, **kwargs)
         statuses = [422]
         if location == "json":
-            statuses += [400, 413]
-            if self.ARGUMENTS_PARSER.minds_media_type:
-                statuses.append(415)
-        elif "cursor" in resolve_schema_instance(schema).fields:
-            statuses += [400]
+            statuses += [413, 415]
 
         def documented(view: View) -> View:
             reading = cast("View", decorate(view))
@@ -141,11 +146,23 @@ def _documented(view: View | None) -> dict[str, Any]:
     return found
 
 
-def public(*, max_age_s: int, shared: bool = True) -> Callable[[View], View]:
-    """Lets an answer that is the same for everybody be kept: strong ETag, 304, Cache-Control.
+def _media_types(view: View) -> tuple[str, ...]:
+    """Those of the answers that a view documents as what it is there for."""
+    said = vars(view).get("_apidoc", {})
+    responses = said.get("response", {}).get("responses", {})
+    wanted = (responses.get(status, ()) for status in said.get("success_status_codes", ()))
+    found = (one["content_type"] or JSON for group in wanted for one in reversed(group))
+    return tuple(dict.fromkeys(found))
+
+
+def public(
+    *, max_age_s: int, shared: bool = True, localised: bool = False
+) -> Callable[[View], View]:
+    """Lets an answer that is the same for everybody be kept: ETag, 304, Cache-Control.
 
     `shared=False` keeps it out of proxies: the address of such a request says where somebody is.
-    Texts are in the caller's language, hence `Vary`.
+    `localised=True` is for texts in the caller's language. The ETag is weak, for it is the same
+    whether the answer is compressed or not (RFC 9110, 8.8.3.3).
     """
     cache_control = f"{'public' if shared else 'private'}, max-age={max_age_s}"
 
@@ -155,8 +172,9 @@ def public(*, max_age_s: int, shared: bool = True) -> Callable[[View], View]:
             response = make_response(view(*args, **kwargs))
             if response.status_code == 200:
                 response.headers["Cache-Control"] = cache_control
-                response.vary.add("Accept-Language")
-                response.set_etag(generate_etag(response.get_data()))
+                if localised:
+                    response.vary.add("Accept-Language")
+                response.set_etag(generate_etag(response.get_data()), weak=True)
                 response.make_conditional(request)
             return response
 
@@ -282,6 +300,7 @@ def _tidy(operation: dict[str, Any], *, never_limited: bool) -> None:
     responses = operation["responses"]
     if never_limited:
         responses.pop("429", None)
+        responses.pop("406", None)
     operation["responses"] = {status: responses[status] for status in sorted(responses)}
     for parameter in operation.get("parameters", ()):
         # A query parameter is absent or a text: `null` exists only in the schema that reads it.

@@ -51,6 +51,12 @@ class MethodNotAllowed(WaylightError):
     code = "method_not_allowed"
 
 
+class NotAcceptable(WaylightError):
+    """Your `Accept` leaves out every form that this comes in: see `errors` for those there are."""
+
+    code = "not_acceptable"
+
+
 class UnsupportedMediaType(WaylightError):
     """Send the body as `application/json`.
 
@@ -58,6 +64,14 @@ class UnsupportedMediaType(WaylightError):
     """
 
     code = "unsupported_media_type"
+    headers = {"Accept": "application/json"}  # noqa: RUF012 - read only
+
+
+class UnsupportedEncoding(WaylightError):
+    """Send the body as it is, or in one coding of those in the `Accept-Encoding` header."""
+
+    code = "unsupported_encoding"
+    headers = {"Accept-Encoding": "gzip, deflate"}  # noqa: RUF012 - read only
 
 
 class PreconditionRequired(WaylightError):
@@ -95,10 +109,12 @@ TABLE: Mapping[type[WaylightError], Kind] = {
     errors.NotAllowed: Kind(403, "Not allowed"),
     errors.NotFound: Kind(404, "Not found"),
     MethodNotAllowed: Kind(405, "Method not allowed"),
+    NotAcceptable: Kind(406, "Not acceptable"),
     errors.StateConflict: Kind(409, "Not possible now"),
     errors.StaleVersion: Kind(412, "Changed meanwhile"),
     errors.BodyTooLarge: Kind(413, "Body too large"),
     UnsupportedMediaType: Kind(415, "Unsupported media type"),
+    UnsupportedEncoding: Kind(415, "Unsupported content encoding"),
     errors.InvalidRequest: Kind(422, "Invalid request"),
     errors.NotAnObject: Kind(422, "Not an object"),
     errors.NothingToActOn: Kind(422, "Nothing to act on"),
@@ -117,6 +133,7 @@ BY_STATUS: Mapping[int, type[WaylightError]] = {
     403: errors.NotAllowed,
     404: errors.NotFound,
     405: MethodNotAllowed,
+    406: NotAcceptable,
     412: errors.StaleVersion,
     413: errors.BodyTooLarge,
     415: UnsupportedMediaType,
@@ -170,6 +187,7 @@ def answer(error: WaylightError, *, headers: Mapping[str, str] | None = None) ->
     retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(retry_after_s)
+    response.headers.update(getattr(error, "headers", {}))
     response.headers.update(headers or {})
     return response
 

@@ -7,6 +7,7 @@ Each has been read differently by two parts of one system, so the door refuses t
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import marshmallow
@@ -18,6 +19,7 @@ from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.exceptions import UnsupportedMediaType
 
+from api.wire.coding import decoded
 from waylight.domain.errors import BodyTooLarge, InvalidRequest, MalformedJSON, Problem
 
 MAX_DEPTH = 32
@@ -113,13 +115,17 @@ def _check_text(text: str) -> None:
         _refuse("lone_surrogate", "A string holds half of a surrogate pair.")
 
 
-def body_of(req: Request) -> bytes:
-    """The whole body. Raises BodyTooLarge, also for one in chunks, which only ends at the limit."""
+def body_of(req: Request, *, decode: Callable[[bytes, str, int | None], bytes] = decoded) -> bytes:
+    """The whole body, unpacked.
+
+    Raises BodyTooLarge, also for one in chunks, which only ends at the limit, and what `decode`
+    raises for one that is compressed in a way that it does not take.
+    """
     data = req.get_data()
     most = req.max_content_length
     if req.content_length is None and most is not None and len(data) >= most:
         raise BodyTooLarge
-    return data
+    return decode(data, req.headers.get("Content-Encoding", ""), most)
 
 
 class StrictParser(FlaskParser):
