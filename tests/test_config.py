@@ -159,3 +159,26 @@ def test_every_variable_that_the_product_reads_is_declared():
         for name in re.findall(r"WAYLIGHT_[A-Z]\w+", path.read_text(encoding="utf-8"))
     } | set(re.findall(r"WAYLIGHT_[A-Z]\w+", (ROOT / "gunicorn.conf.py").read_text("utf-8")))
     assert read <= {*declared(), *SCRIPT_SETTINGS}
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        ("", ()),
+        ("https://desk.example", ("https://desk.example",)),
+        (
+            "https://desk.example/, http://localhost:3000,http://[::1]:8,",
+            ("https://desk.example", "http://localhost:3000", "http://[::1]:8"),
+        ),
+    ],
+)
+def test_origins_of_pages_are_split(given, origins):
+    assert settings(ALLOWED_ORIGINS=given).allowed_origins == origins
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["*", "null", "desk.example", "https://*.example", "https://a.example/path", "https://"],
+)
+def test_what_is_no_origin_is_refused(given):
+    assert problems(ALLOWED_ORIGINS=given)[0].startswith("WAYLIGHT_ALLOWED_ORIGINS must be origins")

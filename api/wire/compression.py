@@ -69,7 +69,8 @@ class Compression:
             or _strong(response)
         ):
             return response
-        if _REFUSES_ONE.search(request.headers.get("Accept-Encoding", "")):
+        accepted = request.headers.get("Accept-Encoding", "")
+        if not accepted or _REFUSES_ONE.search(accepted):
             # flask-compress takes `gzip;q=0` for a wish.
             response.vary.add("Accept-Encoding")
             return response
