@@ -57,9 +57,12 @@ def documents() -> list[Path]:
 
 
 def blocks_of(path: Path) -> list[Block]:
-    """The fenced blocks of a document. Output stands right under the block that prints it."""
-    text = path.read_text(encoding="utf-8")
-    name = str(path.relative_to(ROOT))
+    """The fenced blocks of a document."""
+    return parse(path.read_text(encoding="utf-8"), str(path.relative_to(ROOT)))
+
+
+def parse(text: str, name: str) -> list[Block]:
+    """The fenced blocks of a text. Output stands right under the block that prints it."""
     found: list[Block] = []
     ended = 0
     for match in _FENCE.finditer(text):
