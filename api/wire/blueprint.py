@@ -49,6 +49,11 @@ positions are GeoJSON with the longitude first. Errors are `application/problem+
 with a stable `code`. Every answer carries `X-Request-Id`; one you send is kept. Texts follow
 `Accept-Language`; codes never change. Within `/v1` fields are only ever added: ignore those you do
 not know. `RateLimit` and `RateLimit-Policy` say how often you may call; reports are never limited.
+
+Answers are compressed for whoever sends `Accept-Encoding` (zstd, br, gzip); bodies may come in gzip
+or deflate, and count by their size unpacked. Public answers carry an `ETag` for `If-None-Match`;
+personal ones are never kept. `HEAD` goes wherever `GET` does, and `OPTIONS` anywhere. Any web page
+may call what needs no key of the staff (CORS, without cookies).
 """
 
 SECURITY_SCHEMES = {
