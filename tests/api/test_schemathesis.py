@@ -87,7 +87,10 @@ def test_an_operation_keeps_to_the_document(case, app, authorizations):
         # A cursor is an opaque text that only the page before gives out; any other is a 400.
         case.query.pop("cursor", None)
     schemes = [name for scheme in operation.definition.raw["security"] for name in scheme]
-    headers = {"Authorization": authorizations[schemes[-1]]} if schemes else {}
+    # Called without a network, schemathesis asks for compressed answers and reads them as they are.
+    headers = {"Accept-Encoding": "identity"}
+    if schemes:
+        headers["Authorization"] = authorizations[schemes[-1]]
     not_checked = NOT_CHECKED.get((operation.method.upper(), operation.path), [])
     case.call_and_validate(
         app=app, headers=headers, checks=[check for check in CHECKS if check not in not_checked]
