@@ -7,7 +7,7 @@ import uuid
 from flask import Flask, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import alerts, categories, health, hubs, metrics, places, reports, root, teams
+from api import alerts, categories, health, hubs, metrics, places, reference, reports, root, teams
 from api.wire import headers, limits, observe
 from api.wire.auth import LastKnown
 from api.wire.blueprint import WaylightApi, WireIdConverter
@@ -34,6 +34,7 @@ BLUEPRINTS = (
     teams.blueprint,
     health.blueprint,
     metrics.blueprint,
+    reference.blueprint,
 )
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)

@@ -46,8 +46,9 @@ IDEMPOTENCY_KEY = {
     "description": "A UUID of your own making, quoted or bare. Retry with the same key: one report,"
     " one alarm, the same answer for 72 hours.",
     "schema": {"type": "string"},
-    "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
 }
+"""Without an example: strangers who try it would share one key, and with it a receipt."""
+
 REPORT_ID = {"name": "report_id", "in": "path", "required": True, "schema": {"type": "string"}}
 LOCATION = {"Location": {"description": "Where to read it again.", "schema": {"type": "string"}}}
 

@@ -21,10 +21,9 @@ IF_MATCH = {
     "name": "If-Match",
     "in": "header",
     "required": False,
-    "description": "The ETag you read. If somebody changed it since, nothing happens and the"
-    " answer is 412. Left out: it happens to whatever there is now.",
+    "description": 'The ETag you read, like `"3"`. If somebody changed it since, nothing happens'
+    " and the answer is 412. Left out: it happens to whatever there is now.",
     "schema": {"type": "string"},
-    "example": '"3"',
 }
 
 
