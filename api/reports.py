@@ -11,7 +11,7 @@ from api.wire.blueprint import Blueprint
 from api.wire.coding import decoded_kindly
 from api.wire.context import now, waylight
 from api.wire.json import StrictParser, body_of, loads
-from schemas.common import LANGUAGE, WireId
+from schemas.common import LANGUAGE, SUFFIX, WireId
 from schemas.reports import MyReportOut, ReportIn, ReportReceiptOut
 from waylight import texts
 from waylight.domain.errors import NotFound
@@ -49,7 +49,16 @@ IDEMPOTENCY_KEY = {
 }
 """Without an example: strangers who try it would share one key, and with it a receipt."""
 
-REPORT_ID = {"name": "report_id", "in": "path", "required": True, "schema": {"type": "string"}}
+REPORT_ID = {
+    "name": "report_id",
+    "in": "path",
+    "required": True,
+    "schema": {
+        "type": "string",
+        "pattern": f"^report_{SUFFIX}$",
+        "maxLength": WireId.length("report"),
+    },
+}
 LOCATION = {"Location": {"description": "Where to read it again.", "schema": {"type": "string"}}}
 
 

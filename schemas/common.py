@@ -27,8 +27,9 @@ POSITION_DECIMALS = 7
 """About a centimetre; more only fills the answer."""
 
 _INSTANT = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,40})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
+_INSTANT_LENGTH = 66
 _NUMBER = re.compile(r"[+-]?\d{1,20}(\.\d{1,40})?([eE][+-]?\d{1,3})?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 
@@ -41,10 +42,16 @@ class WireId(fields.Field[UUID]):
         metadata = {
             "type": "string",
             "pattern": f"^{prefix}_{SUFFIX}$",
+            "maxLength": self.length(prefix),
             "examples": [f"{prefix}_01jdw2s4x0e6qv3t8k5n7b9c1d"],
             **kwargs.pop("metadata", {}),
         }
         super().__init__(metadata=metadata, **kwargs)
+
+    @staticmethod
+    def length(prefix: str) -> int:
+        """Characters of every id with this prefix."""
+        return len(prefix) + 1 + 26
 
     @staticmethod
     def of(prefix: str, key: UUID) -> str:
@@ -79,6 +86,7 @@ class Timestamp(fields.Field[datetime]):
         metadata = {
             "type": "string",
             "format": "date-time",
+            "maxLength": _INSTANT_LENGTH,
             "examples": ["2026-11-21T23:52:40Z"],
             **kwargs.pop("metadata", {}),
         }
@@ -99,16 +107,18 @@ class Timestamp(fields.Field[datetime]):
             raise ValidationError(str(error)) from None
 
 
-GEOJSON_POINT = {
+GEOJSON_POINT: dict[str, Any] = {
     "type": "object",
+    "description": "A position (RFC 7946): longitude first, in degrees of WGS 84.",
     "properties": {
-        "type": {"const": "Point"},
+        "type": {"type": "string", "const": "Point"},
         "coordinates": {
             "type": "array",
             "prefixItems": [
                 {"type": "number", "minimum": -180, "maximum": 180},
                 {"type": "number", "minimum": -90, "maximum": 90},
             ],
+            "items": {"type": "number"},
             "minItems": 2,
             "maxItems": 2,
         },
@@ -246,7 +256,12 @@ class _Degrees(fields.Field[Any]):
     def __init__(self, *, points: int, **kwargs: Any) -> None:
         pattern = ",".join([self._LON, self._LAT] * points)
         self._pattern = re.compile(pattern)
-        metadata = {"type": "string", "pattern": f"^{pattern}$", **kwargs.pop("metadata", {})}
+        metadata = {
+            "type": "string",
+            "pattern": f"^{pattern}$",
+            "maxLength": 50 * points - 1,  # -180.(20 digits),-90.(20 digits),
+            **kwargs.pop("metadata", {}),
+        }
         super().__init__(metadata=metadata, **kwargs)
 
     def _read(self, value: str) -> list[float] | None:
@@ -288,19 +303,22 @@ class QueryBounds(_Degrees):
 class Words(fields.Field[tuple[str, ...]]):
     """Words of a closed list in a query, with commas between them."""
 
+    LONGEST = 1024
+
     def __init__(self, words: tuple[str, ...], **kwargs: Any) -> None:
         self.words = words
         one = "|".join(map(re.escape, words))
         metadata = {
             "type": "string",
             "pattern": f"^({one})(,({one}))*$",
+            "maxLength": self.LONGEST,
             **kwargs.pop("metadata", {}),
         }
         super().__init__(metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> tuple[str, ...]:
         said = tuple(dict.fromkeys(value.split(",")))
-        if not set(said) <= set(self.words):
+        if len(value) > self.LONGEST or not set(said) <= set(self.words):
             raise ValidationError(f"Each must be one of: {', '.join(self.words)}.")
         return said
 

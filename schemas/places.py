@@ -25,7 +25,7 @@ class PlacesQuery(PageQuery):
     )
     kind = fields.String(
         load_default=None,
-        validate=validate.Regexp(r"^[a-z_]{1,32}$"),
+        validate=[validate.Regexp(r"^[a-z_]{1,32}$"), validate.Length(max=32)],
         metadata={
             "description": "station, bus_stop, taxi_rank, venue, hospital or alley; a city may"
             " have kinds of its own.",

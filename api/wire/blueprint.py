@@ -35,7 +35,7 @@ from api.wire.errors import (
 from api.wire.json import StrictParser
 from api.wire.limits import NEVER_LIMITED
 from api.wire.negotiation import JSON
-from schemas.common import SUFFIX, ProblemOut, WireId
+from schemas.common import GEOJSON_POINT, SUFFIX, ProblemOut, WireId
 from waylight.domain.errors import WaylightError
 
 View = Callable[..., ResponseReturnValue]
@@ -56,6 +56,12 @@ personal ones are never kept. `HEAD` goes wherever `GET` does, and `OPTIONS` any
 may call what needs no key of the staff (CORS, without cookies).
 """
 
+SERVER = {
+    "url": "/",
+    "description": "This server: a live one (production) or a demonstration, as `/docs` says.",
+    "x-internal": False,
+}
+
 SECURITY_SCHEMES = {
     "bearerAuth": {
         "type": "http",
@@ -72,6 +78,8 @@ SECURITY_SCHEMES = {
     },
 }
 
+SECONDS = {"type": "integer", "format": "int64", "minimum": 0}
+
 RESPONSE_HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}},
     405: {"Allow": {"schema": {"type": "string"}, "required": True}},
@@ -79,9 +87,27 @@ RESPONSE_HEADERS: dict[int, dict[str, Any]] = {
         "Accept": {"schema": {"type": "string"}, "description": "Media types that are taken."},
         "Accept-Encoding": {"schema": {"type": "string"}, "description": "Codings that are taken."},
     },
-    429: {"Retry-After": {"schema": {"type": "integer"}, "required": True}},
-    503: {"Retry-After": {"schema": {"type": "integer"}, "required": True}},
+    429: {"Retry-After": {"schema": SECONDS, "required": True}},
+    503: {"Retry-After": {"schema": SECONDS, "required": True}},
 }
+
+
+COMMON_HEADERS: dict[str, dict[str, Any]] = {
+    "RateLimit": {
+        "description": "What is left of each policy that this call counted for: `r` calls, for `t`"
+        " seconds. Absent where nothing is counted.",
+        "schema": {"type": "string", "examples": ['"public";r=1199;t=60']},
+    },
+    "RateLimit-Policy": {
+        "description": "Those policies: `q` calls in `w` seconds.",
+        "schema": {"type": "string", "examples": ['"public";q=1200;w=60']},
+    },
+    "Access-Control-Allow-Origin": {
+        "description": "Which pages of other origins may read this: any, where anybody may call.",
+        "schema": {"type": "string", "examples": ["*"]},
+    },
+}
+"""Of every answer but a 304, which stands for one that is kept."""
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -196,6 +222,7 @@ class WireIdConverter(BaseConverter):
         super().__init__(url_map)
         self.prefix = prefix
         self.regex = f"{prefix}_{SUFFIX}"
+        self.length = WireId.length(prefix)
 
     def to_python(self, value: str) -> UUID:
         """The UUID of the row."""
@@ -214,6 +241,12 @@ class _Converter(OpenAPIConverter):
         if isinstance(found.get("type"), list):
             # A field that says itself that it may be null is told so once more by apispec.
             found["type"] = list(dict.fromkeys(found["type"]))
+        if "integer" in found.get("type", ()):
+            found["format"] = "int64"
+        if found.get("properties") == GEOJSON_POINT["properties"]:
+            return _or_null({"$ref": "#/components/schemas/Point"}, nullable=field.allow_none)
+        if "enum" in found:
+            return _with_plain_enum(found)
         return found
 
     def schema2jsonschema(self, schema: Schema | type[Schema]) -> dict[str, Any]:
@@ -223,10 +256,32 @@ class _Converter(OpenAPIConverter):
             found["description"] = inspect.cleandoc(kind.__doc__)
         if "example" in vars(kind):
             found["examples"] = [vars(kind)["example"]]
+        for told in found["properties"].values() if kind.__name__.endswith("In") else ():
+            _say_default(told)
         if not kind.__name__.endswith("In"):
             # Fields are added within a version: an answer may hold more than is documented today.
             found.pop("additionalProperties", None)
         return found
+
+
+def _or_null(schema: dict[str, Any], *, nullable: bool) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}]} if nullable else schema
+
+
+def _with_plain_enum(found: dict[str, Any]) -> dict[str, Any]:
+    """A list of words with null beside it, not in it: generators make one name of each list."""
+    words = found.pop("enum")
+    found.pop("type", None)
+    plain = {"type": "string", "enum": [word for word in words if word is not None]}
+    return {**_or_null(plain, nullable=None in words), **found}
+
+
+def _say_default(found: dict[str, Any]) -> None:
+    """A default in words: from the keyword, generators conclude that the field must be sent."""
+    default = found.pop("default", None)
+    if default is not None:
+        description = [found["description"]] if "description" in found else []
+        found["description"] = " ".join([*description, f"`{default}` when absent."])
 
 
 class _Plugin(MarshmallowPlugin):
@@ -253,14 +308,22 @@ class WaylightApi(flask_smorest.Api):
             app,
             spec_kwargs={
                 "marshmallow_plugin": _Plugin(schema_name_resolver=_name_of),
-                "info": {"description": DESCRIPTION},
-                "servers": [{"url": "/", "description": "This server"}],
+                "info": {
+                    "description": DESCRIPTION,
+                    "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
+                },
+                "servers": [SERVER],
             },
         )
         self.register_converter(
             WireIdConverter,
-            lambda converter: {"type": "string", "pattern": f"^{converter.regex}$"},
+            lambda converter: {
+                "type": "string",
+                "pattern": f"^{converter.regex}$",
+                "maxLength": converter.length,
+            },
         )
+        self.spec.components.schema("Point", GEOJSON_POINT)
         for name, scheme in SECURITY_SCHEMES.items():
             self.spec.components.security_scheme(name, scheme)
 
@@ -291,7 +354,12 @@ class WaylightApi(flask_smorest.Api):
     def document(self) -> dict[str, Any]:
         """The OpenAPI document of every registered route, in a fixed order."""
         found: dict[str, Any] = deepcopy(self.spec.to_dict())
+        found["components"]["headers"].update(deepcopy(COMMON_HEADERS))
+        for name, response in found["components"]["responses"].items():
+            if name.startswith("Problem"):
+                _add_common_headers(response)
         for path, item in found["paths"].items():
+            _drop_retold(item)
             for method, operation in item.items():
                 if isinstance(operation, dict):
                     never_limited = (method.upper(), path) in NEVER_LIMITED
@@ -307,6 +375,9 @@ def _tidy(operation: dict[str, Any], *, never_limited: bool) -> None:
         responses.pop("429", None)
         responses.pop("406", None)
     operation["responses"] = {status: responses[status] for status in sorted(responses)}
+    for response in responses.values():
+        if "$ref" not in response:
+            _add_common_headers(response, counted=not never_limited)
     for parameter in operation.get("parameters", ()):
         # A query parameter is absent or a text: `null` exists only in the schema that reads it.
         schema = parameter.get("schema", {})
@@ -314,3 +385,19 @@ def _tidy(operation: dict[str, Any], *, never_limited: bool) -> None:
             del schema["default"]
         if isinstance(schema.get("type"), list):
             schema["type"] = schema["type"][0]
+
+
+def _drop_retold(item: dict[str, Any]) -> None:
+    """Leaves out what is said of a path's parameter where the operation says it better."""
+    operations = [part for name, part in item.items() if name != "parameters"]
+    told = {one.get("name") for part in operations for one in part.get("parameters", ())}
+    kept = [one for one in item.pop("parameters", ()) if one["name"] not in told]
+    if kept:
+        item["parameters"] = kept
+
+
+def _add_common_headers(response: dict[str, Any], *, counted: bool = True) -> None:
+    headers = response.setdefault("headers", {})
+    for name in COMMON_HEADERS:
+        if counted or not name.startswith("RateLimit"):
+            headers[name] = {"$ref": f"#/components/headers/{name}"}

@@ -117,8 +117,8 @@ class ContactIn(Schema):
     class Meta:
         unknown = RAISE
 
-    phone = Matching(r"\+?[0-9][0-9 ().-]{4,24}")
-    email = Matching(r"[^@\s]{1,64}@[^@\s]{1,190}\.[^@\s]{2,63}")
+    phone = Matching(r"\+?[0-9][0-9 ().-]{4,24}", longest=26)
+    email = Matching(r"[^@\s]{1,64}@[^@\s]{1,190}\.[^@\s]{2,63}", longest=319)
     safe_times = Words()
     voicemail_ok = Flag()
 
@@ -156,10 +156,15 @@ class ReportIn(Schema):
     )
     needs = WordList(Need)
     share_with = WordList(ShareWith)
-    narrative = Words()
+    narrative = Words(
+        metadata={
+            "description": f"Kept whole, as all texts are; over {NARRATIVE_LIMIT:,} characters with"
+            " a warning."
+        }
+    )
     description_of_person = Words()
     contact = fields.Nested(ContactIn, allow_none=True)
-    language = Matching(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
+    language = Matching(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}", longest=30)
     exercise = Flag()
 
     example = REPORT_EXAMPLE

@@ -17,6 +17,12 @@ from waylight.domain.geo import Point
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 """What a phone's clock can say. Beyond it, correcting one time by another leaves the calendar."""
 
+LONGEST = 16_777_216
+"""Characters of a text: no deployment takes a longer body, and what arrives is kept whole."""
+
+INSTANT = 64
+"""Characters of a time; a longer one is none."""
+
 YES = frozenset({"true", "yes", "y", "1", "on"})
 NO = frozenset({"false", "no", "n", "0", "off", ""})
 
@@ -57,7 +63,11 @@ class Words(fields.Field[str | None]):
 
     def __init__(self, *, limit: int | None = None, **kwargs: Any) -> None:
         self.limit = limit
-        metadata = {"type": ["string", "null"], **kwargs.pop("metadata", {})}
+        metadata = {
+            "type": ["string", "null"],
+            "maxLength": limit or LONGEST,
+            **kwargs.pop("metadata", {}),
+        }
         super().__init__(allow_none=True, metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str | None:
@@ -89,9 +99,9 @@ class StopId(Words):
 class Matching(Words):
     """Text of one shape, such as a telephone number."""
 
-    def __init__(self, pattern: str, **kwargs: Any) -> None:
+    def __init__(self, pattern: str, *, longest: int, **kwargs: Any) -> None:
         self.pattern = re.compile(pattern)
-        super().__init__(**kwargs)
+        super().__init__(metadata={"pattern": f"^{pattern}$", "maxLength": longest}, **kwargs)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str | None:
         text = super()._deserialize(value, attr, data, **kwargs)
@@ -154,9 +164,14 @@ class Instant(fields.AwareDateTime):
     """RFC 3339, from 1970 to 2100. Without a zone it is taken as UTC."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(format="iso", default_timezone=UTC, allow_none=True, **kwargs)
+        metadata = {"maxLength": INSTANT, **kwargs.pop("metadata", {})}
+        super().__init__(
+            format="iso", default_timezone=UTC, allow_none=True, metadata=metadata, **kwargs
+        )
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> datetime:
+        if isinstance(value, str) and len(value) > INSTANT:
+            raise ValidationError("malformed_value")
         try:
             instant = super()._deserialize(value, attr, data, **kwargs)
             instant = instant.astimezone(UTC)
