@@ -34,8 +34,8 @@ REPORTS = Counter(
 REPORTS_DEGRADED = Counter(
     "waylight_reports_degraded",
     "Reports taken although something broke on the way: lookup_failed, lookup_too_slow,"
-    " decision_failed, fallback (the control room was told instead), bare (only words and answers"
-    " were kept in the clear).",
+    " decision_failed, fallback (the control room was told instead), bare (where and on what"
+    " journey was only put aside).",
     ["how"],
     registry=REGISTRY,
 )
@@ -107,6 +107,21 @@ WORKER_FAILURES = Counter(
     "Parts of a turn and chores that broke; the log says how.",
     ["part"],
     registry=REGISTRY,
+)
+
+INSTRUMENTS = (
+    REPORTS,
+    REPORTS_DEGRADED,
+    FIRST_DELIVERY,
+    ANSWER,
+    DELIVERIES,
+    REQUESTS,
+    REQUEST_S,
+    POOL_CONNECTIONS,
+    POOL_WAITING,
+    POOL_TIMEOUTS,
+    WORKER_TURNS,
+    WORKER_FAILURES,
 )
 
 

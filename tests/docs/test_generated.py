@@ -1,4 +1,4 @@
-"""docs/config.md and docs/errors.md say what the code says."""
+"""docs/config.md, docs/errors.md and docs/metrics.md say what the code says."""
 
 import ast
 from pathlib import Path
@@ -8,12 +8,14 @@ import pytest
 from api.wire.errors import TABLE
 from waylight import texts
 from waylight.cli import documents
+from waylight.cli.document_metrics import ALERTS
 from waylight.config import declared
+from waylight.metrics import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("name", ["config", "errors"])
+@pytest.mark.parametrize("name", ["config", "errors", "metrics"])
 def test_the_committed_document_is_what_the_code_says(name):
     committed = (ROOT / f"docs/{name}.md").read_text(encoding="utf-8")
     assert committed == getattr(documents, name)(), "run bin/docs"
@@ -44,6 +46,17 @@ def test_every_warning_is_explained():
     text = documents.errors()
     for code in texts.section("warnings", "en"):
         assert f"\n| `{code}` |" in text
+
+
+def test_every_metric_is_explained_and_every_rule_names_one():
+    text = documents.metrics()
+    for family in REGISTRY.collect():
+        assert f"| `{family.name}" in text
+        assert f"| {family.documentation} |" in text
+    for name, (expression, _, meaning) in ALERTS.items():
+        assert f"| `{name}" in text, name
+        assert name in expression
+        assert meaning
 
 
 def _codes_of_problems():

@@ -1,4 +1,4 @@
-"""The documents that the code itself writes: docs/config.md and docs/errors.md."""
+"""The documents that the code itself writes: docs/config.md, errors.md and metrics.md."""
 
 import json
 import textwrap
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from waylight.cli import document_metrics
 from waylight.cli.terminal import say
 
 MADE = "<!-- Written by bin/docs from the code. Changes here are lost; change the code. -->\n"
@@ -46,8 +47,10 @@ FIELD_CODES: Mapping[str, str] = {
 @click.command("docs")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def documents(folder: Path) -> None:
-    """Write config.md and errors.md, generated from the code, into FOLDER."""
-    for name, text in (("config.md", config()), ("errors.md", errors())):
+    """Write config.md, errors.md and metrics.md, generated from the code, into FOLDER."""
+    pages = {"config.md": config, "errors.md": errors, "metrics.md": metrics}
+    for name, page in pages.items():
+        text = page()
         (folder / name).write_text(text, encoding="utf-8")
         say(f"Wrote {folder / name}.")
 
@@ -155,6 +158,11 @@ def errors() -> str:
             "",
         )
     )
+
+
+def metrics() -> str:
+    """docs/metrics.md: what is counted and timed, and when to wake somebody."""
+    return document_metrics.metrics(MADE)
 
 
 def _paragraph(text: str) -> str:
