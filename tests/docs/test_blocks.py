@@ -46,6 +46,15 @@ def test_every_block_is_run_or_read_or_says_why_not():
         )
 
 
+def test_no_block_hides_in_an_indent():
+    for path in blocks.documents():
+        outside = re.sub(
+            r"^\s*```.*?^\s*```", "", path.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE
+        )
+        hidden = re.findall(r"(?<=\n\n)(?: {4}|\t)\S.*", outside)
+        assert hidden == [], f"{path.name}: put a fence round it and name its language"
+
+
 def test_few_blocks_are_not_run():
     excused = [
         block for block in blocks.all_blocks() if block.not_run and block.language in blocks.RUN
