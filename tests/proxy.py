@@ -96,8 +96,8 @@ class Line:
 
 
 def soon(happens: Callable[[], object]) -> None:
-    """Waits for what a background thread is about to do."""
-    give_up_at = time.monotonic() + 20
+    """Waits for what a thread or process is about to do; as long only when it fails."""
+    give_up_at = time.monotonic() + 60
     while not happens():
         assert time.monotonic() < give_up_at
         time.sleep(0.01)

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.serving import ROOT, Served
+from tests.databases import ROOT
+from tests.serving import Served
 
 PRUNED = {".venv", ".local", "node_modules"}
 RUN = {"sh", "python", "js"}

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import pytest
 import yaml
 
+from tests.databases import ROOT
 from tests.docs import blocks
-from tests.serving import ROOT, served
+from tests.serving import served
 
 DOCUMENTS = {str(path.relative_to(ROOT)): blocks.blocks_of(path) for path in blocks.documents()}
 NODE = shutil.which("node")

@@ -2,8 +2,8 @@
 
 import yaml
 
+from tests.databases import ROOT
 from tests.docs import blocks
-from tests.serving import ROOT
 
 PAGE = ROOT / "docs/city-packs.md"
 PACK = ROOT / "tests/data/tinytown"

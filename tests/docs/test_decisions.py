@@ -1,6 +1,6 @@
 import re
 
-from tests.serving import ROOT
+from tests.databases import ROOT
 
 FOLDER = ROOT / "docs/adr"
 INDEX = (FOLDER / "README.md").read_text(encoding="utf-8")

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from api.wire import limits
+from tests.databases import ROOT
 from tests.docs import blocks
 from tests.docs.flaky import flaky
 from tests.docs.test_blocks import NODE
-from tests.serving import ROOT, served
+from tests.serving import served
 from waylight import texts
 from waylight.services.keys import SCOPES
 

@@ -6,8 +6,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from tests.databases import ROOT
 from tests.docs.blocks import documents
-from tests.serving import ROOT
 from waylight.cli import cli
 from waylight.cli.documents import SCRIPT_SETTINGS
 from waylight.config import declared
