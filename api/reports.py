@@ -95,7 +95,7 @@ def mine() -> MyReport:
     """What became of your report: who was told, who has seen it, what happens now.
 
     Send the receipt as `Authorization: Receipt K7QD-...`. Every receipt that opens nothing gets
-    the same 404, a missing one too.
+    the same 404, a missing one too; one whose own check fails is told that.
     """
     return _mine()
 
