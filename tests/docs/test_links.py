@@ -13,6 +13,7 @@ from waylight.cli.documents import SCRIPT_SETTINGS
 from waylight.config import declared
 
 NAMES = [str(path.relative_to(ROOT)) for path in documents()]
+SETTING = re.compile(r"WAYLIGHT_[A-Z]+(?:_[A-Z]+)*")
 INNER = {"channels", "db", "domain", "services"}
 FENCE = re.compile(r"^\s*```.*?^\s*```\s*$", re.DOTALL | re.MULTILINE)
 
@@ -75,7 +76,9 @@ def _is_a_name(path):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_and_command_that_a_document_names_is_there(name):
     text = (ROOT / name).read_text(encoding="utf-8")
-    settings = set(re.findall(r"WAYLIGHT_[A-Z]+(?:_[A-Z]+)*", text))
-    assert settings <= {*declared(), *SCRIPT_SETTINGS}
+    settings = set(SETTING.findall(text))
+    compose = ROOT / "compose.yaml"
+    of_compose = SETTING.findall(compose.read_text("utf-8")) if compose.exists() else []
+    assert settings <= {*declared(), *SCRIPT_SETTINGS, *of_compose}
     for command in re.findall(r"`(?:bin/)?waylight ([a-z]+)", text):
         assert command in cli.commands, f"{name} names waylight {command}"
