@@ -10,9 +10,8 @@ from sqlalchemy import Connection, text
 
 from waylight.config import Settings
 from waylight.db.models import Base
+from waylight.db.operations.setup import MIGRATION_LOCK
 from waylight.db.session import Database
-
-LOCK = 7_310_579_424_881  # any number that nothing else in this database locks
 
 # A statement that waits for a lock makes every later reader of the table wait behind it.
 LIMITS = "set lock_timeout = '5s'; set statement_timeout = '15min'"
@@ -45,7 +44,7 @@ def tell(
 def run(connection: Connection) -> None:
     """Runs what Alembic was asked for, each migration in a transaction of its own."""
     # Waiting for another process to finish its migrations has no time limit: limits come after.
-    connection.execute(text("select pg_advisory_lock(:lock)"), {"lock": LOCK})
+    connection.execute(text("select pg_advisory_lock(:lock)"), {"lock": MIGRATION_LOCK})
     connection.execute(text(LIMITS))
     connection.commit()
     context.configure(

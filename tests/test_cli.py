@@ -83,7 +83,17 @@ def test_help_does_not_import_what_it_does_not_need():
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert done.stdout.splitlines()[-1] == ""
-    for command in ("serve", "worker", "migrate", "load", "key", "openapi", "doctor"):
+    for command in (
+        "serve",
+        "worker",
+        "migrate",
+        "load",
+        "backup",
+        "restore",
+        "key",
+        "openapi",
+        "doctor",
+    ):
         assert f"\n  {command} " in done.stdout
 
 

@@ -65,6 +65,13 @@ class Vault:
     def __init__(self, settings: Settings) -> None:
         self._masters = {n: AESGCM(key) for n, key in settings.vault_keys.items()}
         self._first_key = settings.vault_keys[min(settings.vault_keys)]
+        self._fingerprints = {
+            purpose: {n: _fingerprint(key, purpose) for n, key in sorted(keys.items())}
+            for purpose, keys in (
+                ("vault", settings.vault_keys),
+                ("receipt", settings.receipt_keys),
+            )
+        }
         self._receipt_keys = {
             n: (_derived(key, "receipt"), _derived(key, "receipt hash"))
             for n, key in sorted(settings.receipt_keys.items(), reverse=True)
@@ -79,6 +86,15 @@ class Vault:
     def receipt_version(self) -> int:
         """The version of the key that receipts are derived from."""
         return max(self._receipt_keys)
+
+    @property
+    def fingerprints(self) -> Mapping[str, Mapping[int, str]]:
+        """A public name for each key that is held, by `vault` or `receipt` and by version.
+
+        Another key has another name, and the name tells nothing of the key: it may lie beside a
+        backup.
+        """
+        return self._fingerprints
 
     def seal(self, report_id: UUID, fields: Mapping[str, str]) -> Sealed:
         """Encrypts the fields under a key of this report alone, itself wrapped by the master key.
@@ -177,6 +193,10 @@ def _derived(key: bytes, purpose: str) -> bytes:
     return HKDF(
         algorithm=SHA256(), length=32, salt=None, info=f"waylight {purpose}".encode()
     ).derive(key)
+
+
+def _fingerprint(key: bytes, purpose: str) -> str:
+    return _derived(key, f"{purpose} fingerprint").hex()[:32]
 
 
 def _bound(report_id: UUID, name: str) -> bytes:

@@ -2,7 +2,7 @@
 
 import click
 
-from waylight.cli import data, documents, keys, looking, processes
+from waylight.cli import backups, data, documents, keys, looking, processes
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -19,6 +19,8 @@ for command in (
     processes.worker,
     data.migrate,
     data.load,
+    backups.backup,
+    backups.restore,
     keys.key,
     looking.openapi,
     documents.documents,

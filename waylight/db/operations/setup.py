@@ -14,6 +14,9 @@ OWNER = "waylight_owner"
 LOGINS = ("waylight_intake", "waylight_staff")
 EXTENSIONS = ("postgis", "pg_trgm")
 
+MIGRATION_LOCK = 7_310_579_424_881  # any number that nothing else in this database locks
+"""The advisory lock under which the schema changes, by a migration or a restore."""
+
 ATTEMPTS = 5
 """Roles belong to the whole server: another database being set up at this moment may collide."""
 

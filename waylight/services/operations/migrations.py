@@ -55,7 +55,13 @@ def downgrade(
 
 def head() -> str:
     """The revision that this code needs: files of migrations begin with theirs."""
-    return max(path.name.partition("_")[0] for path in FOLDER.glob("versions/[0-9]*.py"))
+    return max(revisions())
+
+
+def revisions() -> frozenset[str]:
+    """Every revision that this code knows."""
+    found = FOLDER.glob("versions/[0-9]*.py")
+    return frozenset(path.name.partition("_")[0] for path in found)
 
 
 def current(database: Database) -> str | None:

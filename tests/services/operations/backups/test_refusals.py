@@ -1,0 +1,222 @@
+"""What is refused, before anything has been changed."""
+
+import base64
+import io
+import os
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.databases import environment_for, settings_for
+from tests.desk import P1, open_desk
+from tests.services.operations.backups import nights
+from tests.services.operations.backups.nights import NOW
+from waylight.config import Settings
+from waylight.db.operations import backups as db
+from waylight.services.operations import backups, migrations
+from waylight.services.operations.backups import archive
+from waylight.services.operations.backups.archive import BackupDamaged
+from waylight.services.operations.backups.restoring import RestoreRefused
+from waylight.vault import Vault
+
+pytestmark = [pytest.mark.commits, pytest.mark.slow]
+
+
+@pytest.fixture
+def taken(database, vault, back_up):
+    """A backup of a small city with two reports."""
+    desk = open_desk(database, vault, database._settings)
+    desk.report(P1)
+    desk.report(P1)
+    return back_up(database)
+
+
+def restore(url, path, *, keys=None, **others):
+    settings = Settings.from_environment(environment_for(url, **(keys or {})))
+    return backups.restore(settings, Vault(settings), path, now=NOW, progress=print, **others)
+
+
+def is_empty(url):
+    with psycopg.connect(url) as conn:
+        return db.occupied_by(conn) == []
+
+
+def key(byte):
+    return base64.b64encode(bytes([byte]) * 32).decode()
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"WAYLIGHT_VAULT_KEYS": f"1:{key(1)}"}, "vault key 2 is missing"),
+        ({"WAYLIGHT_VAULT_KEYS": f"1:{key(1)},2:{key(9)}"}, "vault key 2 is another key"),
+        ({"WAYLIGHT_RECEIPT_KEYS": f"2:{key(3)}"}, "receipt key 1 is missing"),
+        ({"WAYLIGHT_RECEIPT_KEYS": f"1:{key(9)}"}, "receipt key 1 is another key"),
+    ],
+)
+def test_a_key_that_is_missing_or_wrong_is_named_before_anything_is_done(taken, empty, keys, said):
+    with pytest.raises(RestoreRefused, match=said) as refused:
+        restore(empty, taken, keys=keys)
+    assert "fingerprint" in refused.value.detail
+    with psycopg.connect(empty) as conn:
+        extensions = conn.execute("select extname from pg_extension").fetchall()
+    assert extensions == [("plpgsql",)]
+
+
+def test_a_key_that_nothing_needs_may_be_missing(taken, empty):
+    restore(empty, taken, keys={"WAYLIGHT_VAULT_KEYS": f"2:{key(2)}"})
+
+
+@pytest.mark.parametrize("left", [0.0, 0.1, 0.5, 0.98])
+def test_a_truncated_file_is_refused(taken, empty, left):
+    os.truncate(taken, int(taken.stat().st_size * left))
+    with pytest.raises(BackupDamaged):
+        restore(empty, taken)
+    assert is_empty(empty)
+
+
+def test_a_file_with_one_bit_turned_is_refused_wherever_it_is(taken, vault):
+    whole = taken.read_bytes()
+    with tarfile.open(taken) as tar:
+        parts = [(m.offset, m.offset_data, m.offset_data + m.size) for m in tar.getmembers()]
+    assert len(parts) == 3
+    for header, start, end in parts:
+        for at in {header, header + 130, start, (start + end) // 2, end - 1}:
+            turned = bytearray(whole)
+            turned[at] ^= 4
+            taken.write_bytes(turned)
+            with pytest.raises(BackupDamaged):
+                backups.check(taken, vault)
+    taken.write_bytes(whole)
+    assert backups.check(taken, vault).rows > 0
+
+
+def test_a_file_of_something_else_is_refused(tmp_path, vault):
+    path = tmp_path / "x.tar"
+    for content in (b"", b"hello", bytes(5000)):
+        path.write_bytes(content)
+        with pytest.raises(BackupDamaged):
+            backups.check(path, vault)
+    with tarfile.open(path, "w") as tar:
+        member = tarfile.TarInfo("manifest.json")
+        member.size = 2
+        tar.addfile(member, io.BytesIO(b"{}"))
+    with pytest.raises(BackupDamaged):
+        backups.check(path, vault)
+    with pytest.raises(BackupDamaged):
+        backups.check(tmp_path / "nowhere.tar", vault)
+
+
+def test_a_database_with_anything_in_it_is_refused_and_keeps_it(taken, cluster, empty, database):
+    with psycopg.connect(empty, autocommit=True) as conn:
+        conn.execute("create table precious as select 1 as one")
+    with pytest.raises(RestoreRefused, match=r"not empty \(it has precious\)"):
+        restore(empty, taken)
+    with psycopg.connect(empty) as conn:
+        assert conn.execute("select one from precious").fetchone() == (1,)
+    # The deployment's own database, with all that is in it.
+    before = nights.digests(database)
+    with pytest.raises(RestoreRefused, match="--into"):
+        restore(database._settings.database_url, taken)
+    assert nights.digests(database) == before
+
+
+def test_a_fresh_database_is_made_beside_the_one_in_use(taken, cluster, database):
+    name = f"{database._settings.database_url.rpartition('dbname=')[2].split()[0]}_fresh"
+    try:
+        done = restore(database._settings.database_url, taken, into=name)
+        with psycopg.connect(done.settings.intake_url) as conn:
+            assert conn.info.dbname == name
+            assert conn.execute("select count(*) from reports").fetchone() == (2,)
+        with pytest.raises(RestoreRefused, match="not empty"):
+            restore(database._settings.database_url, taken, into=name)
+    finally:
+        with cluster.connect() as conn:
+            conn.execute(f"drop database if exists {name} with (force)")
+
+
+def test_a_backup_of_newer_code_is_refused(taken, empty, monkeypatch):
+    monkeypatch.setattr(migrations, "revisions", lambda: frozenset({"0001"}))
+    with pytest.raises(RestoreRefused, match="newer"):
+        restore(empty, taken)
+    assert is_empty(empty)
+
+
+def test_a_backup_of_older_code_comes_back_and_asks_for_a_migration(taken, empty, monkeypatch):
+    monkeypatch.setattr(migrations, "revisions", lambda: frozenset({"0003", "9999"}))
+    assert restore(empty, taken).needs_migration
+
+
+def forged(path: Path, **changes):
+    """The same backup with another manifest, its sums in order."""
+    with archive.opened_dump(path) as dump:
+        content = dump.read()
+    manifest = replace(archive.read(path), **changes)
+    path.unlink()
+    archive.write(path, lambda write: write(content), lambda *_: manifest)
+
+
+def test_what_does_not_count_up_is_undone(taken, empty):
+    manifest = archive.read(taken)
+    forged(taken, tables={**manifest.tables, "organisations": 77})
+    with pytest.raises(BackupDamaged, match="organisations: 4, not 77"):
+        restore(empty, taken)
+    assert is_empty(empty)
+
+
+def test_a_receipt_or_a_story_that_does_not_open_undoes_it_all(database, vault, back_up, empty):
+    desk = open_desk(database, vault, database._settings)
+    desk.report(P1)
+    desk.do("update receipts set hash = decode(md5(hash::text), 'hex')")
+    with pytest.raises(BackupDamaged, match="receipt of report"):
+        restore(empty, back_up(database))
+    assert is_empty(empty)
+    desk.do("delete from receipts")
+    desk.do("update report_secrets set narrative = 'not a ciphertext'")
+    with pytest.raises(BackupDamaged, match="story of report"):
+        restore(empty, back_up(database, now=NOW.replace(year=2001)))
+    assert is_empty(empty)
+
+
+def test_a_role_that_the_new_server_lacks_is_named(database, vault, cluster, back_up, empty):
+    role = "waylight_test_dashboard"
+    with cluster.connect() as conn:
+        conn.execute(f"drop role if exists {role}")
+        conn.execute(f"create role {role}")
+    with database.owner() as conn:
+        conn.execute(f"grant select on cities to {role}")
+    path = back_up(database)
+    with database.owner() as conn:
+        conn.execute("revoke select on cities from waylight_test_dashboard")
+    with cluster.connect() as conn:
+        conn.execute(f"drop role {role}")
+    with pytest.raises(RestoreRefused, match=f'role "{role}" does not exist'):
+        restore(empty, path)
+    assert is_empty(empty)
+
+
+def test_an_older_server_is_refused(taken, empty):
+    forged(taken, server_version=990001, postgresql="99.1")
+    with pytest.raises(RestoreRefused, match=r"PostgreSQL 99\.1"):
+        restore(empty, taken)
+    assert is_empty(empty)
+
+
+def test_a_key_that_was_lost_before_does_not_keep_the_rest_from_coming_back(
+    database, vault, tmp_path, empty
+):
+    desk = open_desk(database, vault, database._settings)
+    desk.report(P1)
+    poorer = settings_for(
+        database._settings.database_url,
+        WAYLIGHT_RECEIPT_KEYS=f"2:{key(8)}",
+    )
+    said: list[str] = []
+    path = backups.back_up(
+        database, Vault(poorer), poorer, folder=tmp_path, now=NOW, progress=said.append
+    )
+    assert any("WARNING: 1 rows need receipt key 1" in line for line in said)
+    assert restore(empty, path, keys={"WAYLIGHT_RECEIPT_KEYS": f"2:{key(8)}"}).receipts_tried == 0
