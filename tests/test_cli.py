@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,11 +14,14 @@ from socket import socket
 import pytest
 from click.testing import CliRunner
 
-from tests.databases import ROOT, environment_for
+from tests.databases import ROOT, environment_for, settings_for
+from tests.desk import open_desk
 from tests.proxy import soon
 from waylight import cli
+from waylight.db.session import Database
 from waylight.services import keys
 from waylight.services.operations import migrations
+from waylight.vault import Vault
 
 TINYTOWN = str(Path(__file__).parent / "data/tinytown")
 
@@ -49,6 +53,21 @@ def waylight():
 def url(database):
     """The address of a migrated, empty database of this test alone."""
     return database._settings.database_url
+
+
+@pytest.fixture
+def desk_of():
+    """A small city in a database given by its address, with settings of its own."""
+    opened = []
+
+    def desk_of(url, **changes):
+        settings = settings_for(url, **changes)
+        opened.append(Database(settings))
+        return open_desk(opened[-1], Vault(settings), settings)
+
+    yield desk_of
+    for database in opened:
+        database.close()
 
 
 # --- in general
@@ -90,6 +109,7 @@ def test_help_does_not_import_what_it_does_not_need():
         "load",
         "backup",
         "restore",
+        "secrets",
         "key",
         "openapi",
         "doctor",
@@ -228,6 +248,74 @@ def test_production_writes_no_tokens_into_a_file(waylight, url, tmp_path):
     )
     assert done.exit_code == 1
     assert not path.exists()
+
+
+# --- backup, restore and secrets
+
+
+@pytest.mark.slow
+@pytest.mark.commits
+def test_a_backup_is_taken_looked_at_and_restored(waylight, url, cluster, tmp_path):
+    waylight(url, "load", TINYTOWN)
+    taken = waylight(url, "backup", "--to", str(tmp_path / "safe"), "--keep", "2")
+    assert taken.exit_code == 0, taken.stderr
+    (path,) = (tmp_path / "safe").iterdir()
+    assert taken.stdout == f"{path}\n"
+    assert "ARE NOT IN IT" in taken.stderr
+
+    checked = waylight(url, "restore", "--check", str(path))
+    assert (checked.exit_code, checked.stdout) == (0, "")
+    assert "every key that it needs is set" in checked.stderr
+    refused = waylight(url, "restore", str(path))
+    assert refused.exit_code == 1
+    assert "not empty" in refused.stderr
+    assert "--into" in refused.stderr
+
+    with cluster.clone(None) as name:
+        done = waylight(cluster.url(name), "restore", str(path))
+        assert done.exit_code == 0, done.stderr
+        assert "every row counted" in done.stderr
+        assert "waylight doctor" in done.stderr
+        assert "waylight migrate" not in done.stderr
+        assert "cities" not in waylight(cluster.url(name), "doctor").stdout.split("PROBLEM", 1)[1]
+
+
+@pytest.mark.commits
+def test_a_backup_that_fails_says_so_and_prints_no_path(waylight, url, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = waylight(url, "backup", "--to", str(tmp_path / "file" / "below"))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "cannot be used" in done.stderr
+
+
+@pytest.mark.commits
+def test_secrets_are_counted_made_and_wrapped_anew(waylight, url, desk_of):
+    first = waylight(url, "secrets", "new", "vault")
+    assert re.fullmatch(r"3:[A-Za-z0-9+/]{43}=\n", first.stdout)
+    assert waylight(url, "secrets", "new", "receipt").stdout.startswith("2:")
+    desk_of(url, WAYLIGHT_VAULT_KEY_VERSION="1").report()
+    before = waylight(url, "secrets", "status")
+    assert before.exit_code == 0
+    assert "1 stories   keep until `waylight secrets rewrap`" in before.stdout
+    rewrapped = waylight(url, "secrets", "rewrap")
+    assert (rewrapped.exit_code, rewrapped.stdout) == (0, "")
+    assert "1 stories wrapped anew, 0 could not be opened." in rewrapped.stderr
+    after = waylight(url, "secrets", "status").stdout
+    assert "0 stories   may be taken away; then run `waylight migrate`" in after
+    assert "in use" in after
+    only = environment_for(url)["WAYLIGHT_VAULT_KEYS"].split(",")[0]
+    lost = waylight(url, "secrets", "status", WAYLIGHT_VAULT_KEYS=only)
+    assert lost.exit_code == 1
+    assert "PROBLEM: set it again in WAYLIGHT_VAULT_KEYS" in lost.stdout
+
+
+@pytest.mark.commits
+def test_a_story_that_cannot_be_wrapped_anew_is_named(waylight, url, desk_of):
+    desk = desk_of(url, WAYLIGHT_VAULT_KEY_VERSION="1")
+    report = desk.report()
+    desk.do("update report_secrets set narrative = 'spoilt'")
+    done = waylight(url, "secrets", "rewrap")
+    assert (done.exit_code, done.stdout) == (1, f"{report.id}\n")
 
 
 # --- openapi and doctor

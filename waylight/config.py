@@ -136,6 +136,16 @@ def _read_keys(text: str, _above: Mapping[str, Any]) -> Mapping[int, bytes]:
     return keys
 
 
+def _version_of(keys: str) -> Kind:
+    def read(text: str, above: Mapping[str, Any]) -> int | None:
+        held = above.get(keys, {})
+        if text and held and text not in map(str, held):
+            raise _Refused(f"must be a version that is in WAYLIGHT_{keys.upper()}")
+        return int(text) if text and held else None
+
+    return Kind("a version", read)
+
+
 def _decoded(encoded: str) -> bytes:
     try:
         # Both alphabets: `base64` writes + and /, Python's token functions - and _.
@@ -210,6 +220,16 @@ class Settings:
         "recognised",
         required=True,
         secret=True,
+    )
+    vault_key_version: int | None = _setting(
+        _version_of("vault_keys"),
+        "The version that closes, so that every process can hold a new key before any uses it",
+        unset="the highest of `WAYLIGHT_VAULT_KEYS`",
+    )
+    receipt_key_version: int | None = _setting(
+        _version_of("receipt_keys"),
+        "The version that makes new receipts, for the same reason",
+        unset="the highest of `WAYLIGHT_RECEIPT_KEYS`",
     )
     intake_url: str = _setting(
         _role_url("waylight_intake"),

@@ -1,5 +1,6 @@
 """Encryption, receipts and tokens: the only file that uses a key (design, D9 and D10)."""
 
+import base64
 import hmac
 import re
 import secrets
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from waylight.config import Settings
+from waylight.config import KEY_BYTES, Settings
 
 FORMAT = b"\x01"
 """The byte in front of everything sealed: AES-256-GCM, then 12 bytes of nonce."""
@@ -64,6 +65,8 @@ class Vault:
 
     def __init__(self, settings: Settings) -> None:
         self._masters = {n: AESGCM(key) for n, key in settings.vault_keys.items()}
+        self._key_version = settings.vault_key_version or max(settings.vault_keys)
+        self._receipt_version = settings.receipt_key_version or max(settings.receipt_keys)
         self._first_key = settings.vault_keys[min(settings.vault_keys)]
         self._fingerprints = {
             purpose: {n: _fingerprint(key, purpose) for n, key in sorted(keys.items())}
@@ -74,18 +77,23 @@ class Vault:
         }
         self._receipt_keys = {
             n: (_derived(key, "receipt"), _derived(key, "receipt hash"))
-            for n, key in sorted(settings.receipt_keys.items(), reverse=True)
+            # The one in use first: most receipts are of it, and a new one is stored by the first.
+            for n, key in sorted(
+                settings.receipt_keys.items(),
+                key=lambda one: (one[0] == self._receipt_version, one[0]),
+                reverse=True,
+            )
         }
 
     @property
     def key_version(self) -> int:
         """The version of the master key that seals."""
-        return max(self._masters)
+        return self._key_version
 
     @property
     def receipt_version(self) -> int:
         """The version of the key that receipts are derived from."""
-        return max(self._receipt_keys)
+        return self._receipt_version
 
     @property
     def fingerprints(self) -> Mapping[str, Mapping[int, str]]:
@@ -171,6 +179,16 @@ class Vault:
         Different purposes give unrelated hashes. They change when the first vault key is retired.
         """
         return hmac.digest(_derived(self._first_key, f"hash {purpose}"), value, sha256)
+
+    @property
+    def first_version(self) -> int:
+        """The version of the vault key that `keyed_hash` and the roles' passwords come from."""
+        return min(self._masters)
+
+    @staticmethod
+    def new_key() -> str:
+        """A fresh key for the vault or for receipts, as the settings take it."""
+        return base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
 
     @staticmethod
     def new_token(kind: str) -> str:

@@ -2,7 +2,7 @@
 
 import click
 
-from waylight.cli import backups, data, documents, keys, looking, processes
+from waylight.cli import backups, data, documents, keys, looking, processes, rotation
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -22,6 +22,7 @@ for command in (
     backups.backup,
     backups.restore,
     keys.key,
+    rotation.secrets,
     looking.openapi,
     documents.documents,
     looking.doctor,

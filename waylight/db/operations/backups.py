@@ -1,9 +1,9 @@
 """What a backup asks a database: a snapshot that others can join, its rows, its keys; and back."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any
 
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
@@ -36,12 +36,6 @@ select current_setting('server_version_num')::int as server_version,
        (select count(*) from deliveries where status = 'queued') as messages_waiting,
        (select last from event_sequencer) as last_sequence
 """
-
-KEYS: Mapping[str, LiteralString] = {
-    "vault": "select key_version as version, count(*) from report_secrets"
-    " where wrapped_key is not null group by 1 order by 1",
-    "receipt": "select key_version as version, count(*) from receipts group by 1 order by 1",
-}
 
 # A receipt's hash is as good as a random number.
 RECEIPTS = """
@@ -125,13 +119,6 @@ def counts(conn: Connection[Any]) -> dict[str, int]:
             count = sql.SQL("select count(*) from public.{}").format(sql.Identifier(name))
             (found[name],) = conn.execute(count).fetchone() or (0,)
     return found
-
-
-def keys_needed(conn: Connection[Any]) -> dict[str, dict[int, int]]:
-    """How many stories and receipts need each version of a key, by `vault` and `receipt`."""
-    return {
-        purpose: dict(conn.execute(statement).fetchall()) for purpose, statement in KEYS.items()
-    }
 
 
 def occupied_by(conn: Connection[Any]) -> list[str]:

@@ -1,16 +1,14 @@
 """A backup is worth what comes back from it."""
 
-import subprocess
-import sys
 import threading
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 import psycopg
 import pytest
 
-from tests.databases import ROOT, Cluster, settings_for
+from tests.clusters import new_cluster
+from tests.databases import settings_for
 from tests.desk import P1, P2, SPOT, open_desk
 from tests.services.operations.backups import nights
 from tests.services.operations.backups.nights import NOW
@@ -162,27 +160,6 @@ def test_backup_needs_no_superuser_only_a_login_that_may_act_as_the_owner(
         assert nights.digests(back) == nights.digests(database)
     finally:
         back.close()
-
-
-@contextmanager
-def new_cluster(folder):
-    """A PostgreSQL of its own, made by initdb: no role and no database of ours is in it."""
-    (folder / "bin").mkdir(parents=True)
-    (folder / ".local").mkdir()
-    (folder / "bin/cluster").write_text((ROOT / "bin/cluster").read_text())
-    (folder / ".local/secrets.env").write_text("WAYLIGHT_CLUSTER_PASSWORD=only-here\n")
-    command = [sys.executable, str(folder / "bin/cluster")]
-
-    def run(*words):
-        return subprocess.run(
-            [*command, *words, "--test"], check=True, capture_output=True, text=True
-        ).stdout.strip()
-
-    try:
-        run("start")
-        yield Cluster(run("url"))
-    finally:
-        run("stop")
 
 
 def test_a_backup_comes_back_on_another_server_that_knows_nothing_of_us(

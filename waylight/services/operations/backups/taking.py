@@ -10,6 +10,7 @@ from pathlib import Path
 from waylight import __version__
 from waylight.config import Settings
 from waylight.db.operations import backups as db
+from waylight.db.operations import rotation
 from waylight.db.operations.setup import OWNER
 from waylight.db.session import Database
 from waylight.services.operations import migrations
@@ -54,7 +55,7 @@ def back_up(
                     version: KeyUse(vault.fingerprints[purpose].get(version), count)
                     for version, count in versions.items()
                 }
-                for purpose, versions in db.keys_needed(conn).items()
+                for purpose, versions in rotation.needed(conn).items()
             }
 
             def manifest(length: int, digest: str) -> Manifest:

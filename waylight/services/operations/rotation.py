@@ -1,0 +1,88 @@
+"""Changing keys under a running deployment (design, D9): which are needed, and wrapping anew."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from waylight.db.operations import rotation as db
+from waylight.db.session import Database
+from waylight.vault import Vault, VaultError
+
+BATCH = 500
+PATIENCE_S = 600.0
+"""Counting goes over every story and receipt; nobody is waiting for it."""
+
+FIELDS = ("narrative", "description_of_person", "contact", "location_description", "rejected")
+
+
+@dataclass(frozen=True)
+class KeyState:
+    """One version of a key: whether it is held, used for what is new, and how much needs it."""
+
+    purpose: str
+    version: int
+    fingerprint: str | None
+    needed_by: int
+    in_use: bool
+    first: bool
+    """It gives the roles their passwords and idempotency keys their hashes."""
+
+
+@dataclass(frozen=True)
+class Rewrapped:
+    """What a run did: stories wrapped anew, and reports whose key could not be opened."""
+
+    done: int
+    failed: tuple[UUID, ...]
+
+
+def states(database: Database, vault: Vault) -> list[KeyState]:
+    """Every version of a key that is held or needed. Raises Unavailable."""
+    with database.intake(within_s=PATIENCE_S) as conn:
+        needed = db.needed(conn)
+    in_use = {"vault": vault.key_version, "receipt": vault.receipt_version}
+    return [
+        KeyState(
+            purpose=purpose,
+            version=version,
+            fingerprint=held.get(version),
+            needed_by=needed[purpose].get(version, 0),
+            in_use=version == in_use[purpose],
+            first=purpose == "vault" and version == vault.first_version,
+        )
+        for purpose, held in vault.fingerprints.items()
+        for version in sorted({*held, *needed[purpose]})
+    ]
+
+
+def rewrap(database: Database, vault: Vault, *, progress: Callable[[str], None]) -> Rewrapped:
+    """Wraps the key of every story by the vault key in use, each proved to open before it is kept.
+
+    Safe while reports come in, and to stop and start again at any moment: each batch is a
+    transaction, and a story is always wrapped by one key that is held. Raises Unavailable.
+    """
+    done, failed, after = 0, list[UUID](), UUID(int=0)
+    while True:
+        with database.intake(within_s=PATIENCE_S) as conn:
+            rows = db.wrapped_otherwise(conn, version=vault.key_version, after=after, limit=BATCH)
+            if not rows:
+                return Rewrapped(done, tuple(failed))
+            wrappings = []
+            for row in rows:
+                try:
+                    wrappings.append(_wrapped_anew(vault, row))
+                except VaultError:
+                    failed.append(row["report_id"])
+            done += db.rewrap(conn, wrappings, version=vault.key_version)
+        after = rows[-1]["report_id"]
+        progress(f"{done} stories wrapped by vault key {vault.key_version}")
+
+
+def _wrapped_anew(vault: Vault, row: Mapping[str, Any]) -> db.Wrapping:
+    report_id, before = row["report_id"], row["wrapped_key"]
+    version, wrapped = vault.rewrap(report_id, row["key_version"], before)
+    for field in FIELDS:
+        if row[field] is not None:
+            vault.open(report_id, version, wrapped, field, row[field])
+    return db.Wrapping(report_id, before, wrapped)
