@@ -52,22 +52,31 @@ def backup(*, folder: Path, keep: int | None) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--into", metavar="NAME", help="Restore into a fresh database NAME beside it.")
 @click.option("--check", is_flag=True, help="Only say what is in it, and whether it is whole.")
+@click.option("--drill", is_flag=True, help="Restore into a database that is dropped at the end.")
 @click.option(
     "--quiet-alerts",
     is_flag=True,
     help="Send no alert that was under way: incidents stay open, unanswered, in every inbox.",
 )
-def restore(*, file: Path, into: str | None, check: bool, quiet_alerts: bool) -> None:
+def restore(*, file: Path, into: str | None, check: bool, drill: bool, quiet_alerts: bool) -> None:
     """Bring the backup FILE back into an empty database: all of it, or nothing.
 
     Restore only a file of your own: it is run as the owner of the database.
     """
     from waylight.services.operations import backups
 
+    if check + drill + (into is not None) > 1:
+        raise click.UsageError("Say one of --check, --drill and --into.")
+    now = datetime.now(UTC)
     with opened() as waylight:
         if check:
             _describe(backups.check(file, waylight.vault))
             say("The file is whole, and every key that it needs is set.")
+            return
+        if drill:
+            proved = backups.drill(waylight.settings, waylight.vault, file, now=now, progress=say)
+            _describe(proved.manifest)
+            _say_proved(proved)
             return
         done = backups.restore(
             waylight.settings,
@@ -75,7 +84,7 @@ def restore(*, file: Path, into: str | None, check: bool, quiet_alerts: bool) ->
             file,
             into=into,
             quiet_alerts=quiet_alerts,
-            now=datetime.now(UTC),
+            now=now,
             progress=say,
         )
     _describe(done.manifest)
@@ -98,11 +107,15 @@ def _describe(manifest: "Manifest") -> None:
     )
 
 
-def _what_next(done: "Restored", into: str | None) -> None:
+def _say_proved(done: "Restored") -> None:
     say(
         f"Restored, and proved: every row counted, {done.receipts_tried} receipts tried,"
         f" {done.stories_opened} stories opened."
     )
+
+
+def _what_next(done: "Restored", into: str | None) -> None:
+    _say_proved(done)
     if done.ladders_stopped or done.messages_dropped:
         say(
             f"{done.ladders_stopped} ladders stopped and {done.messages_dropped} messages dropped:"

@@ -156,6 +156,13 @@ def create_database(conn: Connection[Any], name: str) -> None:
     )
 
 
+def drop_database(conn: Connection[Any], name: str) -> None:
+    """Drops a database that nobody is connected to, if there is one. Ends the transaction."""
+    conn.commit()
+    conn.autocommit = True
+    conn.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))
+
+
 @contextmanager
 def whole_or_nothing(conn: Connection[Any]) -> Iterator[None]:
     """One transaction as the owner: all of it is there at its end, or nothing of it.

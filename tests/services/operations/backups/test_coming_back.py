@@ -12,6 +12,8 @@ from tests.databases import settings_for
 from tests.desk import P1, P2, SPOT, open_desk
 from tests.services.operations.backups import nights
 from tests.services.operations.backups.nights import NOW
+from waylight.db.operations import backups as db
+from waylight.db.operations import setup
 from waylight.domain.geo import Point
 from waylight.services import alerts, keys
 from waylight.services.operations import backups, chores
@@ -132,6 +134,27 @@ def test_backup_taken_while_reports_come_in_is_of_one_moment(london, vault, back
         assert counts[4] == 0
     finally:
         back.close()
+
+
+def test_while_a_backup_is_taken_the_schema_stays_as_it_is_and_reports_come_in(database, vault):
+    desk = open_desk(database, vault, database._settings)
+    desk.do("drop table reports_default")
+    newest = "select max(relname::text) from pg_class where relname ~ '^reports_[0-9_]+$'"
+    with database.owner() as conn:
+        (child,) = nights.one(conn, newest)
+        conn.execute(f"drop table {child}")
+    with (
+        database.connect("admin") as taking,
+        db.snapshot(taking),
+        database.connect("admin") as other,
+    ):
+        # A migration waits, and so does a new partition: each would hold up every report.
+        migrates = "select pg_try_advisory_lock(%s)"
+        assert nights.one(other, migrates, setup.MIGRATION_LOCK) == (False,)
+        assert chores.make_partitions(database) == 0
+        desk.report(P1)
+        assert nights.one(taking, "select count(*) from reports") == (0,)
+    assert chores.make_partitions(database) == 1
 
 
 def test_backup_needs_no_superuser_only_a_login_that_may_act_as_the_owner(

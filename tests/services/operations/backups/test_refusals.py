@@ -138,6 +138,33 @@ def test_a_fresh_database_is_made_beside_the_one_in_use(taken, cluster, database
             conn.execute(f"drop database if exists {name} with (force)")
 
 
+def test_a_drill_proves_a_backup_and_leaves_nothing(taken, cluster, database):
+    url = database._settings.database_url
+    settings = Settings.from_environment(environment_for(url))
+    before = nights.digests(database)
+
+    def drill():
+        return backups.drill(settings, Vault(settings), taken, now=NOW, progress=print)
+
+    def left():
+        with cluster.connect() as conn:
+            return conn.execute(
+                "select from pg_database where datname = 'waylight_drill'"
+            ).fetchall()
+
+    with cluster.connect() as conn:
+        conn.execute("create database waylight_drill")  # as a killed drill leaves it
+    done = drill()
+    assert done.receipts_tried == done.stories_opened == 2
+    assert left() == []
+    assert nights.digests(database) == before
+    manifest = archive.read(taken)
+    forged(taken, tables={**manifest.tables, "organisations": 77})
+    with pytest.raises(BackupDamaged):
+        drill()
+    assert left() == []
+
+
 def test_a_backup_of_newer_code_is_refused(taken, empty, monkeypatch):
     monkeypatch.setattr(migrations, "revisions", lambda: frozenset({"0001"}))
     with pytest.raises(RestoreRefused, match="newer"):

@@ -16,7 +16,7 @@ No key is in a backup. It names the keys that it needs, by version and fingerpri
 """
 
 from waylight.services.operations.backups.archive import BackupDamaged, Manifest
-from waylight.services.operations.backups.restoring import Restored, check, restore
+from waylight.services.operations.backups.restoring import Restored, check, drill, restore
 from waylight.services.operations.backups.taking import back_up
 
-__all__ = ["BackupDamaged", "Manifest", "Restored", "back_up", "check", "restore"]
+__all__ = ["BackupDamaged", "Manifest", "Restored", "back_up", "check", "drill", "restore"]

@@ -91,7 +91,9 @@ def _installed(name: str) -> Iterator[Program]:
         *(path / name for folder in FOLDERS for path in Path("/").glob(folder)),
     ]
     for path in dict.fromkeys(places):
-        if shutil.which(path) is None:
+        # Debian's wrapper on PATH chooses a version by the address, and may choose another for a
+        # dump than it names when it is asked; those behind it are in the folders.
+        if shutil.which(path) is None or path.resolve().name == "pg_wrapper":
             continue
         asked = subprocess.run(  # noqa: S603 - a program of PostgreSQL's, by its full path
             [path, "--version"], capture_output=True, check=False, env=without_keys()

@@ -30,6 +30,9 @@ from waylight.services.operations.backups.archive import BackupDamaged, Manifest
 from waylight.services.operations.chores import MONTHS_AHEAD
 from waylight.vault import Vault, VaultError
 
+DRILL = "waylight_drill"
+"""The name of the database of a drill: nothing else is called so."""
+
 SAMPLE = 500
 """How many receipts and stories of each key's version are tried."""
 
@@ -133,6 +136,26 @@ def restore(
         messages_dropped=messages,
         needs_migration=manifest.revision != migrations.head(),
     )
+
+
+def drill(
+    settings: Settings,
+    vault: Vault,
+    path: Path,
+    *,
+    now: datetime,
+    progress: Callable[[str], None],
+) -> Restored:
+    """Restores a backup into the database `waylight_drill` beside the one in use, and drops it.
+
+    Nobody is alerted: no worker ever sees it. Raises what `restore` raises.
+    """
+    with Database(settings).connect("admin") as conn:
+        db.drop_database(conn, DRILL)  # one that was killed has left its own
+        try:
+            return restore(settings, vault, path, into=DRILL, now=now, progress=progress)
+        finally:
+            db.drop_database(conn, DRILL)
 
 
 def _beside(settings: Settings, name: str) -> Settings:
