@@ -65,25 +65,26 @@ def killed_after(url, slow_programs, *arguments, when):
     yield
 
 
+@pytest.mark.parametrize("ending", ["exit 1", "exit 0"])
 def test_a_script_that_ends_in_the_middle_of_a_table_undoes_it_all(
-    database, vault, back_up, empty, tmp_path, monkeypatch
+    database, vault, back_up, empty, ending
 ):
     desk = open_desk(database, vault, database._settings)
     desk.report(P1)
     path = back_up(database)
     real = programs.find("pg_restore", at_least=15, why="for the test").path
-    for ending, said in (("exit 1", "middle of a table"), ("exit 0", "middle of a table")):
-        fake = tmp_path / "pg_restore"
-        fake.write_text(
-            f'#!/bin/sh\n[ "$1" = --version ] && exec {real} --version\n'
-            f"{real} \"$@\" | sed '/^COPY public.events/q'\n{ending}\n"
-        )
-        fake.chmod(0o755)
-        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-        with pytest.raises(BackupDamaged, match=said):
+    fake = path.parent / "pg_restore"
+    fake.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && exec {real} --version\n'
+        f"{real} \"$@\" | sed '/^COPY public.events/q'\n{ending}\n"
+    )
+    fake.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PATH", str(path.parent), prepend=":")
+        with pytest.raises(BackupDamaged, match="middle of a table"):
             backups.restore(settings_for(empty), vault, path, now=NOW, progress=print)
-        with psycopg.connect(empty) as conn:
-            assert db.occupied_by(conn) == []
+    with psycopg.connect(empty) as conn:
+        assert db.occupied_by(conn) == []
 
 
 def test_a_killed_backup_leaves_no_file_under_its_name_and_the_next_works(
