@@ -108,3 +108,18 @@ def test_a_row_of_a_far_month_goes_to_the_default_partition(database):
             "insert into events (id, kind, at) select uuid_v7('1999-12-31'), 'x', '1999-12-31'"
         )
         assert conn.execute("select count(*) from events_default").fetchone() == (1,)
+
+
+def test_what_a_submit_calls_keeps_its_plans(database):
+    with database.owner() as conn:
+        anew = conn.execute(
+            "select proname from pg_proc p join pg_language l on l.oid = prolang"
+            " where lanname = 'sql' and proname in ('uuid_v7', 'open_incident', 'route', 'tell',"
+            " 'tell_more', 'tell_of_all', 'route_to_fallback', 'submit_report', 'submit_reports')"
+        ).fetchall()
+        (kept,) = conn.execute(
+            "select proconfig from pg_proc where proname = 'submit_reports'"
+        ).fetchone()
+    # Before PostgreSQL 18 an SQL function is planned anew in each statement that calls it.
+    assert anew == []
+    assert kept == ["plan_cache_mode=force_generic_plan"]
