@@ -26,5 +26,6 @@ for command in (
     looking.openapi,
     documents.documents,
     looking.doctor,
+    looking.healthy,
 ):
     cli.add_command(command)

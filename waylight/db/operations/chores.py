@@ -54,6 +54,14 @@ def beat(
     )
 
 
+def last_beat(conn: Connection[Any], host: str) -> datetime | None:
+    """When a worker on this host was last heard of; None when none is running there."""
+    row = conn.execute(
+        "select max(beat_at) from worker_heartbeats where host = %s", [host]
+    ).fetchone()
+    return row[0] if row else None
+
+
 def stop_beating(conn: Connection[Any], worker_id: str) -> None:
     """Says that a worker has stopped."""
     conn.execute("delete from worker_heartbeats where worker_id = %s", [worker_id])

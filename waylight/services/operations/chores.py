@@ -6,6 +6,7 @@ from waylight.db import events
 from waylight.db.operations import chores
 from waylight.db.session import Database
 from waylight.services import schedules
+from waylight.services.operations.health import WORKER_SILENCE
 
 KEYS_KEPT_FOR = timedelta(hours=72)
 """How long a retry is recognised by its Idempotency-Key (design, D4)."""
@@ -65,6 +66,13 @@ def beat(
     """Says that this worker lives; without a fresh beat the 201 says that alerting is delayed."""
     with database.intake() as conn:
         chores.beat(conn, worker_id, host=host, pid=pid, started_at=started_at, now=now)
+
+
+def is_beating(database: Database, host: str, *, now: datetime) -> bool:
+    """Whether a worker on this host lives and can work. Raises Unavailable."""
+    with database.connect("intake") as conn:
+        last = chores.last_beat(conn, host)
+    return last is not None and now - last <= WORKER_SILENCE
 
 
 def stop_beating(database: Database, worker_id: str) -> None:
