@@ -52,7 +52,9 @@ RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.pem set -eu; \
     # Wheels only: nobody's setup.py runs here, and no compiler is needed.
     /tmp/tools/bin/python -m pip --python /opt/venv/bin/python install --no-input --no-cache-dir \
         --disable-pip-version-check --no-compile --only-binary :all: --require-hashes \
-        --requirement /tmp/requirements.txt
+        --requirement /tmp/requirements.txt; \
+    # Private keys for its tests, which every scanner would take for somebody's.
+    rm -rf /opt/venv/lib/python3*/site-packages/gevent/tests
 COPY LICENSE gunicorn.conf.py openapi.yaml /opt/waylight/
 COPY api /opt/waylight/api
 COPY schemas /opt/waylight/schemas

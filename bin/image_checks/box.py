@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 """Run one command in a folder with the files of an image, as an engine would by compose.yaml.
 
-    bin/image-box ROOT WORKDIR USER WORD...             in a box of its own
-    bin/image-box --join PID ROOT WORKDIR USER WORD...  in that of the process PID: docker exec
+    box.py ROOT WORKDIR USER WORD...             in a box of its own
+    box.py --join PID ROOT WORKDIR USER WORD...  in that of the process PID: docker exec
 
 Process 1 of its own process namespace, its own mounts, IPC and host name; the root read-only, with
 memory for /tmp and /dev/shm alone; USER by number, without any capability or a way to get one. The
@@ -28,7 +27,7 @@ def tool(name: str) -> str:
     """Return the path of one of the machine's own tools; PATH is the image's."""
     found = shutil.which(name, path=TOOLS)
     if found is None:
-        sys.exit(f"bin/image-box: {name} (util-linux) is missing.")
+        sys.exit(f"bin/image_checks/box.py: {name} (util-linux) is missing.")
     return found
 
 
@@ -63,7 +62,7 @@ def become(root: Path, workdir: str, user: int) -> None:
     for capability in range(int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1):
         libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
     if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
-        sys.exit("bin/image-box: the kernel knows no no_new_privs.")
+        sys.exit("bin/image_checks/box.py: the kernel knows no no_new_privs.")
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
@@ -91,5 +90,5 @@ def main(words: list[str]) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) < 5 or os.geteuid() != 0:
-        sys.exit(f"{__doc__}\nbin/image-box: it needs its arguments, and root.")
+        sys.exit(f"{__doc__}\nbin/image_checks/box.py: it needs its arguments, and root.")
     main(sys.argv[1:])
