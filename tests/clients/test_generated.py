@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import ROOT, served
+from tests.databases import ROOT
+from tests.serving import served
 
 HERE = Path(__file__).resolve().parent
 TOOLS = ROOT / "tools" / "openapi"
