@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from tests.databases import ROOT, environment_for
 from waylight import worker
-from waylight.cli import cli, looking
+from waylight.cli import cli, health
 from waylight.config import Settings
 from waylight.services.operations import chores
 
@@ -383,8 +383,8 @@ def test_the_role_of_a_container_is_that_of_process_1(
 ):
     path = tmp_path / "cmdline"
     path.write_bytes("\0".join([*command.split(), ""]).encode())
-    monkeypatch.setattr(looking, "PROCESS_1", path)
-    assert looking._role_of(command.split()) == role
+    monkeypatch.setattr(health, "PROCESS_1", path)
+    assert health._role_of(command.split()) == role
     # Nothing answers here and no database: only what ends by itself is well.
     assert healthy("postgresql://n@127.0.0.1:1/n", WAYLIGHT_PORT="1").exit_code == (
         role is not None

@@ -24,6 +24,15 @@ if TYPE_CHECKING:
     from image_checks.terminal import Report
 
 
+def need_postgres() -> None:
+    """Let bin/setup install PostgreSQL and PostGIS when there are none."""
+    try:
+        run(sys.executable, ROOT / "bin/cluster", "binaries")
+    except Problem:
+        own = {name: value for name, value in os.environ.items() if name != "WAYLIGHT_DATABASE_URL"}
+        run(ROOT / "bin/setup", env=own)
+
+
 def start_cluster() -> str:
     """Start a cluster of our own and return its superuser's URL, by TCP: boxes see no socket of it.
 

@@ -9,7 +9,7 @@ import pytest
 from tests.databases import ROOT
 from tests.docs.blocks import documents
 from waylight.cli import cli
-from waylight.cli.documents import SCRIPT_SETTINGS
+from waylight.cli.documents import COMPOSE_SETTINGS, SCRIPT_SETTINGS
 from waylight.config import declared
 
 NAMES = [str(path.relative_to(ROOT)) for path in documents()]
@@ -77,8 +77,6 @@ def _is_a_name(path):
 def test_every_setting_and_command_that_a_document_names_is_there(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     settings = set(SETTING.findall(text))
-    compose = ROOT / "compose.yaml"
-    of_compose = SETTING.findall(compose.read_text("utf-8")) if compose.exists() else []
-    assert settings <= {*declared(), *SCRIPT_SETTINGS, *of_compose}
+    assert settings <= {*declared(), *SCRIPT_SETTINGS, *COMPOSE_SETTINGS}
     for command in re.findall(r"`(?:bin/)?waylight ([a-z]+)", text):
         assert command in cli.commands, f"{name} names waylight {command}"

@@ -2,7 +2,7 @@
 
 import click
 
-from waylight.cli import backups, data, documents, keys, looking, processes, rotation
+from waylight.cli import backups, data, documents, health, keys, looking, processes, rotation
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -26,6 +26,6 @@ for command in (
     looking.openapi,
     documents.documents,
     looking.doctor,
-    looking.healthy,
+    health.healthy,
 ):
     cli.add_command(command)

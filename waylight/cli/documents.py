@@ -20,6 +20,22 @@ SCRIPT_SETTINGS: Mapping[str, str] = {
 }
 """What the scripts in bin/ read and the product does not."""
 
+COMPOSE_SETTINGS: Mapping[str, str] = {
+    "WAYLIGHT_POSTGRES_PASSWORD": "The superuser's; only `migrate` and `load` have it. **Secret.**"
+    " **Must be set**",
+    "WAYLIGHT_INTAKE_PASSWORD": "Of the role that takes reports; `migrate` sets it, also to a new"
+    " one. **Secret.** **Must be set**",
+    "WAYLIGHT_STAFF_PASSWORD": "The same of the role for signed-in staff. **Secret.**"
+    " **Must be set**",
+    "WAYLIGHT_PUBLISH": "Where the API listens on this machine: `127.0.0.1:8000` when unset",
+    "WAYLIGHT_CITY_PACK": "The folder that `load` loads: `data/london` when unset",
+    "WAYLIGHT_IMAGE": "Another name for the image than `waylight:latest`, such as one of your own"
+    " registry",
+    "WAYLIGHT_POSTGIS_IMAGE": "Another build of PostgreSQL 15 or newer with PostGIS 3 than"
+    " `postgis/postgis:17-3.5`",
+}
+"""What compose.yaml reads and the product does not."""
+
 FIELD_CODES: Mapping[str, str] = {
     "invalid": "The value cannot be used; `detail` says what can.",
     "in_the_past": "This moment is over.",
@@ -86,6 +102,12 @@ def config() -> str:
             *_table(
                 ("variable", "meaning"),
                 [(f"`{name}`", f"{meaning}.") for name, meaning in SCRIPT_SETTINGS.items()],
+            ),
+            "",
+            "## For compose.yaml alone\n",
+            *_table(
+                ("variable", "meaning"),
+                [(f"`{name}`", f"{meaning}.") for name, meaning in COMPOSE_SETTINGS.items()],
             ),
             "",
         )

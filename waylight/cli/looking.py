@@ -1,28 +1,18 @@
-"""The commands that only look: the document of the API, the doctor, and an engine's healthcheck."""
+"""The commands that only look: the document of the API, and the doctor."""
 
-import http.client
 import json
 import os
-import socket
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
-from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from waylight.cli.terminal import opened, read_settings
-from waylight.config import Settings
-
 if TYPE_CHECKING:
     from waylight.services.operations.doctor import Finding
-
-PROCESS_1 = Path("/proc/1/cmdline")
-ANSWER_LIMIT_S = 5.0
 
 
 @click.command()
@@ -64,55 +54,3 @@ def _tell(findings: "Iterable[Finding]") -> None:
         else:
             click.echo(f"PROBLEM  {finding.what}: {finding.problem}")
             click.echo(f"         -> {finding.fix}")
-
-
-@click.command()
-@click.argument("role", type=click.Choice(["serve", "worker"]), required=False)
-def healthy(role: str | None) -> None:
-    """Say whether this container's ROLE does its work: nothing and 0 when it does, else why and 1.
-
-    `serve` has to answer GET /healthz. `worker` has to have beaten, which it does only while it can
-    deliver. Without ROLE it is that of process 1; commands that end by themselves are healthy.
-    """
-    words = PROCESS_1.read_bytes().decode(errors="replace").split("\0") if role is None else []
-    role = role or _role_of(words)
-    problem = None
-    if role == "serve":
-        problem = _does_not_answer(read_settings())
-    elif role == "worker":
-        problem = _does_not_beat()
-    if problem:
-        raise click.ClickException(problem)
-
-
-def _role_of(words: Sequence[str]) -> str | None:
-    """What a command line runs: `waylight ROLE`, also by way of an init, or gunicorn itself."""
-    for before, word in pairwise(words):
-        ours = before.rpartition("/")[2] in ("waylight", "waylight.cli")
-        if ours and word in ("serve", "worker"):
-            return word
-        if (before, word) == ("-m", "gunicorn"):
-            return "serve"
-    return None
-
-
-def _does_not_answer(settings: Settings) -> str | None:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
-    connection = http.client.HTTPConnection(host, settings.port, timeout=ANSWER_LIMIT_S)
-    try:
-        connection.request("GET", "/healthz")
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        return f"Port {settings.port} does not answer: {error}"
-    finally:
-        connection.close()
-    return None if status == http.HTTPStatus.OK else f"/healthz answers {status}."
-
-
-def _does_not_beat() -> str | None:
-    from waylight.services.operations import chores
-
-    with opened() as waylight:
-        if chores.is_beating(waylight.database, socket.gethostname(), now=datetime.now(UTC)):
-            return None
-    return "The worker of this host has not been heard of for 15 seconds."
