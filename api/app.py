@@ -17,7 +17,7 @@ from api.wire.json import CompactProvider
 from api.wire.negotiation import check_accept
 from api.wire.paths import OneAddress, check_host
 from schemas.common import LANGUAGE
-from waylight import texts
+from waylight import telemetry, texts
 from waylight.config import Settings
 from waylight.log import bind_request, configure_logging
 from waylight.services.context import Waylight, open_waylight
@@ -49,6 +49,7 @@ def create_app(settings: Settings | None = None, *, context: Waylight | None = N
     if settings is None:
         settings = Settings.from_environment(os.environ)
         configure_logging(settings.log_level)
+        telemetry.start("waylight-api", os.environ)
     app = Flask("waylight", static_folder=None)
     app.json = CompactProvider(app)
     app.config["MAX_CONTENT_LENGTH"] = settings.report_size_limit

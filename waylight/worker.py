@@ -18,7 +18,7 @@ from time import monotonic, sleep
 
 from prometheus_client import start_http_server
 
-from waylight import metrics
+from waylight import metrics, telemetry
 from waylight.channels import Channel, open_channels
 from waylight.config import Settings
 from waylight.domain.alerts import Message, Outcome, Result
@@ -61,6 +61,7 @@ def run(settings: Settings) -> None:
     Raises ConfigurationError for a channel that does not exist.
     """
     configure_logging(settings.log_level)
+    traces = telemetry.start("waylight-worker", os.environ)
     stop = threading.Event()
 
     def on_signal(number: int, _frame: object) -> None:
@@ -77,6 +78,8 @@ def run(settings: Settings) -> None:
         Worker(waylight, channels=open_channels(settings.channels)).run(stop)
     finally:
         waylight.database.close()
+        if traces is not None:
+            traces.shutdown()
 
 
 def _tell_prometheus(port: int) -> None:
@@ -209,9 +212,14 @@ class Worker:
         self._beaten_at = monotonic()
 
     def _send(self, message: Message) -> None:
+        said: dict[telemetry.Attribute, str | int] = {
+            "waylight.channel": message.channel,
+            "waylight.message": message.kind,
+        }
         try:
-            outcome = self._outcome(message)
-            self._record(message, outcome)
+            with telemetry.span("deliver", attributes=said):
+                outcome = self._outcome(message)
+                self._record(message, outcome)
         except Exception:
             # Nothing is lost: the lease ends, and the message is sent again.
             log.exception("outcome_not_recorded", delivery_id=str(message.delivery_id))
@@ -263,6 +271,7 @@ class Worker:
             return
 
     def _finish(self) -> None:
+        log.info("worker_stopping", worker_id=self.id)
         with self._freed:
             self._freed.wait_for(lambda: not self._sending, timeout=GRACE_S)
         try:

@@ -7,7 +7,7 @@ from time import perf_counter
 from flask import current_app, g, request
 from werkzeug.wrappers import Response
 
-from waylight import metrics
+from waylight import metrics, telemetry
 from waylight.log import get_logger
 from waylight.services.operations.metrics import SAMPLE_S, note_pools
 
@@ -24,8 +24,10 @@ _ARGUMENT = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 
 
 def begin() -> None:
-    """Starts the clock of a request."""
+    """Starts the clock of a request, and its span."""
     g.began_at = perf_counter()
+    g.span = telemetry.span(_method(), "server")
+    g.traced = g.span.__enter__()
 
 
 def end(response: Response) -> Response:
@@ -33,10 +35,11 @@ def end(response: Response) -> Response:
     took_s = perf_counter() - g.began_at
     rule = request.url_rule
     route = template_of(rule.rule) if rule is not None else UNMATCHED
-    method = request.method if request.method in METHODS else "other"
+    method = _method()
     metrics.REQUESTS.labels(method, route, str(response.status_code)).inc()
     metrics.REQUEST_S.labels(method, route).observe(took_s)
     _note_pools()
+    _end_span(method, route, response.status_code)
     say = log.debug if route in QUIET else log.info
     say(
         "request",
@@ -52,6 +55,24 @@ def end(response: Response) -> Response:
 def template_of(rule: str) -> str:
     """The template of a route as the document writes it: `/v1/alerts/{alert_id}`."""
     return _ARGUMENT.sub(r"{\1}", rule)
+
+
+def _method() -> str:
+    return request.method if request.method in METHODS else "other"
+
+
+def _end_span(method: str, route: str, status: int) -> None:
+    traced = g.traced
+    if traced is not None:
+        said: dict[telemetry.Attribute, str | int] = {
+            "http.request.method": method,
+            "http.route": route,
+            "http.response.status_code": status,
+            "waylight.request_id": g.request_id,
+        }
+        traced.update_name(f"{method} {route}")
+        traced.set_attributes(said)
+    g.span.__exit__(None, None, None)
 
 
 def _note_pools() -> None:

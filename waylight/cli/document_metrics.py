@@ -128,6 +128,16 @@ dangerous.
 Exercises are counted nowhere but among HTTP requests. No label holds an address, a path or an id.
 """
 
+TRACES = """\
+## Traces
+
+With `OTEL_EXPORTER_OTLP_ENDPOINT` set and the packages of `requirements-telemetry.txt` installed,
+API and worker send OpenTelemetry spans over HTTP; the other `OTEL_...` variables mean what that
+project says. A span is a request by the template of its route, a use of the database by its role,
+or a delivery by its channel. None holds a path, a query, a statement, an address, a user agent or
+the message of an error. Without the packages both refuse to start.
+"""
+
 
 def metrics(made: str) -> str:
     """docs/metrics.md; `made` is the line that says who wrote it."""
@@ -159,6 +169,7 @@ def metrics(made: str) -> str:
             "## When to wake somebody\n",
             "Suggestions; the thresholds are yours.\n",
             *_rules(),
+            TRACES,
         )
     )
 

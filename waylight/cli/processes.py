@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from waylight import telemetry
 from waylight.cli.terminal import read_settings
 from waylight.config import ConfigurationError
 
@@ -17,6 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 def serve(options: tuple[str, ...]) -> None:
     """Serve the API with gunicorn, which takes any further OPTIONS."""
     read_settings()  # wrong ones are named here, once, rather than by every worker
+    try:
+        telemetry.exporter_of(os.environ)
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from error
     config = ["--config", str(ROOT / "gunicorn.conf.py"), "--chdir", str(ROOT)]
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *config, *options])  # noqa: S606 - nothing here is a shell's
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from uuid import UUID
 from weakref import WeakSet
 
@@ -24,7 +24,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from waylight import metrics
+from waylight import metrics, telemetry
 from waylight.config import ConfigurationError, Settings
 from waylight.domain.errors import Unavailable
 
@@ -97,6 +97,10 @@ class PoolUse:
     idle: int
     waiting: int
 
+
+_SPANS: Mapping[Role, Mapping[telemetry.Attribute, str]] = {
+    role: {"db.system.name": "postgresql", "waylight.role": role} for role in get_args(Role)
+}
 
 _open_databases: "WeakSet[Database]" = WeakSet()
 
@@ -243,7 +247,7 @@ class Database:
         autocommit: bool = False,
         within_s: float | None = None,
     ) -> Iterator[Connection]:
-        with _translated():
+        with _translated(), telemetry.span("database", "client", _SPANS[role]):
             pool = self._pool(role)
             limit = ""
             if within_s is not None:
