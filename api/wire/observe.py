@@ -32,6 +32,8 @@ def begin() -> None:
 
 def end(response: Response) -> Response:
     """Counts, times and logs a request that is answered."""
+    if "began_at" not in g:
+        return response  # what began it broke: the answer matters more than its line
     took_s = perf_counter() - g.began_at
     rule = request.url_rule
     route = template_of(rule.rule) if rule is not None else UNMATCHED
