@@ -9,7 +9,6 @@ from api.reference.content import PARTS, Content, document, document_file, page,
 from api.wire.auth import require
 from api.wire.blueprint import Blueprint, public
 from api.wire.context import waylight
-from schemas.common import LANGUAGE
 from waylight import texts
 from waylight.domain.principals import Kind
 
@@ -72,7 +71,7 @@ def docs() -> Response:
 @require(Kind.NOBODY)
 @public(max_age_s=3600)
 @blueprint.response(200, TEXT, content_type="text/javascript")
-@blueprint.alt_response(200, schema=TEXT, content_type="text/css")
+@blueprint.alt_response(200, schema=TEXT, content_type="text/css", success=True)
 def docs_part(name: str) -> Response:
     """A script or style sheet of that page."""
     found = part(name)
@@ -81,7 +80,6 @@ def docs_part(name: str) -> Response:
 
 def _answer(content: Content, media_type: str) -> Response:
     """The content as it is or packed, whichever the caller takes. It is in English."""
-    LANGUAGE.set(texts.DEFAULT)
     response = content.answer(media_type)
     response.headers["Content-Language"] = texts.DEFAULT
     return response

@@ -3,7 +3,7 @@
 // Everything is asked of this server: no address of another is in here, and the policy of the page
 // forbids any.
 const ui = SwaggerUIBundle({
-  url: "openapi.json",
+  url: "/openapi.json",
   dom_id: "#reference",
   layout: "BaseLayout",
   deepLinking: true,

@@ -62,9 +62,9 @@ def test_the_page_has_a_language_a_title_and_parts_that_are_all_served_here(clie
     assert "<title>Waylight API reference</title>" in html
     assert 'name="viewport"' in html
     asked = [address for address in ADDRESS.findall(html) if not address.startswith(("#", "data:"))]
-    assert {f"docs/{name}" for name in PARTS} <= set(asked)
+    assert {f"/docs/{name}" for name in PARTS} <= set(asked)
     for address in asked:
-        assert client.get(f"/{address}").status_code == 200, address
+        assert client.get(address).status_code == 200, address
 
 
 def test_the_page_leads_to_the_first_report(client):
@@ -130,7 +130,6 @@ def test_keys_and_receipts_are_kept_nowhere_and_the_document_is_validated_nowher
 @pytest.mark.parametrize(
     "name",
     [
-        "",
         "nothing.js",
         "..%2Fstart.js",
         "../content.py",
