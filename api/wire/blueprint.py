@@ -145,6 +145,8 @@ class Blueprint(flask_smorest.Blueprint):
         **kwargs: Any,  # noqa: ANN401 - as flask-smorest declares it
     ) -> Callable[[View], View]:
         """As flask-smorest's, with every way in which reading these arguments can fail."""
+        # Of a class webargs would make an instance, a deep copy of every field, for each request.
+        schema = resolve_schema_instance(schema)
         decorate = super().arguments(schema, location=location, **kwargs)
         statuses = [422]
         if location == "json":
