@@ -20,11 +20,8 @@ from waylight.vault import Vault
 
 _json = make_converter()
 _json.register_structure_hook(UUID, lambda value, _: UUID(value))
-plain = _json.unstructure
-"""A dataclass of the domain as plain values for JSON."""
-
 structured = _json.structure
-"""The dataclass again: `structured(plain(it), type(it)) == it`."""
+"""A dataclass of the domain again from what orjson wrote of it."""
 
 
 CARELESS_KEYS = frozenset(
@@ -106,7 +103,7 @@ def record(one: Decided, *, vault: Vault, settings: Settings) -> dict[str, Any]:
         "escalate_in_s": alerts.ladder_step_s(one.answer.priority.level),
         "grants": _grants(one),
         "fallback": control_room_fallback(one.city, settings.channels),
-        "answer": key and {"answer": plain(one.answer), "receipt_version": vault.receipt_version},
+        "answer": key and {"answer": one.answer, "receipt_version": vault.receipt_version},
     }
 
 
@@ -156,9 +153,9 @@ def _row(one: Decided, settings: Settings) -> dict[str, Any]:
         "urgency": one.answer.priority.urgency,
         "severity": one.answer.priority.severity,
         "certainty": one.answer.priority.certainty,
-        "reasons": plain(one.answer.priority.reasons),
+        "reasons": one.answer.priority.reasons,
         "routing": _routing_record(one, settings),
-        "warnings": plain(one.answer.warnings),
+        "warnings": one.answer.warnings,
         "status": one.answer.status,
         "joined": False,
         "client_id": (
@@ -176,9 +173,9 @@ def _routing_record(one: Decided, settings: Settings) -> dict[str, Any]:
     """What was decided and why, kept with the report; the later rungs are chosen by its facts."""
     facts = one.routing.facts
     return {
-        "choices": plain(one.answer.routed_to),
-        "shortfalls": plain(one.routing.shortfalls),
-        "jurisdiction": plain(one.answer.jurisdiction),
+        "choices": one.answer.routed_to,
+        "shortfalls": one.routing.shortfalls,
+        "jurisdiction": one.answer.jurisdiction,
         "channels": settings.channels,
         "modes": one.around.modes or None,
         "capabilities": facts.capabilities,
@@ -198,7 +195,7 @@ def _secrets(one: Decided, vault: Vault) -> dict[str, Any]:
     fields = {
         "narrative": report.narrative,
         "description_of_person": report.description_of_person,
-        "contact": report.contact and _text(plain(report.contact)),
+        "contact": report.contact and _text(report.contact),
         "location_description": report.location.description,
         "rejected": _text(kept) if (kept := _kept_aside(one)) else None,
     }
@@ -251,7 +248,7 @@ def _alert(recipient: Recipient, channels: Sequence[str]) -> dict[str, Any]:
         "role": recipient.role,
         "rank": recipient.rank,
         "distance_m": recipient.distance_m,
-        "reasons": plain(recipient.reasons),
+        "reasons": recipient.reasons,
         "channels": channels,
     }
 
