@@ -4,7 +4,15 @@ from typing import Any
 
 from marshmallow import Schema, fields, post_load, pre_dump
 
-from schemas.common import Body, PageQuery, Timestamp, WireId, Words, list_of
+from schemas.common import (
+    Body,
+    Codes,
+    PageQuery,
+    Timestamp,
+    WireId,
+    Words,
+    list_of,
+)
 from schemas.reports.outgoing import LocatedOut, PriorityOut, ReasonOut, RecipientOut
 from waylight.domain.alerts import LIVE, AlertDetail, DeclineCause, Ending, State
 
@@ -92,7 +100,7 @@ class IncidentSummaryOut(Schema):
     id = WireId("incident", required=True)
     status = fields.String(attribute="state", required=True, metadata={"enum": ["open", "closed"]})
     priority = fields.Integer(required=True, metadata={"minimum": 1, "maximum": 4})
-    category_groups = fields.List(fields.String(), required=True)
+    category_groups = Codes(required=True)
     report_count = fields.Integer(required=True)
     opened_at = Timestamp(required=True)
     last_at = Timestamp(required=True)
@@ -170,7 +178,7 @@ class AlertOut(Schema):
     reasons = fields.List(
         fields.Nested(ReasonOut), required=True, metadata={"description": "Why this recipient."}
     )
-    categories = fields.List(fields.String(), required=True)
+    categories = Codes(required=True)
     mode = fields.String(required=True, allow_none=True)
     place = fields.String(required=True, allow_none=True)
     exercise = fields.Boolean(required=True)
@@ -263,7 +271,7 @@ class GrantedReportOut(Schema):
     happened_from = Timestamp(required=True, allow_none=True)
     happened_to = Timestamp(required=True, allow_none=True)
     happened_estimated = fields.Boolean(required=True)
-    categories = fields.List(fields.String(), required=True)
+    categories = Codes(required=True)
     perspective = fields.String(
         required=True,
         metadata={"enum": ["experienced", "witnessed", "on_behalf", "felt_unsafe"]},
@@ -273,8 +281,8 @@ class GrantedReportOut(Schema):
     weapon_seen = fields.Boolean(required=True, allow_none=True)
     person_nearby = fields.Boolean(required=True, allow_none=True)
     under_18 = fields.Boolean(required=True, allow_none=True)
-    wants = fields.List(fields.String(), required=True)
-    needs = fields.List(fields.String(), required=True)
+    wants = Codes(required=True)
+    needs = Codes(required=True)
     language = fields.String(required=True, allow_none=True)
     priority = fields.Nested(PriorityOut, required=True)
     routed_to = fields.List(

@@ -8,6 +8,7 @@ from marshmallow.utils import get_value
 
 from schemas.common import (
     Body,
+    Codes,
     PageQuery,
     Position,
     QueryBounds,
@@ -141,9 +142,9 @@ class HubOut(Schema):
         allow_none=True,
         metadata={"description": "Null while it is closed, and when it never closes."},
     )
-    services = fields.List(fields.String(), required=True)
-    access = fields.List(fields.String(), required=True)
-    languages = fields.List(fields.String(), required=True)
+    services = Codes(required=True)
+    access = Codes(required=True)
+    languages = Codes(required=True)
     phone = fields.String(required=True, allow_none=True)
     demo = fields.Boolean(required=True, metadata={"description": "Invented, for trying out."})
     directions_url = fields.Function(
@@ -165,8 +166,8 @@ class NearHubOut(HubOut):
     walk_minutes = fields.Integer(
         required=True, metadata={"minimum": 1, "description": "An estimate, rounded up."}
     )
-    needs_met = fields.List(fields.String(), required=True)
-    needs_unmet = fields.List(fields.String(), required=True)
+    needs_met = Codes(required=True)
+    needs_unmet = Codes(required=True)
 
     example = {
         **HUB_EXAMPLE,

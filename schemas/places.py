@@ -2,7 +2,14 @@
 
 from marshmallow import Schema, fields, validate
 
-from schemas.common import PageQuery, Position, QueryPoint, WireId, list_of
+from schemas.common import (
+    Codes,
+    PageQuery,
+    Position,
+    QueryPoint,
+    WireId,
+    list_of,
+)
 
 
 class PlacesQuery(PageQuery):
@@ -47,8 +54,8 @@ class PlaceOut(Schema):
     name = fields.String(required=True)
     kind = fields.String(required=True)
     location = Position(attribute="point", required=True)
-    modes = fields.List(fields.String(), required=True)
-    lines = fields.List(fields.String(), required=True)
+    modes = Codes(required=True)
+    lines = Codes(required=True)
     codes = fields.List(
         fields.String(), required=True, metadata={"description": "Other public codes of it."}
     )

@@ -4,7 +4,15 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from schemas.common import Body, PageQuery, Position, Timestamp, WireId, list_of
+from schemas.common import (
+    Body,
+    Codes,
+    PageQuery,
+    Position,
+    Timestamp,
+    WireId,
+    list_of,
+)
 from waylight.domain.teams import Duty
 
 STATUSES = [duty.value for duty in Duty]
@@ -47,7 +55,7 @@ class TeamOut(Schema):
     name = fields.String(required=True)
     kind = fields.String(required=True, metadata={"enum": ["field", "control_room"]})
     organisation = fields.String(required=True)
-    capabilities = fields.List(fields.String(), required=True)
+    capabilities = Codes(required=True)
     base = Position(required=True)
     shifts = fields.String(
         required=True,

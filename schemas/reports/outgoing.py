@@ -7,7 +7,14 @@ from uuid import UUID
 import orjson
 from marshmallow import Schema, fields, post_dump
 
-from schemas.common import Position, Said, Timestamp, WireId
+from schemas.common import (
+    Answer,
+    Codes,
+    Position,
+    Said,
+    Timestamp,
+    WireId,
+)
 from schemas.reports.example import REPORT_ANSWER_EXAMPLE
 
 ANSWER_LIMIT = 8_192
@@ -19,21 +26,21 @@ DIRECTIONS = "https://www.openstreetmap.org/directions?to={lat:.6f}%2C{lon:.6f}"
 """Only the hub is in the link: where the passenger stands is nobody's business."""
 
 
-class ReasonOut(Schema):
+class ReasonOut(Answer):
     """A stable code and its sentence in the caller's language."""
 
     code = fields.String(required=True)
     text = Said("reasons", required=True)
 
 
-class AdviceOut(Schema):
+class AdviceOut(Answer):
     """One thing to do, or to know, now."""
 
     code = fields.String(required=True)
     text = Said("advice", required=True)
 
 
-class WhoSeesOut(Schema):
+class WhoSeesOut(Answer):
     """One line of who sees this report."""
 
     code = fields.String(required=True)
@@ -48,7 +55,7 @@ class WarningOut(Schema):
     detail = Said("warnings", required=True)
 
 
-class PriorityOut(Schema):
+class PriorityOut(Answer):
     """CAP 1.2 words and the reasons for them."""
 
     level = fields.Integer(required=True, metadata={"minimum": 1, "maximum": 4})
@@ -60,7 +67,7 @@ class PriorityOut(Schema):
     reasons = fields.List(fields.Nested(ReasonOut), required=True)
 
 
-class PlaceRefOut(Schema):
+class PlaceRefOut(Answer):
     """A named place near the report."""
 
     id = fields.Function(
@@ -76,7 +83,7 @@ class PlaceRefOut(Schema):
     demo = fields.Boolean(required=True)
 
 
-class LocatedOut(Schema):
+class LocatedOut(Answer):
     """Where the report is taken to be and how that is known."""
 
     source = fields.String(
@@ -96,7 +103,7 @@ class NamedOut(Schema):
     name = fields.String(required=True)
 
 
-class RecipientOut(Schema):
+class RecipientOut(Answer):
     """Somebody who is told, or is next if nobody answers."""
 
     team = fields.Nested(NamedOut, allow_none=True)
@@ -124,7 +131,7 @@ class RecipientOut(Schema):
         return {k: v for k, v in data.items() if v is not None or k == "distance_m"}
 
 
-class OpenHubOut(Schema):
+class OpenHubOut(Answer):
     """A safe-travel hub that is open now."""
 
     id = WireId("hub", required=True)
@@ -133,10 +140,10 @@ class OpenHubOut(Schema):
     distance_m = fields.Integer(required=True)
     walk_minutes = fields.Integer(required=True)
     open_until = Timestamp(required=True, allow_none=True)
-    services = fields.List(fields.String(), required=True)
-    access = fields.List(fields.String(), required=True)
-    needs_met = fields.List(fields.String(), required=True)
-    needs_unmet = fields.List(fields.String(), required=True)
+    services = Codes(required=True)
+    access = Codes(required=True)
+    needs_met = Codes(required=True)
+    needs_unmet = Codes(required=True)
     demo = fields.Boolean(required=True)
     directions_url = fields.Function(
         lambda hub: DIRECTIONS.format(lat=hub.point.lat, lon=hub.point.lon),
@@ -145,7 +152,7 @@ class OpenHubOut(Schema):
     )
 
 
-class JurisdictionOut(Schema):
+class JurisdictionOut(Answer):
     """Whose job it is, and how to reach them when it is not an emergency."""
 
     body = fields.String(required=True, allow_none=True)
@@ -153,7 +160,7 @@ class JurisdictionOut(Schema):
     contact = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
 
 
-class CardContactOut(Schema):
+class CardContactOut(Answer):
     """A number to call or text, and how."""
 
     need = fields.String(required=True)
@@ -168,7 +175,7 @@ class CardContactOut(Schema):
         return {k: v for k, v in data.items() if v is not None}
 
 
-class SafetyCardOut(Schema):
+class SafetyCardOut(Answer):
     """What to do now, in the answer itself: it works when nothing else does."""
 
     emergency = fields.List(fields.Nested(CardContactOut), required=True)
@@ -184,7 +191,7 @@ class IncidentRefOut(Schema):
     joined = fields.Boolean(required=True)
 
 
-class ReportReceiptOut(Schema):
+class ReportReceiptOut(Answer):
     """The 201: stored durably, and somebody is being told."""
 
     id = WireId("report", required=True)
@@ -293,7 +300,7 @@ class MyReportOut(Schema):
     received_at = Timestamp(required=True)
     exercise = fields.Boolean(required=True)
     happening = fields.String(required=True, metadata={"enum": ["now", "just_now", "earlier"]})
-    categories = fields.List(fields.String(), required=True)
+    categories = Codes(required=True)
     priority = fields.Nested(PriorityOut, required=True)
     location = fields.Nested(LocatedOut, required=True)
     told = fields.List(fields.Nested(RecipientOut), required=True)
