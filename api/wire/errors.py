@@ -52,7 +52,10 @@ class MethodNotAllowed(WaylightError):
 
 
 class NotAcceptable(WaylightError):
-    """Your `Accept` leaves out every form that this comes in: see `errors` for those there are."""
+    """Your `Accept` leaves out every form that this comes in: see `errors` for those there are.
+
+    Send `Accept: application/json`, or no `Accept` at all. A report is taken whatever it says.
+    """
 
     code = "not_acceptable"
 
@@ -68,7 +71,10 @@ class UnsupportedMediaType(WaylightError):
 
 
 class UnsupportedEncoding(WaylightError):
-    """Send the body as it is, or in one coding of those in the `Accept-Encoding` header."""
+    """Send the body as it is, or in one coding of those in the `Accept-Encoding` header.
+
+    gzip and deflate are understood. A report that is not packed is read whatever its header says.
+    """
 
     code = "unsupported_encoding"
     headers = {"Accept-Encoding": "gzip, deflate"}  # noqa: RUF012 - read only

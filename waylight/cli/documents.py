@@ -52,6 +52,8 @@ FIELD_CODES: Mapping[str, str] = {
     "lone_surrogate": "A text holds half of a surrogate pair.",
     "nul": "A text holds the character NUL.",
     "too_deep": "Arrays and objects are nested too deeply.",
+    "not_acceptable": "`Accept` leaves out the media types that `detail` names.",
+    "not_decodable": "The body is not packed as its `Content-Encoding` says.",
     "stopping": "The process has been told to stop.",
     "unreachable": "The database does not answer in time.",
     "behind": "The database's schema is older than the code.",
