@@ -15,6 +15,8 @@ from waylight.db.session import Database
 from waylight.services.operations import demo
 from waylight.vault import Vault
 
+__all__ = ["ROOT", "Served", "served"]
+
 
 @dataclass(frozen=True)
 class Served:
