@@ -66,7 +66,7 @@ def test_few_blocks_are_not_run():
 
 def test_a_marker_stands_above_a_block():
     for path in blocks.documents():
-        markers = re.findall(r"^<!-- not run: ", path.read_text("utf-8"), re.MULTILINE)
+        markers = re.findall(r"^\s*<!-- not run: ", path.read_text("utf-8"), re.MULTILINE)
         marked = [block for block in blocks.blocks_of(path) if block.not_run]
         assert len(markers) == len(marked), f"{path.name}: a marker without a block"
 
