@@ -37,6 +37,7 @@ from bench.numbers import (
     WAYLIGHT,
     Row,
     Sample,
+    cpu_ratios,
     document,
     missed,
     ratios,
@@ -48,6 +49,7 @@ from waylight.config import Settings
 from waylight.db.session import Database
 
 WORKS = ("submit", "nearest")
+FILLING_S = 4
 CLUSTER = [sys.executable, str(ROOT / "bin/cluster")]
 
 
@@ -89,7 +91,7 @@ class Bench:
         for name, work in self.works().items():
             # Fills the pools of every process of the server, and the caches behind them.
             fill = max(self.options.connections)
-            run_waylight(server, work, connections=fill, seconds=1, start_at=0)
+            run_waylight(server, work, connections=fill, seconds=FILLING_S, start_at=0)
             for connections in self.options.connections:
                 samples: dict[str, list[Sample]] = {WAYLIGHT: [], PGBENCH: []}
                 for number in range(self.options.rounds):
@@ -229,7 +231,8 @@ def _tell(options: argparse.Namespace, rows: list[Row], about: Mapping[str, Any]
     if about["foreign_cores"] > FOREIGN_CORES:
         print(
             f"\nNot a quiet machine: others used {about['foreign_cores']} cores meanwhile. Only the"
-            " ratios and the CPU times mean something, and less than on a quiet one."
+            " ratios and the CPU times mean something, and less than on a quiet one. By CPU times:"
+            f" {json.dumps(cpu_ratios(rows))}"
         )
     if options.json:
         options.json.write_text(json.dumps(document(rows, about), indent=2) + "\n")

@@ -23,6 +23,9 @@ from bench.statements import FETCH, Script
 
 ROOT = Path(__file__).resolve().parent.parent
 WARM_UP_S = 1.0
+PLANNING_S = 0.06
+"""What each further connection of pgbench takes of both cores until its statements are planned."""
+
 FIRST_ANSWER_S = 30
 STOP_LIMIT_S = 15
 
@@ -126,6 +129,7 @@ def run_pgbench(
     Returns the run, and how many transactions there were in all: what lies before and after the
     measured time (connecting, planning, stopping) is not in the run.
     """
+    warm_up_s = WARM_UP_S + PLANNING_S * connections
     script = folder / f"{work.name}.sql"
     script.write_text(work.script.text)
     logs = folder / f"pgbench-{uuid4().hex[:8]}"
@@ -138,7 +142,7 @@ def run_pgbench(
     command = [
         *(program, "--no-vacuum", "--protocol", "prepared", "--report-per-command", "--log"),
         *("--log-prefix", str(logs), "--client", str(connections), "--jobs", "1"),
-        *("--time", str(math.ceil(WARM_UP_S + seconds) + 1), "--file", str(script)),
+        *("--time", str(math.ceil(warm_up_s + seconds) + 1), "--file", str(script)),
         *(f"--define={name}={value}" for name, value in variables.items()),
     ]
     with subprocess.Popen(  # noqa: S603 - a program of PostgreSQL
@@ -150,7 +154,7 @@ def run_pgbench(
         text=True,
     ) as process:
         try:
-            time.sleep(WARM_UP_S)
+            time.sleep(warm_up_s)
             since, before = time.time(), machine.cpu_s(postmaster)
             time.sleep(seconds)
             until, after = time.time(), machine.cpu_s(postmaster)

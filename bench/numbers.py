@@ -176,6 +176,20 @@ def ratios(rows: Iterable[Row]) -> dict[str, float]:
     }
 
 
+def cpu_ratios(rows: Iterable[Row]) -> dict[str, float]:
+    """The database's CPU time of a request by all that Waylight spends on it.
+
+    On a busy machine the more processes a contender has, the more of the cores it gets, and
+    pgbench has most; what each request costs does not depend on that as much.
+    """
+    cost = {(row.work, row.contender, row.connections): row.cpu_ms for row in rows}
+    return {
+        f"{work}/{PGBENCH}@{connections}": round(cost[work, PGBENCH, connections] / value, 4)
+        for (work, contender, connections), value in cost.items()
+        if contender == WAYLIGHT and value and (work, PGBENCH, connections) in cost
+    }
+
+
 def missed(measured: Mapping[str, float]) -> list[str]:
     """A sentence for each floor that was measured and missed."""
     return [
@@ -190,6 +204,7 @@ def document(rows: Sequence[Row], machine: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "rows": [asdict(row) for row in rows],
         "ratios": ratios(rows),
+        "cpu_ratios": cpu_ratios(rows),
         "floors": FLOORS,
         "machine": dict(machine),
     }

@@ -98,11 +98,21 @@ def test_the_document_has_the_shape_that_is_promised():
     rows = [row("submit", "waylight", 300.0), row("submit", "pgbench", 1000.0)]
     found = json.loads(json.dumps(numbers.document(rows, {"cores": 2})))
     assert found["ratios"] == {"submit/pgbench@8": 0.3}
+    assert found["cpu_ratios"] == {}
     assert found["machine"] == {"cores": 2}
     assert set(found["rows"][0]) >= {
         *("work", "contender", "connections", "rps"),
         *("p50_ms", "p99_ms", "cpu_ms", "errors"),
     }
+
+
+def test_the_ratio_of_cpu_times_is_that_of_one_request_of_each():
+    rows = [
+        numbers.row_of("submit", "waylight", 8, [sample(1, app_cpu_ms=3.0, database_cpu_ms=1.0)]),
+        numbers.row_of("submit", "pgbench", 8, [sample(9, database_cpu_ms=1.0)]),
+        numbers.row_of("nearest", "waylight", 8, [sample(1, app_cpu_ms=3.0)]),
+    ]
+    assert numbers.cpu_ratios(rows) == {"submit/pgbench@8": 0.25}
 
 
 def test_a_floor_is_missed_below_it_and_only_where_it_was_measured():
