@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -111,23 +112,34 @@ def run(blocks: Sequence[Block], served: Served) -> Iterator[tuple[Block, str]]:
     script = ["set -euo pipefail"]
     for number, block in enumerate(blocks):
         script += [f"printf '\\n@@@ {number}\\n'", _command(block, number, served), ""]
-    done = subprocess.run(
-        ["/bin/bash", "-c", "\n".join([*script, "printf '\\n@@@ end\\n'"])],
-        cwd=folder,
+    code, said = _ran("\n".join([*script, "printf '\\n@@@ end\\n'"]), served)
+    printed = re.split(r"\n@@@ (?:\d+|end)\n", said)[1:]
+    if code != 0:
+        last = blocks[len(printed) - 1].where if printed else "before the first block"
+        raise AssertionError(f"{last} ended with {code}:\n{printed[-1] if printed else said}")
+    assert len(printed) == len(blocks) + 1, said
+    yield from zip(blocks, printed, strict=False)
+
+
+def _ran(script: str, served: Served) -> tuple[int, str]:
+    """How a script ended and what it printed; what it started ends with it."""
+    process = subprocess.Popen(
+        ["/bin/bash", "-c", script],
+        cwd=served.folder,
         env=dict(served.environment),
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=LIMIT_S,
-        check=False,
+        start_new_session=True,
     )
-    printed = re.split(r"\n@@@ (?:\d+|end)\n", done.stdout)[1:]
-    if done.returncode != 0:
-        last = blocks[len(printed) - 1].where if printed else "before the first block"
-        message = f"{last} ended with {done.returncode}:\n{printed[-1] if printed else done.stdout}"
-        raise AssertionError(message)
-    assert len(printed) == len(blocks) + 1, done.stdout
-    yield from zip(blocks, printed, strict=False)
+    try:
+        said, _ = process.communicate(timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        said, _ = process.communicate()
+        said += f"\nstopped after {LIMIT_S} s"
+    return process.returncode, said
 
 
 def _command(block: Block, number: int, served: Served) -> str:

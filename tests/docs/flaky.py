@@ -45,7 +45,9 @@ def flaky(upstream: str, mishaps: Sequence[str]) -> Iterator[Line]:
                 self.close_connection = True
                 return
             self.send_response(answer.status)
-            self.send_header("Content-Type", answer.headers["Content-Type"])
+            for name in ("Content-Type", "Content-Encoding"):
+                if name in answer.headers:
+                    self.send_header(name, answer.headers[name])
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)
