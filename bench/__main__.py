@@ -264,7 +264,7 @@ def _options() -> argparse.Namespace:
     options.connections = options.connections or ((8,) if quick else (1, 8, 32))
     options.rounds = max(1, options.rounds or (1 if quick else 3))
     options.seconds = max(1, options.seconds or (1 if quick else 4))
-    options.requests = max(100, options.requests or (300 if quick else 2_000))
+    options.requests = max(100, options.requests or (300 if quick else 4_000))
     return options
 
 
