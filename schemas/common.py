@@ -282,7 +282,7 @@ class _Degrees(fields.Field[Any]):
         metadata = {
             "type": "string",
             "pattern": f"^{pattern}$",
-            "maxLength": 50 * points - 1,  # -180.(20 digits),-90.(20 digits),
+            "maxLength": 51 * points - 1,  # 25 of -179.(20 digits), 24 of -89.(20 digits), commas
             **kwargs.pop("metadata", {}),
         }
         super().__init__(metadata=metadata, **kwargs)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from waylight.cli.documents import SCRIPT_SETTINGS
+from waylight.cli.documents import COMPOSE_SETTINGS, SCRIPT_SETTINGS
 from waylight.config import ConfigurationError, Settings, declared
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -158,7 +158,7 @@ def test_every_variable_that_the_product_reads_is_declared():
         for path in (ROOT / folder).rglob("*.py")
         for name in re.findall(r"WAYLIGHT_[A-Z]\w+", path.read_text(encoding="utf-8"))
     } | set(re.findall(r"WAYLIGHT_[A-Z]\w+", (ROOT / "gunicorn.conf.py").read_text("utf-8")))
-    assert read <= {*declared(), *SCRIPT_SETTINGS}
+    assert read <= {*declared(), *SCRIPT_SETTINGS, *COMPOSE_SETTINGS}
 
 
 @pytest.mark.parametrize(

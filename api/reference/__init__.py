@@ -43,7 +43,7 @@ def openapi_json() -> Response:
 @blueprint.route("/openapi.yaml")
 @require(Kind.NOBODY)
 @public(max_age_s=3600)
-@blueprint.response(200, TEXT, content_type=YAML)
+@blueprint.response(200, {"type": "object"}, content_type=YAML)
 def openapi_yaml() -> Response:
     """This document as YAML.
 
