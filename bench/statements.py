@@ -23,6 +23,7 @@ from psycopg.types.json import Jsonb
 from api.app import create_app
 from waylight.config import Settings
 from waylight.db.session import Connection, Database
+from waylight.log import configure_logging
 from waylight.services.context import Waylight
 from waylight.vault import Vault
 
@@ -81,6 +82,7 @@ class _Recorder(Database):
 @contextmanager
 def recorded(settings: Settings) -> Iterator[tuple[FlaskClient, list[Sent]]]:
     """A client of the app, and the list that every statement sent for it is added to."""
+    configure_logging("warning")  # the terminal is for the table, not for a line a request
     database = _Recorder(settings)
     app: Flask = create_app(settings, context=Waylight(settings, database, Vault(settings)))
     try:
