@@ -10,9 +10,10 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from api import alerts, categories, health, hubs, metrics, places, reference, reports, root, teams
 from api.wire import headers, limits, observe
 from api.wire.auth import LastKnown
-from api.wire.blueprint import WaylightApi, WireIdConverter
+from api.wire.blueprint import WireIdConverter
 from api.wire.compression import Compression
 from api.wire.cors import Cors
+from api.wire.document import WaylightApi
 from api.wire.json import CompactProvider
 from api.wire.negotiation import check_accept
 from api.wire.paths import OneAddress, check_host

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from api.app import create_app
-from api.wire.blueprint import WaylightApi
+from api.wire.document import WaylightApi
 from waylight.config import Settings
 
 _NO_KEYS = f"1:{base64.b64encode(bytes(32)).decode()}"

@@ -118,7 +118,7 @@ def config() -> str:
 
 def errors() -> str:
     """docs/errors.md: every error, problem of a field and warning that an answer may carry."""
-    from api.wire.blueprint import RESPONSE_HEADERS
+    from api.wire.document import RESPONSE_HEADERS
     from api.wire.errors import FIELD_SENTENCES, TABLE, answer, type_of
     from waylight import texts
     from waylight.domain.errors import InvalidRequest, Problem
