@@ -110,7 +110,10 @@ def on_exit(_server: Arbiter) -> None:
 
 
 def post_worker_init(worker: Worker) -> None:
-    """From SIGTERM on `/readyz` says so, while what is under way is finished."""
+    """Take the room for what is counted, and say so on `/readyz` from SIGTERM on."""
+    from waylight import metrics  # noqa: PLC0415 - after the folder has its name
+
+    metrics.reserve()
     worker.wsgi.extensions["waylight.readiness"].stopping = lambda: not worker.alive
     # gevent prints the failure of a greenlet with the address it was talking to.
     gevent.get_hub().print_exception = _log_failure

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import threading
 from datetime import UTC, datetime
@@ -87,6 +88,18 @@ def test_every_process_answers_for_all_and_a_killed_one_stays_counted(
         server.process.send_signal(signal.SIGTERM)
         assert server.ends() == 0
         assert not folder.exists()
+
+
+def test_a_report_is_answered_when_the_folder_of_the_numbers_was_deleted(desk, database, tmp_path):
+    with serving(url_of(database), tmp_path, workers=1) as server:
+        shutil.rmtree(folder_of(server))
+        (before,) = children(server)
+        os.kill(before, signal.SIGKILL)
+        soon(lambda: children(server) not in ([], [before]))
+        assert server.ask("POST", "/v1/reports", BODY)[0] == 201
+        assert server.ask("GET", "/v1/categories")[0] == 200
+        assert "nothing_is_counted" in server.told()
+    assert len(desk.rows("select from reports")) == 1
 
 
 def test_a_report_that_is_being_written_when_the_server_is_told_to_stop_gets_its_201(

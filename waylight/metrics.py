@@ -2,13 +2,23 @@
 
 With `PROMETHEUS_MULTIPROC_DIR`, which gunicorn.conf.py sets, the processes of one server keep their
 numbers in that folder, and any of them answers for all. Without it each process has its own.
+
+Nobody's report is lost to a number: `count`, `time` and `note` never raise, whatever became of the
+folder, and `reserve` sees to it that a full one does not kill a process.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from waylight.log import get_logger
+
+log = get_logger(__name__)
 
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -125,10 +135,76 @@ INSTRUMENTS = (
 )
 
 
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+FILES = ("counter", "histogram", "gauge_livesum")
+"""What the library names the files of a process by: these instruments have no other kind."""
+
+ROOM = 1 << 20
+"""Bytes for each; every route, method and status together take less."""
+
+_full = False
+_said = False
+
+
+def reserve() -> None:
+    """Takes this process's room in the folder before anything is counted.
+
+    The library maps its files without any: a page that a full file system has no room for is a
+    SIGBUS at the first number in it, and the end of every request under way. Without room nothing
+    is counted here.
+    """
+    global _full  # noqa: PLW0603 - one for each process, as the instruments
+    for name in FILES:
+        path = Path(os.environ[FOLDER], f"{name}_{os.getpid()}.db")
+        try:
+            with path.open("xb") as file:
+                file.write(bytes(ROOM))
+        except FileExistsError:
+            continue  # of a process of the same number before: it goes on where that ended
+        except OSError:
+            _full = True
+            log.exception("nothing_is_counted")
+
+
+def count(counter: Counter, *labels: str, by: float = 1) -> None:
+    """Adds to a counter. Never raises."""
+    if _full:
+        return
+    with _at_no_price():
+        counter.labels(*labels).inc(by)
+
+
+def time(histogram: Histogram, *labels: str, took_s: float) -> None:
+    """Takes down how long something took. Never raises."""
+    if _full:
+        return
+    with _at_no_price():
+        histogram.labels(*labels).observe(took_s)
+
+
+def note(gauge: Gauge, *labels: str, value: float) -> None:
+    """Takes down how much there is of something. Never raises."""
+    if _full:
+        return
+    with _at_no_price():
+        gauge.labels(*labels).set(value)
+
+
+@contextmanager
+def _at_no_price() -> Iterator[None]:
+    global _said  # noqa: PLW0603 - see reserve
+    try:
+        yield
+    except Exception:
+        if not _said:
+            _said = True  # once: it would be three lines for each request
+            log.exception("not_counted")
+
+
 def exposition(*others: CollectorRegistry) -> bytes:
     """Everything counted, by every process of this server, in Prometheus' text format 0.0.4."""
     own = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    if FOLDER in os.environ:
         own = CollectorRegistry()
         MultiProcessCollector(own)  # type: ignore[no-untyped-call] # the library's
     return b"".join(generate_latest(registry) for registry in (own, *others))

@@ -122,10 +122,10 @@ class Worker:
         while not stop.is_set():
             try:
                 more = self.turn()
-                metrics.WORKER_TURNS.labels("done").inc()
+                metrics.count(metrics.WORKER_TURNS, "done")
                 wait_s = FIRST_WAIT_S
             except Unavailable:
-                metrics.WORKER_TURNS.labels("unavailable").inc()
+                metrics.count(metrics.WORKER_TURNS, "unavailable")
                 log.warning("database_unavailable", again_in_s=wait_s)
                 stop.wait(wait_s * (0.5 + random.random() / 2))  # noqa: S311 - spreads workers
                 wait_s = min(wait_s * 2, LONGEST_WAIT_S)
@@ -157,7 +157,7 @@ class Worker:
             raise
         except Exception:
             log.exception("worker_part_failed", part=name)
-            metrics.WORKER_FAILURES.labels(name).inc()
+            metrics.count(metrics.WORKER_FAILURES, name)
             return None
 
     def _deliver_due(self) -> bool:
@@ -309,6 +309,6 @@ class Worker:
             return chore.again_s
         except Exception:
             log.exception("chore_failed", chore=chore.name)
-            metrics.WORKER_FAILURES.labels(chore.name).inc()
+            metrics.count(metrics.WORKER_FAILURES, chore.name)
             return chore.again_s
         return chore.every_s

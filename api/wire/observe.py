@@ -1,6 +1,7 @@
 """One line in the log and one count for each request: what was asked and how it went, never who."""
 
 import re
+from contextlib import nullcontext
 from functools import lru_cache
 from time import perf_counter
 
@@ -26,8 +27,12 @@ _ARGUMENT = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 def begin() -> None:
     """Starts the clock of a request, and its span."""
     g.began_at = perf_counter()
-    g.span = telemetry.span(_method(), "server")
-    g.traced = g.span.__enter__()
+    try:
+        g.span = telemetry.span(_method(), "server")
+        g.traced = g.span.__enter__()
+    except Exception:  # whatever breaks here, the request goes on
+        g.span, g.traced = nullcontext(), None
+        log.exception("span_not_begun")
 
 
 def end(response: Response) -> Response:
@@ -38,8 +43,8 @@ def end(response: Response) -> Response:
     rule = request.url_rule
     route = template_of(rule.rule) if rule is not None else UNMATCHED
     method = _method()
-    metrics.REQUESTS.labels(method, route, str(response.status_code)).inc()
-    metrics.REQUEST_S.labels(method, route).observe(took_s)
+    metrics.count(metrics.REQUESTS, method, route, str(response.status_code))
+    metrics.time(metrics.REQUEST_S, method, route, took_s=took_s)
     _note_pools()
     _end_span(method, route, response.status_code)
     say = log.debug if route in QUIET else log.info

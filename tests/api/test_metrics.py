@@ -102,6 +102,19 @@ def test_reports_are_counted_by_priority_and_by_what_became_of_them(client, desk
     }
 
 
+@pytest.mark.parametrize("instrument", ["REPORTS", "REPORTS_DEGRADED", "REQUESTS", "REQUEST_S"])
+def test_a_number_that_cannot_be_kept_costs_nobody_their_report(
+    client, desk, monkeypatch, instrument
+):
+    def broken(*_):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(getattr(metrics, instrument), "labels", broken)
+    monkeypatch.setattr("waylight.services.reports.submit.look_around", broken)
+    assert submit(client, report()).status_code == 201
+    assert len(desk.rows("select from reports")) == 1
+
+
 def test_an_exercise_is_counted_nowhere(client, desk, scrape):
     headers = {"Authorization": f"Bearer {keys_for(desk, [desk.control])[desk.control]}"}
     at = {"type": "Point", "coordinates": [SPOT.lon, SPOT.lat]}

@@ -276,7 +276,7 @@ class Database:
             try:
                 conn = pool.getconn(min(POOL_WAIT_S, give_up_at - monotonic()))
             except PoolTimeout:
-                metrics.POOL_TIMEOUTS.labels(pool.name.removeprefix("waylight ")).inc()
+                metrics.count(metrics.POOL_TIMEOUTS, pool.name.removeprefix("waylight "))
                 raise
             try:
                 conn.patience_s = max(give_up_at - monotonic(), 0.05)

@@ -79,7 +79,7 @@ def record(
             conn, message, outcome=outcome, following=following, worker_id=worker_id, now=now
         )
         if row is None:
-            metrics.DELIVERIES.labels(message.channel, "lost").inc()
+            metrics.count(metrics.DELIVERIES, message.channel, "lost")
             return None
         if row["status"] == "failed":
             deliveries.wake_ladder(conn, message.delivery_id, now=now)
@@ -99,10 +99,10 @@ def record(
                 ),
             )
     if not row["exercise"]:
-        metrics.DELIVERIES.labels(row["channel"], row["status"]).inc()
+        metrics.count(metrics.DELIVERIES, row["channel"], row["status"])
         if row["is_first"] and row["status"] in ("sent", "delivered"):
             waited = (now - row["decided_at"]).total_seconds()
-            metrics.FIRST_DELIVERY.labels(str(row["priority"])).observe(waited)
+            metrics.time(metrics.FIRST_DELIVERY, str(row["priority"]), took_s=waited)
     return following
 
 

@@ -252,7 +252,8 @@ def _time_answer(incident: Mapping[str, Any], *, now: datetime) -> None:
     if incident["held_by_alert_id"] is not None or incident["exercise"]:
         return
     since = incident["restarted_at"] or incident["opened_at"]
-    metrics.ANSWER.labels(str(incident["priority"])).observe((now - since).total_seconds())
+    took_s = (now - since).total_seconds()
+    metrics.time(metrics.ANSWER, str(incident["priority"]), took_s=took_s)
 
 
 def _knows(conn: Connection[Any], alert: Mapping[str, Any], incident: Mapping[str, Any]) -> bool:

@@ -122,9 +122,9 @@ class Facts(Collector):
 def note_pools(database: Database) -> None:
     """Takes down how the pools of this process are used at this moment."""
     for role, use in database.pool_use().items():
-        metrics.POOL_CONNECTIONS.labels(role, "in_use").set(use.in_use)
-        metrics.POOL_CONNECTIONS.labels(role, "idle").set(use.idle)
-        metrics.POOL_WAITING.labels(role).set(use.waiting)
+        metrics.note(metrics.POOL_CONNECTIONS, role, "in_use", value=use.in_use)
+        metrics.note(metrics.POOL_CONNECTIONS, role, "idle", value=use.idle)
+        metrics.note(metrics.POOL_WAITING, role, value=use.waiting)
 
 
 def _read(database: Database, now: datetime) -> Mapping[str, Any] | None:

@@ -254,13 +254,13 @@ def _count(one: Decided, answer: ReportReceipt, outcome: Mapping[str, Any]) -> N
     if one.report.exercise:
         return
     became = "replayed" if outcome["replayed"] else "joined" if outcome["joined"] else answer.status
-    metrics.REPORTS.labels(str(answer.priority.level), became).inc()
+    metrics.count(metrics.REPORTS, str(answer.priority.level), became)
     if outcome["fallback"]:
         _count_degraded("fallback", 1)
 
 
 def _count_degraded(how: str, reports: int) -> None:
-    metrics.REPORTS_DEGRADED.labels(how).inc(reports)
+    metrics.count(metrics.REPORTS_DEGRADED, how, by=reports)
 
 
 def _as_it_went(
