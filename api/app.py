@@ -3,9 +3,12 @@
 import os
 import re
 import uuid
+from collections.abc import Callable
+from functools import wraps
 
-from flask import Flask, g, request
+from flask import Flask, Response, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wrappers import Response as AnyResponse
 
 from api import alerts, categories, health, hubs, metrics, places, reference, reports, root, teams
 from api.wire import headers, limits, observe
@@ -20,10 +23,12 @@ from api.wire.paths import OneAddress, check_host
 from schemas.common import LANGUAGE
 from waylight import telemetry, texts
 from waylight.config import Settings
-from waylight.log import bind_request, configure_logging
+from waylight.log import bind_request, configure_logging, get_logger
 from waylight.services.context import Waylight, open_waylight
 from waylight.services.operations.health import Readiness
 from waylight.services.operations.metrics import Scrape
+
+log = get_logger(__name__)
 
 BLUEPRINTS = (
     root.blueprint,
@@ -64,11 +69,14 @@ def create_app(settings: Settings | None = None, *, context: Waylight | None = N
     app.before_request(check_host)
     app.before_request(check_accept)
     # The first to be registered runs last.
-    app.after_request(observe.end)
-    app.after_request(Compression(app).compress)
-    app.after_request(Cors(app, allowed_origins=settings.allowed_origins).allow)
-    app.after_request(limits.announce)
-    app.after_request(headers.finish)
+    for finish in (
+        observe.end,
+        Compression(app).compress,
+        Cors(app, allowed_origins=settings.allowed_origins).allow,
+        limits.announce,
+        headers.finish,
+    ):
+        app.after_request(_at_no_price(finish))
     api = WaylightApi(app)
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
@@ -79,6 +87,22 @@ def create_app(settings: Settings | None = None, *, context: Waylight | None = N
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
     return app
+
+
+def _at_no_price(
+    finish: Callable[[Response], AnyResponse],
+) -> Callable[[Response], AnyResponse]:
+    """The same, but the answer as it was where it breaks: the report in it is committed by now."""
+
+    @wraps(finish)
+    def finish_if_possible(response: Response) -> AnyResponse:
+        try:
+            return finish(response)
+        except Exception:
+            log.exception("answer_unfinished", lacking=finish.__qualname__)
+            return response
+
+    return finish_if_possible
 
 
 def _begin() -> None:

@@ -74,14 +74,17 @@ class Compression:
             # flask-compress takes `gzip;q=0` for a wish.
             response.vary.add("Accept-Encoding")
             return response
-        status = response.status_code
-        if status < 400:
+        status, coding = response.status_code, response.headers.get("Content-Encoding")
+        if status >= 400:
+            response.status_code = 200  # flask-compress leaves errors alone; a 422 may be long
+        try:
             return self._compress.after_request(response)
-        # flask-compress leaves errors alone; a 422 may name fifty problems.
-        response.status_code = 200
-        response = self._compress.after_request(response)
-        response.status_code = status
-        return response
+        except Exception:
+            if coding is None:
+                response.headers.pop("Content-Encoding", None)  # it is named before it is done
+            raise
+        finally:
+            response.status_code = status
 
 
 def _strong(response: Response) -> bool:

@@ -197,3 +197,15 @@ def test_a_long_problem_is_compressed_and_stays_a_problem(odd):
 @pytest.mark.parametrize("path", ["/events", "/lines", "/image", "/strong"])
 def test_streams_images_and_what_promises_its_bytes_are_left_alone(odd, path):
     assert "Content-Encoding" not in get(odd, "gzip, br, zstd", path).headers
+
+
+def test_a_compressor_that_breaks_costs_nobody_the_answer(app, monkeypatch):
+    def broken(*_):
+        raise RuntimeError
+
+    plain = app.test_client().get(LARGE)
+    monkeypatch.setattr("flask_compress.flask_compress._compress_data", broken)
+    answer = unchecked(app).get(LARGE, headers={"Accept-Encoding": "gzip"})
+    assert (answer.status_code, answer.data) == (200, plain.data)
+    assert "Content-Encoding" not in answer.headers
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
