@@ -27,11 +27,12 @@ class SetupRefused(WaylightError):
     code = "setup_refused"
 
 
-def prepare(conn: Connection, settings: Settings) -> None:
+def prepare(conn: Connection, settings: Settings, *, logins: bool = True) -> None:
     """Creates roles and extensions, lets the two unprivileged roles log in, hands over the schema.
 
-    `conn` is the administrator's, outside a transaction. Does nothing twice. Raises SetupRefused,
-    with the statements that an administrator can run instead.
+    `conn` is the administrator's, outside a transaction. Does nothing twice. Without `logins` the
+    passwords stay as they are: they are the whole server's, also of another database on it. Raises
+    SetupRefused, with the statements that an administrator can run instead.
     """
     conn.autocommit = True
     steps: tuple[tuple[str, Callable[[], None]], ...] = (
@@ -41,7 +42,7 @@ def prepare(conn: Connection, settings: Settings) -> None:
         ("act as waylight_owner", lambda: _act_as_owner(conn)),
         ("set the logins of the roles", lambda: _logins(conn, settings)),
     )
-    for what, step in steps:
+    for what, step in steps if logins else steps[:-1]:
         try:
             _patiently(step)
         except psycopg.errors.InsufficientPrivilege as error:

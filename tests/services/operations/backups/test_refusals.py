@@ -16,6 +16,7 @@ from tests.services.operations.backups import nights
 from tests.services.operations.backups.nights import NOW
 from waylight.config import Settings
 from waylight.db.operations import backups as db
+from waylight.db.operations import setup
 from waylight.services.operations import backups, migrations
 from waylight.services.operations.backups import archive
 from waylight.services.operations.backups.archive import BackupDamaged
@@ -163,6 +164,21 @@ def test_a_drill_proves_a_backup_and_leaves_nothing(taken, cluster, database):
     with pytest.raises(BackupDamaged):
         drill()
     assert left() == []
+
+
+def test_a_drill_with_other_keys_locks_nobody_out(taken, cluster, database, monkeypatch):
+    def passwords():
+        with cluster.connect() as conn:
+            query = (
+                "select rolname, rolpassword from pg_authid where rolname ~ '^waylight' order by 1"
+            )
+            return sorted(conn.execute(query).fetchall(), key=str)
+
+    settings = Settings.from_environment(environment_for(database._settings.database_url))
+    monkeypatch.setattr(setup, "_logs_in", lambda _: False)  # the test server lets everybody in
+    before = passwords()
+    backups.drill(settings, Vault(settings), taken, now=NOW, progress=print)
+    assert passwords() == before
 
 
 def test_a_backup_of_newer_code_is_refused(taken, empty, monkeypatch):

@@ -86,6 +86,7 @@ def restore(
     *,
     into: str | None = None,
     quiet_alerts: bool = False,
+    logins: bool = True,
     now: datetime,
     progress: Callable[[str], None],
 ) -> Restored:
@@ -93,8 +94,9 @@ def restore(
 
     Either must be empty; one that does not exist yet is made by `into`. With `quiet_alerts` no
     restored alert is sent and no ladder climbs: the incidents stay open, as unanswered, in every
-    inbox. Raises BackupDamaged, RestoreRefused, ProgramMissing, SetupRefused, Unavailable, and
-    ConfigurationError without WAYLIGHT_DATABASE_URL; nothing has been changed then.
+    inbox. Without `logins` the passwords of the two roles stay as they are. Raises BackupDamaged,
+    RestoreRefused, ProgramMissing, SetupRefused, Unavailable, and ConfigurationError without
+    WAYLIGHT_DATABASE_URL; nothing has been changed then.
     """
     progress(f"checking {path}")
     manifest = check(path, vault)
@@ -112,7 +114,7 @@ def restore(
         _check_empty(conn)
         conn.commit()
         progress("making roles, extensions and logins")
-        setup.prepare(conn, settings)
+        setup.prepare(conn, settings, logins=logins)
         conn.autocommit = False
         with _refusals(), db.whole_or_nothing(conn):
             _check_empty(conn)  # another restore may have been faster
@@ -148,12 +150,15 @@ def drill(
 ) -> Restored:
     """Restores a backup into the database `waylight_drill` beside the one in use, and drops it.
 
-    Nobody is alerted: no worker ever sees it. Raises what `restore` raises.
+    Nobody is alerted: no worker ever sees it. Nobody is locked out either: the passwords of the
+    roles are those of the database in use. Raises what `restore` raises.
     """
     with Database(settings).connect("admin") as conn:
         db.drop_database(conn, DRILL)  # one that was killed has left its own
         try:
-            return restore(settings, vault, path, into=DRILL, now=now, progress=progress)
+            return restore(
+                settings, vault, path, into=DRILL, logins=False, now=now, progress=progress
+            )
         finally:
             db.drop_database(conn, DRILL)
 
