@@ -355,3 +355,12 @@ def test_a_role_that_no_policy_binds_is_found(well):
     )
     assert ill(unbound) == {"roles"}
     unbound.close()
+
+
+def test_a_locked_table_does_not_keep_the_rest_from_being_told(well, monkeypatch):
+    monkeypatch.setattr(doctor, "PATIENCE_S", 0.2)
+    with well.owner() as conn:
+        conn.execute("lock table deliveries in access exclusive mode")
+        found = findings(well)
+    assert "statement timeout" in found["tables"].problem
+    assert found["database, as intake"].problem is None

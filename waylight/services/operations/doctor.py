@@ -21,6 +21,9 @@ HORIZON = timedelta(days=7)
 
 LATE = timedelta(minutes=1)
 
+PATIENCE_S = 20.0
+"""For one look: a table that somebody has locked must not keep the rest from being told."""
+
 MISSED_FOR = timedelta(hours=1)
 """How long a worker that fell silent while others live is asked after."""
 
@@ -137,6 +140,7 @@ def _somebody(database: Database) -> Connection | None:
         except (Unavailable, ConfigurationError, psycopg.Error):
             continue
         conn.autocommit = True  # one look that fails must not spoil the next
+        conn.execute(f"set statement_timeout = {round(PATIENCE_S * 1000)}")
         return conn
     return None
 
