@@ -9,6 +9,7 @@ import zlib
 from api.wire.errors import UnsupportedEncoding
 from waylight.domain.errors import BodyTooLarge, MalformedJSON, Problem
 
+BOM = b"\xef\xbb\xbf"
 GZIP = b"\x1f\x8b"
 _EITHER = 47
 """zlib's number for gzip or zlib, whichever it is: senders mix the two up."""
@@ -45,7 +46,7 @@ def decoded_kindly(data: bytes, codings: str, most: int | None) -> bytes:
     nor plain JSON.
     """
     coding = _coding(codings)
-    if data.lstrip()[:1] in (b"{", b""):
+    if data.removeprefix(BOM).lstrip()[:1] in (b"{", b""):
         return data
     if data.startswith(GZIP) or coding in _KNOWN:
         try:

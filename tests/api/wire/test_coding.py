@@ -49,6 +49,7 @@ def test_a_packed_retry_is_the_same_report(client, london):
         (EMPTY, "gzip"),
         (EMPTY, "br"),
         (EMPTY, "identity"),
+        (b"\xef\xbb\xbf{}", "utf-8"),
         (b"  {}", "gzip, gzip"),
         (b"", "gzip"),
         (gzipped(EMPTY), None),
