@@ -28,7 +28,7 @@ worker_class = "gevent"
 workers = int(os.environ.get("WAYLIGHT_WORKERS", "2"))
 worker_connections = 2000
 # The heartbeat file on a slow disk can stall a worker long enough to be taken for dead.
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 -- gunicorn makes it private
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 -- gunicorn makes it private
 
 timeout = 30
 graceful_timeout = 10  # open streams never end by themselves; their clients reconnect
