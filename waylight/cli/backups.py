@@ -61,7 +61,7 @@ def backup(*, folder: Path, keep: int | None) -> None:
 def restore(*, file: Path, into: str | None, check: bool, drill: bool, quiet_alerts: bool) -> None:
     """Bring the backup FILE back into an empty database: all of it, or nothing.
 
-    Restore only a file of your own: it is run as the owner of the database.
+    Restore only a file of your own: it is run with all the rights of WAYLIGHT_DATABASE_URL.
     """
     from waylight.services.operations import backups
 

@@ -102,7 +102,7 @@ def restore(
     manifest = check(path, vault)
     pg_restore = programs.find(
         "pg_restore",
-        at_least=int(manifest.pg_dump.split(".")[0]),
+        at_least=int(re.sub(r"\D.*", "", manifest.pg_dump)),  # 17.5, and 18beta1
         why=f"because the backup was made by pg_dump {manifest.pg_dump}",
     )
     if into is not None:
