@@ -225,6 +225,20 @@ def test_stopping_gives_each_process_longer_than_it_takes_itself():
     assert seconds(back["stop_grace_period"]) > worker.GRACE_S
 
 
+def test_no_name_is_given_twice_in_one_mapping():
+    """Compose refuses it; the YAML reader of these tests takes the last."""
+
+    def names(node):
+        if isinstance(node, yaml.MappingNode):
+            yield [key.value for key, _ in node.value if key.value != "<<"]
+        for child in node.value if isinstance(node.value, list) else ():
+            for part in child if isinstance(child, tuple) else (child,):
+                yield from names(part)
+
+    for given in names(yaml.compose((ROOT / "compose.yaml").read_text())):
+        assert len(given) == len(set(given)), given
+
+
 def test_no_secret_has_a_default():
     text = (ROOT / "compose.yaml").read_text()
     for name in SECRETS:
