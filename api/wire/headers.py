@@ -34,7 +34,7 @@ def finish(response: Response) -> Response:
     kept = "no-store" not in headers.setdefault("Cache-Control", "no-store")
     if request.is_secure:
         headers.setdefault("Strict-Transport-Security", HTTPS)
-    if request.method == "OPTIONS" or response.status_code == 405:
+    if response.allow and (request.method == "OPTIONS" or response.status_code == 405):
         # werkzeug keeps a set: the same answer twice should look the same.
         headers["Allow"] = ", ".join(sorted(response.allow))
     if request.method == "OPTIONS" and response.status_code == 200:

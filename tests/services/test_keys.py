@@ -191,7 +191,7 @@ def test_an_unknown_scope_is_refused_by_name(town, vault):
 def test_an_unknown_organisation_is_refused_with_those_there_are(town, vault):
     with pytest.raises(NotFound, match=r"tiny-control, tiny-police, tiny-transit"):
         staff_key(town, vault, organisation="police")
-    with pytest.raises(NotFound, match="No such city"):
+    with pytest.raises(NotFound, match="No city"):
         staff_key(town, vault, city="elsewhere")
 
 

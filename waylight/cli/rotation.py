@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from waylight.services.operations.rotation import KeyState
 
 WHAT = {"vault": "stories", "receipt": "receipts"}
+POWER = {"vault": "can read stories", "receipt": "can make receipts that open reports"}
 
 
 @click.group()
@@ -25,7 +26,7 @@ def new_secret(*, purpose: str) -> None:
     with opened() as waylight:
         version = max(waylight.vault.fingerprints[purpose]) + 1
         setting = f"WAYLIGHT_{purpose.upper()}_KEYS"
-        say(f"Put it behind those in {setting}, after a comma. Whoever sees it can read stories.")
+        say(f"Put it behind those in {setting}, after a comma. Whoever sees it {POWER[purpose]}.")
         click.echo(f"{version}:{waylight.vault.new_key()}")
 
 
@@ -70,6 +71,8 @@ def _advice(state: "KeyState") -> str:
         return f"PROBLEM: set it again in WAYLIGHT_{state.purpose.upper()}_KEYS"
     if state.in_use:
         return "in use"
+    if state.coming:
+        return "not in use yet"
     if state.needed_by:
         return "keep" if state.purpose == "receipt" else "keep until `waylight secrets rewrap`"
     if state.first:

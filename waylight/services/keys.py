@@ -177,7 +177,11 @@ def _organisation(conn: Connection[Any], key: str, *, city: str | None) -> UUID:
     if known:
         there = ", ".join(dict.fromkeys(row["key"] for row in known))
         raise NotFound(f"There is no organisation {key!r}. There are: {there}.")
-    raise NotFound("No such city is loaded: load one with `waylight load data/london`.")
+    raise NotFound(
+        f"No city {city!r} is loaded, or it has no organisations."
+        if city
+        else "No city is loaded: load one with `waylight load data/london`."
+    )
 
 
 def _check_scopes(scopes: Iterable[str]) -> None:

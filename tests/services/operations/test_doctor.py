@@ -7,12 +7,14 @@ import pytest
 from tests.databases import environment_for, settings_for
 from tests.desk import P1
 from waylight.channels.console import Console
+from waylight.db.operations import health
 from waylight.db.session import Database
 from waylight.domain.principals import NOBODY
 from waylight.domain.reports import Submission
 from waylight.services import packs
 from waylight.services.context import Waylight
 from waylight.services.operations import chores, doctor, migrations
+from waylight.services.operations.doctor import server
 from waylight.services.reports import submit_reports
 from waylight.vault import Vault
 from waylight.worker import Worker
@@ -72,6 +74,7 @@ def test_nothing_is_found_where_all_is_well(well):
         "emergency contacts",
         "clock",
         "rights",
+        "row-level security",
         "unanswered alerts",
         "vault keys",
         "receipt keys",
@@ -364,3 +367,66 @@ def test_a_locked_table_does_not_keep_the_rest_from_being_told(well, monkeypatch
         found = findings(well)
     assert "statement timeout" in found["tables"].problem
     assert found["database, as intake"].problem is None
+
+
+def test_a_function_that_nobody_may_call_is_found_and_mended_by_what_is_said(well):
+    change(well, "revoke execute on function submit_reports from waylight_intake, public")
+    what, fix = problem(well, "rights")
+    assert what == "the roles lack execute on function submit_reports(jsonb) of waylight_intake"
+    change(well, fix.removeprefix("as the owner of the tables: "))
+    assert ill(well) == set()
+
+
+def test_row_level_security_that_is_off_is_found_and_mended_by_what_is_said(well):
+    change(well, "alter table reports disable row level security")
+    _, fix = problem(well, "row-level security")
+    change(well, fix.removeprefix("as the owner of the tables: "))
+    assert ill(well) == set()
+
+
+def test_a_policy_that_is_gone_is_named(well):
+    change(well, "drop policy staff_granted on report_secrets")
+    what, _ = problem(well, "row-level security")
+    assert what == "policies are gone: staff_granted on report_secrets"
+
+
+def test_every_policy_of_the_migrations_is_asked_about(database):
+    with database.owner() as conn:
+        rows = conn.execute(
+            "select tablename, policyname from pg_policies where schemaname = 'public'"
+        ).fetchall()
+    known = {(table, policy) for table, names in health.LOCKED.items() for policy in names}
+    assert set(rows) == known
+
+
+@pytest.mark.parametrize("set_to", ["0001", "0002", "0003", None])
+def test_a_schema_whose_number_was_changed_is_told_and_mended_by_what_is_said(well, set_to):
+    change(well, "delete from alembic_version")
+    if set_to:
+        change(well, "insert into alembic_version values (%s)", set_to)
+    what, fix = problem(well, "migrations")
+    assert "somebody has changed the number" in what
+    for statement in fix.removeprefix("as the owner of the tables: ").split("; "):
+        change(well, statement)
+    assert ill(well) == set()
+
+
+def test_every_migration_has_a_mark_to_know_it_by(database):
+    assert set(health.MARKS) == migrations.revisions()
+    with database.owner() as conn:
+        for revision, mark in health.MARKS.items():
+            assert conn.execute(f"select {mark} as there").fetchone() == (True,), revision
+
+
+def test_a_worker_that_was_started_again_in_its_place_is_not_asked_after(well):
+    dead = NOW - timedelta(minutes=2)
+    change(well, "insert into worker_heartbeats values ('x', 'h', 2, %s, %s)", dead, dead)
+    assert ill(well) == set()
+    change(well, "update worker_heartbeats set host = 'elsewhere' where worker_id = 'x'")
+    assert ill(well) == {"worker"}
+
+
+def test_a_role_that_is_too_powerful_is_told_how_to_lose_it(well):
+    found = server.roles([{"login": "waylight_staff", "unbound": True}])
+    assert found.fix
+    assert found.fix.endswith('alter role "waylight_staff" nosuperuser nobypassrls')

@@ -1,5 +1,6 @@
 """Facts about the server and the state of the data, for the doctor and for `/readyz`."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -34,14 +35,19 @@ select (select max(beat_at) from worker_heartbeats) as last_beat,
        (select count(*) from incidents where unanswered_at is not null and state = 'open'
            and not exercise) as unanswered,
        (select array_agg(host || ' (process ' || pid || ')' order by host, pid)
-        from worker_heartbeats where beat_at between %(missed)s and %(silent)s) as silent_workers,
+        from worker_heartbeats gone where beat_at between %(missed)s and %(silent)s
+          and not exists (  -- one that was started again in its place
+              select from worker_heartbeats next
+              where next.host = gone.host and next.started_at >= gone.beat_at
+                and next.beat_at > %(silent)s)) as silent_workers,
        to_regclass('reports_' || to_char(%(soon)s at time zone 'UTC', 'YYYY_MM')) is not null
            as partition_soon
 """
 
-# Rights on whole tables; those on columns, and the policies, are the migrations' own matter.
+# Rights on whole tables and on functions; those on columns are the migrations' own matter.
 LACKING = """
-select format('%s on %s of %s', need.privilege, need.relation, need.role)
+with lacking (role, it) as (
+select need.role, format('%s on %s of %s', need.privilege, need.relation, need.role)
 from (
     select 'waylight_intake' as role, relation, privilege
     from unnest('{reports,report_secrets,incidents,alerts,deliveries,events,grants,
@@ -61,8 +67,63 @@ from (
 join pg_roles r on r.rolname = need.role
 where to_regclass(need.relation) is not null
   and not has_table_privilege(need.role, to_regclass(need.relation), need.privilege)
-order by need.role, need.relation, need.privilege
+union all
+select need.role, format('execute on function %s of %s', f.oid::regprocedure, need.role)
+from (
+    select 'waylight_intake' as role, unnest('{uuid_v7,uuid_v7_floor,make_partitions,open_incident,
+        route,route_to_fallback,submit_report,submit_reports,tell,tell_more,tell_of_all}'::text[])
+        as name
+    union all select 'waylight_staff', unnest('{acting_organisation,organisation_acts_on,
+        organisation_is_told,organisation_may_read,organisation_may_read_story,
+        organisation_oversees,uuid_v7}'::text[])) need
+join pg_roles r on r.rolname = need.role
+join pg_proc f on f.proname = need.name and f.pronamespace = 'public'::regnamespace
+where not has_function_privilege(need.role, f.oid, 'execute')
+)
+select it from lacking order by role, it
 """
+
+# The second lock on the door (design, D11): what row-level security has to be on every table of it.
+UNLOCKED = """
+select format('alter table %%s enable row level security', name)
+from unnest(%(tables)s::text[]) name join pg_class c on c.oid = to_regclass(name)
+where not c.relrowsecurity
+order by 1
+"""
+
+LOCKED: Mapping[str, tuple[str, ...]] = {
+    "alerts": ("intake_all", "staff_acts", "staff_told"),
+    "audit_entries": ("intake_reads", "staff_own", "staff_writes"),
+    "deliveries": ("intake_all", "staff_acts", "staff_told"),
+    "events": ("intake_all", "staff_acts", "staff_told"),
+    "grants": ("intake_all", "staff_own"),
+    "idempotency_keys": ("intake_all",),
+    "incidents": ("intake_all", "staff_acts", "staff_told"),
+    "receipts": ("intake_all",),
+    "report_secrets": ("intake_all", "staff_granted"),
+    "reports": ("intake_all", "staff_granted"),
+    "staff": ("intake_all", "staff_own"),
+    "teams": ("intake_all", "staff_reads", "staff_runs_own"),
+}
+"""The tables under row-level security, and the policies that say who sees which row."""
+
+LOST_POLICIES = """
+select format('%%s on %%s', policy, name)
+from unnest(%(tables)s::text[], %(policies)s::text[]) expected (name, policy)
+where to_regclass(name) is not null
+  and not exists (select from pg_policies p
+                  where p.schemaname = 'public' and p.tablename = name and p.policyname = policy)
+order by 1
+"""
+
+MARKS: Mapping[str, str] = {
+    "0001": "to_regclass('cities') is not null",
+    "0002": "to_regclass('reports') is not null",
+    "0003": "to_regproc('submit_reports') is not null",
+    "0004": "exists (select from pg_proc where proname = 'submit_reports'"
+    " and 'plan_cache_mode=force_generic_plan' = any (proconfig))",
+}
+"""How each migration is recognised in a database, whatever number stands in it."""
 
 SECRETS = """
 with sample as (
@@ -110,6 +171,27 @@ def server(conn: Connection[Any]) -> dict[str, Any]:
 def lacking_rights(conn: Connection[Any]) -> list[str]:
     """Each right that the two roles need and lack, as `insert on reports of waylight_intake`."""
     return [row[0] for row in conn.execute(LACKING).fetchall()]
+
+
+def unlocked_tables(conn: Connection[Any]) -> list[str]:
+    """What turns row-level security on again, for each table where it is off."""
+    return [row[0] for row in conn.execute(UNLOCKED, {"tables": list(LOCKED)}).fetchall()]
+
+
+def lost_policies(conn: Connection[Any]) -> list[str]:
+    """Each policy that is gone, as `staff_granted on reports`."""
+    expected = [(table, policy) for table, names in LOCKED.items() for policy in names]
+    tables, policies = map(list, zip(*expected, strict=True))
+    found = conn.execute(LOST_POLICIES, {"tables": tables, "policies": policies})
+    return [row[0] for row in found.fetchall()]
+
+
+def built(conn: Connection[Any]) -> str | None:
+    """The newest revision whose work is there; None in an empty database."""
+    marks = ", ".join(f"('{revision}', {mark})" for revision, mark in MARKS.items())
+    row = conn.execute(f"select max(r) from (values {marks}) marks (r, is_there) where is_there")  # noqa: S608 - constants of this file
+    found = row.fetchone()
+    return found[0] if found else None
 
 
 def secrets(conn: Connection[Any], number: int) -> list[dict[str, Any]]:

@@ -132,7 +132,11 @@ def _organisations(database: Database, city: str | None) -> tuple[str, Mapping[s
     with database.intake() as conn:
         slug = db.first_city(conn, city)
         if slug is None:
-            raise NotFound("No such city is loaded: load one with `waylight load data/london`.")
+            raise NotFound(
+                f"No city {city!r} is loaded: correct WAYLIGHT_DEFAULT_CITY, or load its pack."
+                if city
+                else "No city is loaded: load one with `waylight load data/london`."
+            )
         known = {
             row["key"]: _Organisation(id=row["id"], key=row["key"], name=row["name"])
             for row in db.organisations(conn, city=slug)

@@ -25,6 +25,8 @@ class KeyState:
     fingerprint: str | None
     needed_by: int
     in_use: bool
+    coming: bool
+    """It is held by this process, and not used yet."""
     first: bool
     """It gives the roles their passwords and idempotency keys their hashes."""
 
@@ -49,6 +51,7 @@ def states(database: Database, vault: Vault) -> list[KeyState]:
             fingerprint=held.get(version),
             needed_by=needed[purpose].get(version, 0),
             in_use=version == in_use[purpose],
+            coming=version > in_use[purpose],
             first=purpose == "vault" and version == vault.first_version,
         )
         for purpose, held in vault.fingerprints.items()

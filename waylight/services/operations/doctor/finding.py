@@ -1,0 +1,23 @@
+"""What the doctor says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `problem` and `fix` are None when it is well."""
+
+    what: str
+    problem: str | None = None
+    fix: str | None = None
+
+
+State = Mapping[str, Any]
+"""A row of `db.operations.health`."""
+
+
+def first_line(error: BaseException | None) -> str:
+    """What an error says, without what the server adds."""
+    return str(error).strip().partition("\n")[0]
