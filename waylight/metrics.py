@@ -9,7 +9,7 @@ folder, and `reserve` sees to it that a full one does not kill a process.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -164,6 +164,8 @@ def reserve() -> None:
         except OSError:
             _full = True
             log.exception("nothing_is_counted")
+            with suppress(OSError):
+                path.unlink()  # half a file, which no other process could read
 
 
 def count(counter: Counter, *labels: str, by: float = 1) -> None:
