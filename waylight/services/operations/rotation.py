@@ -14,6 +14,7 @@ PATIENCE_S = 600.0
 """Counting goes over every story and receipt; nobody is waiting for it."""
 
 FIELDS = ("narrative", "description_of_person", "contact", "location_description", "rejected")
+"""What is sealed of a report."""
 
 
 @dataclass(frozen=True)

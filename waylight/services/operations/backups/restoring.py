@@ -28,6 +28,7 @@ from waylight.services.operations import migrations
 from waylight.services.operations.backups import archive, programs
 from waylight.services.operations.backups.archive import BackupDamaged, Manifest
 from waylight.services.operations.chores import MONTHS_AHEAD
+from waylight.services.operations.rotation import FIELDS
 from waylight.vault import Vault, VaultError
 
 DRILL = "waylight_drill"
@@ -35,8 +36,6 @@ DRILL = "waylight_drill"
 
 SAMPLE = 500
 """How many receipts and stories of each key's version are tried."""
-
-FIELDS = ("narrative", "description_of_person", "contact", "location_description", "rejected")
 
 COPY = re.compile(rb"COPY .* FROM stdin;\n")
 END_OF_COPY = b"\\.\n"
