@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 from functools import wraps
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -25,6 +25,7 @@ from waylight import telemetry, texts
 from waylight.config import Settings
 from waylight.log import bind_request, configure_logging, get_logger
 from waylight.services.context import Waylight, open_waylight
+from waylight.services.hints import Hints
 from waylight.services.operations.health import Readiness
 from waylight.services.operations.metrics import Scrape
 
@@ -65,12 +66,14 @@ def create_app(settings: Settings | None = None, *, context: Waylight | None = N
     app.extensions["waylight.last_known"] = LastKnown()
     app.extensions["waylight.readiness"] = Readiness()
     app.extensions["waylight.scrape"] = Scrape()
+    app.extensions["waylight.hints"] = Hints(app.extensions["waylight"].database)
     app.before_request(_begin)
     app.before_request(check_host)
     app.before_request(check_accept)
     # The first to be registered runs last.
     for finish in (
         observe.end,
+        _nudge,
         Compression(app).compress,
         Cors(app, allowed_origins=settings.allowed_origins).allow,
         limits.announce,
@@ -103,6 +106,13 @@ def _at_no_price(
             return response
 
     return finish_if_possible
+
+
+def _nudge(response: Response) -> Response:
+    """Wakes the workers after anything that may have given them work."""
+    if request.method not in ("GET", "HEAD", "OPTIONS") and response.status_code < 400:
+        current_app.extensions["waylight.hints"].nudge()
+    return response
 
 
 def _begin() -> None:

@@ -116,7 +116,7 @@ def test_turn_delivers_climbs_routes_numbers_and_beats(desk, make):
     assert desk.states()[desk.second] == "pending"
     (beat,) = desk.rows("select worker_id, beat_at, started_at from worker_heartbeats")
     assert beat == {"worker_id": one.id, "beat_at": at, "started_at": at}
-    one.turn()
+    one.number()
     assert desk.rows("select from events where sequence is null") == []
 
 
@@ -210,9 +210,36 @@ def test_message_for_a_channel_that_this_worker_has_not_waits(desk, make):
     desk.report(P2)
     desk.do("update deliveries set channel = 'pigeon'")
     one = make(Recorder())
+    one._find_orphans()
+    one.turn()
+    assert (delivery(desk)["status"], delivery(desk)["attempts"]) == ("queued", 0)
+
+
+def test_message_for_a_channel_that_no_worker_has_is_tried_in_the_end_and_says_why(desk, make):
+    desk.report(P2)
+    desk.do("update deliveries set channel = 'pigeon'")
+    one = make(Recorder(), now=NOW + timedelta(minutes=6))
+    one._find_orphans()
     one.turn()
     sent_out(one)
-    assert (delivery(desk)["status"], delivery(desk)["detail"]) == ("queued", "no_such_channel")
+    rows = desk.rows("select status, detail from deliveries where channel = 'pigeon'")
+    assert rows == [{"status": "queued", "detail": "no_such_channel"}]
+
+
+def test_stuck_channel_keeps_no_other_waiting(desk, make):
+    for n in range(worker.SENDERS + 2):
+        desk.report(P2, at=Point(SPOT.lon - 0.02 * n, SPOT.lat))
+    desk.do("update deliveries set channel = 'stuck'")
+    desk.report(P2, at=Point(SPOT.lon + 0.02, SPOT.lat))
+    stuck, console = Stuck(), Recorder()
+    one = make(console)
+    one._channels = {"stuck": stuck, "console": console}
+    while one.turn() and not console.sent:
+        pass
+    console.wait_for(1)
+    assert len(stuck.sent) == worker.SENDERS
+    stuck.let_go.set()
+    sent_out(one)
 
 
 @pytest.mark.parametrize("part", ["climb", "route_waiting"])

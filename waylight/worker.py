@@ -1,8 +1,8 @@
 """THE BACK DOOR: claim, deliver, escalate, expand, purge. Any number of workers may run.
 
-One loop does what somebody waits for: deliveries, the ladder, reports that could not be routed, and
-the numbers of events. A thread beside it does the chores, and a thread per message the sending, so
-that neither a slow provider nor a long chore keeps an alert waiting.
+One loop does what somebody waits for: deliveries, the ladder, reports that could not be routed.
+Threads beside it number events, do the chores and listen for hints, and a thread per message does
+the sending, so that neither a slow provider nor a long chore keeps an alert waiting.
 """
 
 import os
@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,12 +25,15 @@ from waylight.config import Settings
 from waylight.domain.alerts import Message, Outcome, Result
 from waylight.domain.errors import Unavailable
 from waylight.log import configure_logging, get_logger
-from waylight.services import alerts
+from waylight.services import alerts, hints
 from waylight.services.context import Waylight, open_waylight
 from waylight.services.operations import chores
 
 SENDERS = 8
-"""Messages on their way at once."""
+"""Messages on their way at once, of each channel: one that is stuck keeps no other waiting."""
+
+NUMBER_EVERY_S = 0.25
+"""How soon an event has its number when no hint came."""
 
 CLIMBS_A_TURN = 20
 """So that the deliveries of the first climbed do not wait for the last."""
@@ -103,37 +107,51 @@ class Worker:
     ) -> None:
         self.id = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._database = waylight.database
+        self._vault = waylight.vault
         self._settings = waylight.settings
         self._channels = channels
         self._clock = clock
         self._started_at = clock()
         self._beaten_at = float("-inf")
-        self._sending: set[threading.Thread] = set()
+        self._sending: dict[threading.Thread, str] = {}
         self._freed = threading.Condition()
+        self._orphaned: tuple[str, ...] = ()
+        self._work, self._events = threading.Event(), threading.Event()
 
     def run(self, stop: threading.Event) -> None:
         """Turns until `stop` is set. Survives whatever happens to the database."""
         log.info("worker_started", worker_id=self.id)
-        chores_thread = threading.Thread(
-            target=self._keep_order, args=(stop,), name="chores", daemon=True
-        )
-        chores_thread.start()
-        wait_s = FIRST_WAIT_S
+        beside = [
+            threading.Thread(target=part, args=(stop,), name=name, daemon=True)
+            for name, part in (
+                ("chores", self._keep_order),
+                ("sequencer", self._number_events),
+                ("hints", self._listen),
+            )
+        ]
+        for thread in beside:
+            thread.start()
+        wait_s, swept_at = FIRST_WAIT_S, float("-inf")
         while not stop.is_set():
+            sweep = monotonic() - swept_at >= self._settings.worker_poll_s
             try:
-                more = self.turn()
-                metrics.count(metrics.WORKER_TURNS, "done")
-                wait_s = FIRST_WAIT_S
+                more = self.turn() if sweep else self.deliver()
             except Unavailable:
                 metrics.count(metrics.WORKER_TURNS, "unavailable")
                 log.warning("database_unavailable", again_in_s=wait_s)
                 stop.wait(wait_s * (0.5 + random.random() / 2))  # noqa: S311 - spreads workers
                 wait_s = min(wait_s * 2, LONGEST_WAIT_S)
                 continue
+            wait_s = FIRST_WAIT_S
+            if sweep:
+                swept_at = monotonic()
+                metrics.count(metrics.WORKER_TURNS, "done")
             if not more:
-                stop.wait(self._settings.worker_poll_s)
+                self._work.wait(self._settings.worker_poll_s)
+                self._work.clear()
         self._finish()
-        chores_thread.join(timeout=1.0)
+        for thread in beside:
+            thread.join(timeout=1.0)
         log.info("worker_stopped", worker_id=self.id)
 
     def turn(self) -> bool:
@@ -145,10 +163,19 @@ class Worker:
         delivered = self._try("deliver", self._deliver_due)
         climbed = self._try("climb", self._climb_due)
         routed = self._try("route_waiting", self._route_waiting)
-        numbered = self._try("number_events", self._number_events)
         if None not in (delivered, climbed) and monotonic() - self._beaten_at >= BEAT_EVERY_S:
             self._try("beat", self._beat)
-        return bool(delivered or climbed or routed or numbered)
+        return bool(delivered or climbed or routed)
+
+    def deliver(self) -> bool:
+        """Does only what a hint may be about; True when there is more. Raises Unavailable."""
+        return bool(self._try("deliver", self._deliver_due))
+
+    def number(self) -> bool:
+        """Numbers events once; True when there are more. Raises Unavailable."""
+        return self._try("number_events", lambda: chores.number_events(self._database)) == (
+            chores.BATCH
+        )
 
     def _try(self, name: str, part: Callable[[], object]) -> object:
         try:
@@ -161,18 +188,17 @@ class Worker:
             return None
 
     def _deliver_due(self) -> bool:
-        """Starts a sender for each message due, as far as senders are free; True when all are."""
+        """Starts a sender for each message due, as far as senders are free; True for more."""
         with self._freed:
-            self._freed.wait_for(
-                lambda: len(self._sending) < SENDERS, timeout=self._settings.worker_poll_s
-            )
-            free = SENDERS - len(self._sending)
-        if free == 0:
+            self._freed.wait_for(lambda: any(self._free()), timeout=self._settings.worker_poll_s)
+            free = self._free()
+        if not free:
             return True
         messages = alerts.claim(
             self._database,
+            self._vault,
             self.id,
-            limit=free,
+            free=free,
             lease_s=self._settings.lease_s,
             base_url=self._settings.base_url,
             now=self._clock(),
@@ -180,9 +206,16 @@ class Worker:
         for message in messages:
             sender = threading.Thread(target=self._send, args=(message,), daemon=True)
             with self._freed:
-                self._sending.add(sender)
+                self._sending[sender] = message.channel
             sender.start()
-        return len(messages) == free
+        taken = Counter(message.channel for message in messages)
+        return any(taken[channel] == room for channel, room in free.items())
+
+    def _free(self) -> dict[str, int]:
+        """How many more messages of each channel may be on their way; none that is full."""
+        busy = Counter(self._sending.values())
+        channels = (*self._channels, *self._orphaned)
+        return {name: SENDERS - busy[name] for name in channels if busy[name] < SENDERS}
 
     def _climb_due(self) -> bool:
         climbed = alerts.climb(
@@ -191,14 +224,13 @@ class Worker:
             now=self._clock(),
             limit=CLIMBS_A_TURN,
         )
+        if climbed:
+            self._events.set()
         return climbed == CLIMBS_A_TURN
 
     def _route_waiting(self) -> bool:
         routed = alerts.route_waiting(self._database, now=self._clock(), limit=CLIMBS_A_TURN)
         return routed == CLIMBS_A_TURN
-
-    def _number_events(self) -> bool:
-        return chores.number_events(self._database) == chores.BATCH
 
     def _beat(self) -> None:
         chores.beat(
@@ -218,14 +250,16 @@ class Worker:
         }
         try:
             with telemetry.span("deliver", attributes=said):
+                began_at = monotonic()
                 outcome = self._outcome(message)
-                self._record(message, outcome)
+                self._record(message, outcome, took_s=monotonic() - began_at)
+            self._events.set()
         except Exception:
             # Nothing is lost: the lease ends, and the message is sent again.
             log.exception("outcome_not_recorded", delivery_id=str(message.delivery_id))
         finally:
             with self._freed:
-                self._sending.discard(threading.current_thread())
+                self._sending.pop(threading.current_thread(), None)
                 self._freed.notify_all()
 
     def _outcome(self, message: Message) -> Outcome:
@@ -238,7 +272,7 @@ class Worker:
             log.exception("channel_failed", channel=message.channel)
             return Outcome(Result.FAILED, type(error).__name__)
 
-    def _record(self, message: Message, outcome: Outcome) -> None:
+    def _record(self, message: Message, outcome: Outcome, *, took_s: float) -> None:
         """Writes the outcome; while the database is away, for as long as the lease lasts."""
         give_up_at = monotonic() + self._settings.lease_s
         wait_s = FIRST_WAIT_S
@@ -250,6 +284,7 @@ class Worker:
                     outcome=outcome,
                     worker_id=self.id,
                     jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
+                    took_s=took_s,
                     now=self._clock(),
                 )
             except Unavailable:
@@ -291,7 +326,44 @@ class Worker:
                 every_s=60,
             ),
             Chore("purge", lambda: chores.purge(database, now=self._clock()), every_s=3600),
+            Chore("orphans", self._find_orphans, every_s=60),
         )
+
+    def _find_orphans(self) -> None:
+        """Sees to messages of channels that no worker has any more: they are given up in the end.
+
+        Left alone they would wait for ever, and a ladder that rests would never hear of it.
+        """
+        self._orphaned = alerts.orphaned_channels(
+            self._database, known=list(self._channels), now=self._clock()
+        )
+
+    def _number_events(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                more = self.number()
+            except Unavailable:
+                stop.wait(FIRST_WAIT_S)
+                continue
+            if not more:
+                self._events.wait(NUMBER_EVERY_S)
+                self._events.clear()
+
+    def _listen(self, stop: threading.Event) -> None:
+        """Wakes the loops when a hint comes. Whatever happens here, they look by themselves."""
+        while not stop.is_set():
+            try:
+                for hinted in hints.listen(self._database, hints.WORK, every_s=1.0):
+                    if hinted:
+                        self._work.set()
+                        self._events.set()
+                    if stop.is_set():
+                        return
+            except Unavailable:
+                stop.wait(LONGEST_WAIT_S)
+            except Exception:
+                log.exception("listening_failed")
+                stop.wait(LONGEST_WAIT_S)
 
     def _keep_order(self, stop: threading.Event) -> None:
         due = dict.fromkeys(self._chores(), float("-inf"))

@@ -325,13 +325,14 @@ def test_the_worker_counts_what_it_delivers(desk, scrape):
     )
     (message,) = alerts.claim(
         desk.database,
+        desk.vault,
         one.id,
-        limit=5,
+        free={"console": 5},
         lease_s=30,
         base_url="http://x",
         now=NOW + timedelta(seconds=3),
     )
-    one._record(message, Outcome(Result.SENT))
+    one._record(message, Outcome(Result.SENT), took_s=0.0)
     after = scrape()
     grew = grown(before, after)
     assert grew["waylight_deliveries_total", "console", "sent"] == 1

@@ -18,6 +18,8 @@ PRIVATE = {
     "receipts",
     "idempotency_keys",
     "audit_entries",
+    "addresses",
+    "delivery_attempts",
     "staff",
     "teams",
 }

@@ -7,7 +7,15 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-PARTITIONED = {"reports", "report_secrets", "alerts", "deliveries", "events", "grants"}
+PARTITIONED = {
+    "reports",
+    "report_secrets",
+    "alerts",
+    "deliveries",
+    "delivery_attempts",
+    "events",
+    "grants",
+}
 FUNCTIONS = {
     "acting_organisation",
     "make_partitions",
@@ -17,6 +25,7 @@ FUNCTIONS = {
     "organisation_may_read",
     "organisation_may_read_story",
     "organisation_oversees",
+    "queue_messages",
     "refuse_change",
     "route",
     "route_to_fallback",

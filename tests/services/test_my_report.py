@@ -24,7 +24,13 @@ def codes(desk, report):
 def deliver(desk, *, now):
     """The worker sends everything that is due."""
     messages = alerts.claim(
-        desk.database, "one", limit=50, lease_s=30.0, base_url="https://waylight.example", now=now
+        desk.database,
+        desk.vault,
+        "one",
+        free={"console": 50},
+        lease_s=30.0,
+        base_url="https://waylight.example",
+        now=now,
     )
     for message in messages:
         alerts.record(

@@ -9,6 +9,8 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
+from waylight.db import hints
+
 SEQUENCER_LOCK = 0x5741_594C_5345_5131
 """Key of the advisory lock under which events are numbered ("WAYLSEQ1")."""
 
@@ -58,7 +60,8 @@ def give_numbers(conn: Connection[Any], *, limit: int) -> int:
     """Numbers up to `limit` committed events, oldest id first, and returns how many.
 
     Returns 0 at once while another worker is at it. A number is only visible together with every
-    smaller one: they are given in one transaction at a time, to rows that have committed.
+    smaller one: they are given in one transaction at a time, to rows that have committed. Whoever
+    waits for events gets a hint when that commits.
     """
     with conn.cursor() as cursor:
         cursor.execute("select pg_try_advisory_xact_lock(%s)", [SEQUENCER_LOCK])
@@ -84,4 +87,7 @@ def give_numbers(conn: Connection[Any], *, limit: int) -> int:
             [limit],
         )
         row = cursor.fetchone()
-        return int(row[0]) if row else 0
+    if row is None:
+        return 0
+    hints.send(conn, hints.EVENTS)
+    return int(row[0])

@@ -9,7 +9,7 @@ import atexit
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -176,6 +176,13 @@ class Database:
             conn.close()
             raise
         return conn
+
+    @contextmanager
+    def alone(self, role: Role) -> Iterator[Connection]:
+        """A connection outside the pools, in autocommit, closed at the end. Raises Unavailable."""
+        with _translated(), closing(self.connect(role)) as conn:
+            conn.autocommit = True
+            yield conn
 
     def engine(self, role: Role | Literal["owner"]) -> "Engine":
         """A SQLAlchemy engine over the pool of the role; over fresh connections for `owner`."""

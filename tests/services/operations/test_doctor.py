@@ -321,7 +321,7 @@ def test_stuck_work_is_told_by_kind_and_mended_by_a_worker(reported):
     assert "worker" in fix
     context = Waylight(reported._settings, reported, Vault(reported._settings))
     one = Worker(context, channels={"console": Console()})
-    while one.turn():
+    while one.turn() or one.number():
         pass
     one._finish()
     assert findings(reported)["queues"].problem is None

@@ -1,5 +1,6 @@
 """The queue: a delivery row is the item, claimed with SKIP LOCKED and a lease (design, D3)."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -7,28 +8,33 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from waylight.domain.alerts import Message, NextAttempt, Outcome
+from waylight.domain.alerts import Message, NextAttempt, Outcome, Result
 
-# A claimed row comes due again when its lease ends: a dead worker needs no other remedy.
+# A claimed row comes due again when its lease ends: a dead worker needs no other remedy. Each
+# channel has a number of its own: one that is stuck must not use up the room of the others.
 CLAIM = """
 with due as materialized (
-    select id from deliveries
-    where status = 'queued' and next_attempt_at <= %(now)s
-    order by priority, next_attempt_at
-    limit %(limit)s
-    for update skip locked),
+    select d.id from unnest(%(channels)s::text[], %(free)s::int[]) room (channel, free)
+    cross join lateral (
+        select id from deliveries
+        where status = 'queued' and channel = room.channel and next_attempt_at <= %(now)s
+        order by priority, next_attempt_at
+        limit room.free
+        for update skip locked) d),
 claimed as (
     update deliveries set attempts = attempts + 1, attempted_at = %(now)s,
         leased_by = %(worker)s, leased_until = %(until)s, next_attempt_at = %(until)s
     where id = any (array(select id from due))
-    returning id, alert_id, channel, message, priority, exercise, attempts)
-select d.id, d.alert_id, d.channel, d.message, d.priority, d.exercise, d.attempts,
-       a.incident_id, i.category_groups, coalesce(t.name, h.name) as recipient
+    returning *)
+select d.id, d.alert_id, d.channel, d.message, d.priority, d.exercise, d.attempts, d.target_id,
+       d.event_id, d.reply_code, a.incident_id, i.category_groups,
+       coalesce(t.name, h.name) as recipient, w.key_version, w.wrapped_key, w.address
 from claimed d
-join alerts a on a.id = d.alert_id
-join incidents i on i.id = a.incident_id
+left join alerts a on a.id = d.alert_id
+left join incidents i on i.id = a.incident_id
 left join teams t on t.id = a.team_id
 left join hubs h on h.id = a.hub_id
+left join addresses w on w.id = d.target_id and w.state = 'active'
 order by d.priority, d.id
 """
 
@@ -43,24 +49,59 @@ update deliveries d set
     leased_by = null, leased_until = null, outcome = %(outcome)s, detail = %(detail)s,
     sent_at = case when %(status)s in ('sent', 'delivered') then %(now)s else d.sent_at end,
     delivered_at = case when %(status)s = 'delivered' then %(now)s else d.delivered_at end
-from alerts a
-where d.id = %(id)s and d.leased_by = %(worker)s and d.attempts = %(attempts)s
-  and d.status in ('queued', 'dropped') and a.id = d.alert_id
+from deliveries mine left join alerts a on a.id = mine.alert_id
+where d.id = mine.id and mine.id = %(id)s and d.leased_by = %(worker)s
+  and d.attempts = %(attempts)s and d.status in ('queued', 'dropped')
 returning d.status, d.channel, d.message, d.report_id, d.alert_id, d.exercise, d.priority,
           a.city_id, a.organisation_id, a.incident_id, a.created_at as decided_at,
           not exists (select from deliveries o where o.alert_id = d.alert_id and o.id <> d.id
                       and o.sent_at is not null) as is_first
 """
 
+# Also of an attempt whose lease had run out: it did happen.
+ATTEMPT = """
+insert into delivery_attempts (delivery_id, attempt, at, duration_ms, worker_id, provider,
+                               provider_ref, outcome, detail)
+values (%(id)s, %(attempts)s, %(at)s, %(duration_ms)s, %(worker)s, %(provider)s, %(provider_ref)s,
+        %(outcome)s, %(detail)s)
+"""
+
 
 def claim(
-    conn: Connection[Any], worker_id: str, *, limit: int, lease: timedelta, now: datetime
+    conn: Connection[Any],
+    worker_id: str,
+    *,
+    free: Mapping[str, int],
+    lease: timedelta,
+    now: datetime,
 ) -> list[dict[str, Any]]:
-    """Up to `limit` due deliveries, most urgent first, leased to this worker."""
+    """Due deliveries, of each channel at most as many as are free, leased to this worker.
+
+    The most urgent first. `address` is null where there is none that works.
+    """
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
-            CLAIM, {"worker": worker_id, "limit": limit, "until": now + lease, "now": now}
+            CLAIM,
+            {
+                "worker": worker_id,
+                "channels": list(free),
+                "free": list(free.values()),
+                "until": now + lease,
+                "now": now,
+            },
         ).fetchall()
+
+
+def late_channels(conn: Connection[Any], *, known: Sequence[str], before: datetime) -> list[str]:
+    """The channels, but for those `known`, of messages that have been due since `before`."""
+    rows = conn.execute(
+        """
+        select distinct channel from deliveries
+        where status = 'queued' and next_attempt_at < %s and channel <> all (%s)
+        """,
+        [before, list(known)],
+    ).fetchall()
+    return [row[0] for row in rows]
 
 
 def record(
@@ -70,6 +111,7 @@ def record(
     outcome: Outcome,
     following: NextAttempt,
     worker_id: str,
+    took: timedelta,
     now: datetime,
 ) -> dict[str, Any] | None:
     """Writes the outcome of an attempt; None when the lease had passed to somebody else.
@@ -77,6 +119,20 @@ def record(
     On `delivered` the alert's state is written first, and on `failed` the incident is locked first,
     in the order in which steps take their locks.
     """
+    written = {
+        "id": message.delivery_id,
+        "attempts": message.attempt,
+        "worker": worker_id,
+        "status": following.status,
+        "again_at": following.at,
+        "outcome": outcome.result,
+        "detail": outcome.detail,
+        "provider": outcome.provider,
+        "provider_ref": outcome.provider_ref,
+        "at": now - took,
+        "duration_ms": round(took.total_seconds() * 1000),
+        "now": now,
+    }
     with conn.cursor(row_factory=dict_row) as cursor:
         if following.status == "failed":
             cursor.execute(
@@ -87,25 +143,90 @@ def record(
                 [message.alert_id],
             )
         if following.status == "delivered":
-            cursor.execute(
-                """
-                update alerts a set delivered_at = coalesce(a.delivered_at, %(now)s),
-                    state = case a.state when 'pending' then 'delivered' else a.state end
-                from deliveries d
-                where d.id = %(id)s and a.id = d.alert_id
-                """,
-                {"id": message.delivery_id, "now": now},
-            )
+            cursor.execute(DELIVER, written)
+        row = cursor.execute(RECORD, written).fetchone()
+        cursor.execute(ATTEMPT, written)
+        if message.target is not None:
+            _mark_address(conn, message.target.id, outcome=outcome, now=now)
+        return row
+
+
+DELIVER = """
+update alerts a set delivered_at = coalesce(a.delivered_at, %(now)s),
+    state = case a.state when 'pending' then 'delivered' else a.state end
+from deliveries d
+where d.id = %(id)s and a.id = d.alert_id
+"""
+
+
+def _mark_address(
+    conn: Connection[Any], address_id: UUID, *, outcome: Outcome, now: datetime
+) -> None:
+    if outcome.result in (Result.SENT, Result.DELIVERED):
+        # Once in a while is enough to see that an address works: no row is written ten times over
+        # for one burst of messages.
+        conn.execute(
+            """
+            update addresses set last_sent_at = %(now)s
+            where id = %(id)s and coalesce(last_sent_at < %(now)s - interval '1 minute', true)
+            """,
+            {"id": address_id, "now": now},
+        )
+    elif outcome.result is Result.GONE:
+        conn.execute(
+            "update addresses set state = 'gone', version = version + 1 where id = %s", [address_id]
+        )
+        conn.execute(
+            "update deliveries set status = 'dropped', detail = 'address_gone',"
+            " next_attempt_at = null where target_id = %s and status = 'queued'",
+            [address_id],
+        )
+
+
+def confirm(
+    conn: Connection[Any],
+    provider: str,
+    provider_ref: str,
+    *,
+    delivered: bool,
+    detail: str | None,
+    now: datetime,
+) -> dict[str, Any] | None:
+    """Writes what a provider says of a message it took; None when it changes nothing.
+
+    A message of that name which is `sent` becomes `delivered`, and its alert with it, or `failed`.
+    Receipts come twice and in any order: one that says less than is known is nothing new.
+    """
+    with conn.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(
+            """
+            select d.id, a.incident_id from delivery_attempts t
+            join deliveries d on d.id = t.delivery_id left join alerts a on a.id = d.alert_id
+            where t.provider_ref = %s and t.provider = %s
+            """,
+            [provider_ref, provider],
+        ).fetchone()
+        if found is None:
+            return None
+        cursor.execute("select from incidents where id = %s for update", [found["incident_id"]])
+        if delivered:
+            cursor.execute(DELIVER, {"id": found["id"], "now": now})
         return cursor.execute(
-            RECORD,
+            """
+            update deliveries d set status = %(status)s, detail = coalesce(%(detail)s, d.detail),
+                delivered_at = case when %(delivered)s then %(now)s else d.delivered_at end
+            from deliveries mine left join alerts a on a.id = mine.alert_id
+            where d.id = mine.id and mine.id = %(id)s
+              and d.status = any (case when %(delivered)s then '{sent,failed}'::text[]
+                                       else '{sent}' end)
+            returning d.id, d.status, d.channel, d.message, d.report_id, d.alert_id, d.exercise,
+                      a.city_id, a.organisation_id, a.incident_id
+            """,
             {
-                "id": message.delivery_id,
-                "attempts": message.attempt,
-                "worker": worker_id,
-                "status": following.status,
-                "again_at": following.at,
-                "outcome": outcome.result,
-                "detail": outcome.detail,
+                "id": found["id"],
+                "status": "delivered" if delivered else "failed",
+                "delivered": delivered,
+                "detail": detail,
                 "now": now,
             },
         ).fetchone()

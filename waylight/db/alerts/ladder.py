@@ -93,25 +93,21 @@ def send_again(
     now: datetime,
 ) -> None:
     """Queues a further message about an alert on each channel where it does not wait already."""
+    waiting = conn.execute(
+        "select array_agg(channel) from deliveries"
+        " where alert_id = %s and status = 'queued' and message = %s",
+        [alert["id"], message],
+    ).fetchone()
+    already = (waiting and waiting[0]) or ()
     conn.execute(
         """
-        insert into deliveries (alert_id, report_id, channel, message, priority, exercise,
-                                next_attempt_at, created_at)
-        select %(id)s, %(report_id)s, channel, %(message)s, %(priority)s, %(exercise)s, %(now)s,
-               %(now)s
-        from unnest(%(channels)s::text[]) channel
-        where not exists (
-            select from deliveries d
-            where d.alert_id = %(id)s and d.status = 'queued' and d.message = %(message)s
-              and d.channel = channel)
+        select queue_messages(a, a.report_id, %(channels)s, %(message)s, a.priority, %(now)s)
+        from alerts a where a.id = %(id)s
         """,
         {
             "id": alert["id"],
-            "report_id": alert["report_id"],
-            "priority": alert["priority"],
-            "exercise": alert["exercise"],
             "message": message,
-            "channels": list(channels),
+            "channels": Jsonb([channel for channel in channels if channel not in already]),
             "now": now,
         },
     )

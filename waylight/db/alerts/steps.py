@@ -134,7 +134,32 @@ def withdraw(conn: Connection[Any], alert_ids: Sequence[UUID], *, now: datetime)
     ).fetchall()
     withdrawn = [row[0] for row in rows]
     drop_messages(conn, withdrawn, also_updates=True)
+    _tell_of_standing_down(conn, withdrawn, now=now)
     return withdrawn
+
+
+def _tell_of_standing_down(
+    conn: Connection[Any], alert_ids: Sequence[UUID], *, now: datetime
+) -> None:
+    """Tells every address that was told of an alert, or is being told now, that it is over.
+
+    Nobody sets out for what another team has. Whoever was not told yet hears nothing.
+    """
+    conn.execute(
+        """
+        insert into deliveries (alert_id, report_id, channel, target_id, message, priority,
+                                exercise, next_attempt_at, created_at)
+        select distinct on (alert_id, channel, target_id)
+               alert_id, report_id, channel, target_id, 'alert.withdrawn', priority, exercise,
+               %(now)s::timestamptz, %(now)s::timestamptz
+        from deliveries
+        where alert_id = any (%(alerts)s) and message <> 'alert.withdrawn'
+          and (status in ('sent', 'delivered', 'seen')
+               or status = 'dropped' and leased_until > %(now)s)
+        order by alert_id, channel, target_id, priority, id
+        """,
+        {"alerts": list(alert_ids), "now": now},
+    )
 
 
 def drop_messages(conn: Connection[Any], alert_ids: Sequence[UUID], *, also_updates: bool) -> None:

@@ -3,7 +3,7 @@
 A test compares the two. None of these objects leaves a service.
 """
 
-from waylight.db.models.alerts import Alert, Delivery
+from waylight.db.models.alerts import Address, Alert, Delivery, DeliveryAttempt
 from waylight.db.models.base import Base
 from waylight.db.models.cities import Area, AreaPart, City, Line, LineStop, Place
 from waylight.db.models.events import AuditEntry, Event, EventSequencer, WorkerHeartbeat
@@ -12,6 +12,7 @@ from waylight.db.models.organisations import ApiKey, Coverage, Hub, Organisation
 from waylight.db.models.reports import Grant, IdempotencyKey, Receipt, Report, ReportSecret
 
 __all__ = [
+    "Address",
     "Alert",
     "ApiKey",
     "Area",
@@ -21,6 +22,7 @@ __all__ = [
     "City",
     "Coverage",
     "Delivery",
+    "DeliveryAttempt",
     "Event",
     "EventSequencer",
     "Grant",

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, desc, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, desc, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from waylight.db.models.base import Base, Id, Json, SmallInt
@@ -77,17 +77,29 @@ class Delivery(Base):
         ),
         Index(
             "ix_deliveries_due",
+            "channel",
             "priority",
             "next_attempt_at",
             postgresql_where=text("status = 'queued'"),
         ),
         Index("ix_deliveries_alert_id", "alert_id"),
+        Index(
+            "ix_deliveries_target_id",
+            "target_id",
+            "id",
+            postgresql_where=text("target_id is not null"),
+        ),
+        Index(
+            "ix_deliveries_reply_code",
+            "reply_code",
+            postgresql_where=text("reply_code is not null"),
+        ),
         {"postgresql_partition_by": "RANGE (id)"},
     )
 
     id: Mapped[Id]
-    alert_id: Mapped[UUID]
-    report_id: Mapped[UUID]
+    alert_id: Mapped[UUID | None]
+    report_id: Mapped[UUID | None]
     channel: Mapped[str]
     message: Mapped[str]
     priority: Mapped[SmallInt]
@@ -103,3 +115,77 @@ class Delivery(Base):
     delivered_at: Mapped[datetime | None]
     outcome: Mapped[str | None]
     detail: Mapped[str | None]
+    target_id: Mapped[UUID | None]
+    event_id: Mapped[UUID | None]
+    reply_code: Mapped[str | None]
+
+
+class DeliveryAttempt(Base):
+    """One attempt to send one message: when, how long, by whom, and what became of it."""
+
+    __tablename__ = "delivery_attempts"
+    __table_args__ = (
+        Index("ix_delivery_attempts_delivery_id", "delivery_id", "id"),
+        Index(
+            "ix_delivery_attempts_provider_ref",
+            "provider_ref",
+            postgresql_where=text("provider_ref is not null"),
+        ),
+        {"postgresql_partition_by": "RANGE (id)"},
+    )
+
+    id: Mapped[Id]
+    delivery_id: Mapped[UUID]
+    attempt: Mapped[SmallInt]
+    at: Mapped[datetime]
+    duration_ms: Mapped[int]
+    worker_id: Mapped[str]
+    provider: Mapped[str | None]
+    provider_ref: Mapped[str | None]
+    outcome: Mapped[str]
+    detail: Mapped[str | None]
+
+
+class Address(Base):
+    """Where one recipient is reached on one channel; what leads there is sealed."""
+
+    __tablename__ = "addresses"
+    __table_args__ = (
+        CheckConstraint("(team_id is null) <> (hub_id is null)", name="recipient"),
+        CheckConstraint("state in ('active', 'paused', 'gone')", name="state"),
+        Index(
+            "uq_addresses_team_id",
+            "team_id",
+            "channel",
+            "fingerprint",
+            unique=True,
+            postgresql_where=text("state <> 'gone' and team_id is not null"),
+        ),
+        Index(
+            "uq_addresses_hub_id",
+            "hub_id",
+            "channel",
+            "fingerprint",
+            unique=True,
+            postgresql_where=text("state <> 'gone' and hub_id is not null"),
+        ),
+        Index("ix_addresses_fingerprint", "fingerprint"),
+        Index("ix_addresses_organisation_id", "organisation_id", "id"),
+    )
+
+    id: Mapped[Id]
+    organisation_id: Mapped[UUID] = mapped_column(ForeignKey("organisations.id"))
+    team_id: Mapped[UUID | None] = mapped_column(ForeignKey("teams.id"))
+    hub_id: Mapped[UUID | None] = mapped_column(ForeignKey("hubs.id"))
+    staff_id: Mapped[UUID | None] = mapped_column(ForeignKey("staff.id"))
+    channel: Mapped[str]
+    name: Mapped[str]
+    key_version: Mapped[SmallInt]
+    wrapped_key: Mapped[bytes | None]
+    address: Mapped[bytes]
+    fingerprint: Mapped[bytes]
+    state: Mapped[str] = mapped_column(server_default=text("'active'"))
+    created_at: Mapped[datetime]
+    created_by: Mapped[UUID | None]
+    last_sent_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(server_default=text("1"))

@@ -5,7 +5,15 @@ from typing import Any
 
 from psycopg import Connection
 
-PARTITIONED = ("reports", "report_secrets", "alerts", "deliveries", "events", "grants")
+PARTITIONED = (
+    "reports",
+    "report_secrets",
+    "alerts",
+    "deliveries",
+    "delivery_attempts",
+    "events",
+    "grants",
+)
 CHORE_LOCK = 0x5741_594C
 
 

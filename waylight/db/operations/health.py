@@ -51,8 +51,8 @@ select need.role, format('%s on %s of %s', need.privilege, need.relation, need.r
 from (
     select 'waylight_intake' as role, relation, privilege
     from unnest('{reports,report_secrets,incidents,alerts,deliveries,events,grants,
-                  event_sequencer}'::text[]) relation, unnest('{select,insert,update}'::text[])
-        privilege
+                  event_sequencer,addresses,delivery_attempts}'::text[]) relation,
+        unnest('{select,insert,update}'::text[]) privilege
     union all select 'waylight_intake', relation, privilege
     from unnest('{receipts,idempotency_keys,worker_heartbeats}'::text[]) relation,
         unnest('{select,insert}'::text[]) privilege
@@ -61,9 +61,9 @@ from (
         relation
     union all select 'waylight_staff', relation, 'select'
     from unnest('{reports,report_secrets,incidents,alerts,deliveries,events,grants,
-                  audit_entries}'::text[]) relation
+                  audit_entries,addresses,delivery_attempts}'::text[]) relation
     union all select 'waylight_staff', relation, 'insert'
-    from unnest('{events,audit_entries}'::text[]) relation) need
+    from unnest('{events,audit_entries,addresses,deliveries}'::text[]) relation) need
 join pg_roles r on r.rolname = need.role
 where to_regclass(need.relation) is not null
   and not has_table_privilege(need.role, to_regclass(need.relation), need.privilege)
@@ -71,7 +71,7 @@ union all
 select need.role, format('execute on function %s of %s', f.oid::regprocedure, need.role)
 from (
     select 'waylight_intake' as role, unnest('{uuid_v7,uuid_v7_floor,make_partitions,open_incident,
-        route,route_to_fallback,submit_report,submit_reports,tell,tell_more,tell_of_all}'::text[])
+        queue_messages,route,route_to_fallback,submit_report,submit_reports,tell,tell_more,tell_of_all}'::text[])
         as name
     union all select 'waylight_staff', unnest('{acting_organisation,organisation_acts_on,
         organisation_is_told,organisation_may_read,organisation_may_read_story,
@@ -92,9 +92,11 @@ order by 1
 """
 
 LOCKED: Mapping[str, tuple[str, ...]] = {
+    "addresses": ("intake_all", "staff_own"),
     "alerts": ("intake_all", "staff_acts", "staff_told"),
     "audit_entries": ("intake_reads", "staff_own", "staff_writes"),
-    "deliveries": ("intake_all", "staff_acts", "staff_told"),
+    "deliveries": ("intake_all", "staff_acts", "staff_tells", "staff_told"),
+    "delivery_attempts": ("intake_all", "staff_told"),
     "events": ("intake_all", "staff_acts", "staff_told"),
     "grants": ("intake_all", "staff_own"),
     "idempotency_keys": ("intake_all",),
@@ -122,6 +124,7 @@ MARKS: Mapping[str, str] = {
     "0003": "to_regproc('submit_reports') is not null",
     "0004": "exists (select from pg_proc where proname = 'submit_reports'"
     " and 'plan_cache_mode=force_generic_plan' = any (proconfig))",
+    "0005": "to_regclass('addresses') is not null",
 }
 """How each migration is recognised in a database, whatever number stands in it."""
 

@@ -5,36 +5,48 @@ from dataclasses import dataclass
 from typing import Any, LiteralString
 from uuid import UUID
 
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
-NEEDED: Mapping[str, LiteralString] = {
-    "vault": "select key_version, count(*) from report_secrets"
-    " where wrapped_key is not null group by 1 order by 1",
+SEALED: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "report_secrets": (
+        "report_id",
+        ("narrative", "description_of_person", "contact", "location_description", "rejected"),
+    ),
+    "addresses": ("id", ("address",)),
+}
+"""Every table with sealed columns: the id they are bound to, and the columns."""
+
+VAULT = " union all ".join(
+    f"select key_version from {table} where wrapped_key is not null"  # noqa: S608 - constants
+    for table in SEALED
+)
+
+NEEDED: Mapping[str, str] = {
+    "vault": f"select key_version, count(*) from ({VAULT}) sealed group by 1 order by 1",  # noqa: S608
     "receipt": "select key_version, count(*) from receipts group by 1 order by 1",
 }
 
 OTHERWISE = """
-select report_id, key_version, wrapped_key, narrative, description_of_person, contact,
-       location_description, rejected
-from report_secrets
-where report_id > %s and key_version <> %s and wrapped_key is not null
-order by report_id limit %s
+select {id} as id, key_version, wrapped_key, {fields}
+from {table}
+where {id} > %s and key_version <> %s and wrapped_key is not null
+order by {id} limit %s
 """
 
 # A key that was destroyed or changed meanwhile is left as it is: a withdrawn story stays withdrawn.
 REWRAP = """
-update report_secrets s set key_version = %(version)s, wrapped_key = n.after
-from unnest(%(ids)s::uuid[], %(before)s::bytea[], %(after)s::bytea[]) n (report_id, before, after)
-where s.report_id = n.report_id and s.wrapped_key = n.before
+update {table} s set key_version = %(version)s, wrapped_key = n.after
+from unnest(%(ids)s::uuid[], %(before)s::bytea[], %(after)s::bytea[]) n (id, before, after)
+where s.{id} = n.id and s.wrapped_key = n.before
 """
 
 
 @dataclass(frozen=True)
 class Wrapping:
-    """A report's data key as it is wrapped now and as it shall be."""
+    """A data key as it is wrapped now and as it shall be, with the id it is bound to."""
 
-    report_id: UUID
+    id: UUID
     before: bytes
     after: bytes
 
@@ -45,21 +57,37 @@ def needed(conn: Connection[Any]) -> dict[str, dict[int, int]]:
 
 
 def wrapped_otherwise(
-    conn: Connection[Any], *, version: int, after: UUID, limit: int
+    conn: Connection[Any], table: str, *, version: int, after: UUID, limit: int
 ) -> list[dict[str, Any]]:
-    """Rows of report_secrets, by id, whose key is not wrapped by this version."""
+    """Rows of one of the sealed tables, by id, whose key is not wrapped by this version."""
+    id_column, fields = SEALED[table]
     with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(OTHERWISE, [after, version, limit]).fetchall()
+        return cursor.execute(
+            _named(OTHERWISE, table, id_column, fields), [after, version, limit]
+        ).fetchall()
 
 
-def rewrap(conn: Connection[Any], wrappings: Sequence[Wrapping], *, version: int) -> int:
+def rewrap(
+    conn: Connection[Any], table: str, wrappings: Sequence[Wrapping], *, version: int
+) -> int:
     """Puts the new wrapping where the old one still is; returns how many."""
+    id_column, fields = SEALED[table]
     return conn.execute(
-        REWRAP,
+        _named(REWRAP, table, id_column, fields),
         {
             "version": version,
-            "ids": [one.report_id for one in wrappings],
+            "ids": [one.id for one in wrappings],
             "before": [one.before for one in wrappings],
             "after": [one.after for one in wrappings],
         },
     ).rowcount
+
+
+def _named(
+    statement: LiteralString, table: str, id_column: str, fields: Sequence[str]
+) -> sql.Composed:
+    return sql.SQL(statement).format(
+        table=sql.Identifier(table),
+        id=sql.Identifier(id_column),
+        fields=sql.SQL(", ").join(map(sql.Identifier, fields)),
+    )

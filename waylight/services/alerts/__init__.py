@@ -1,6 +1,6 @@
 """Alerts: what staff read, the steps they take, the ladder that climbs, and the deliveries."""
 
-from waylight.services.alerts.deliveries import claim, give_back, record
+from waylight.services.alerts.deliveries import claim, confirm, give_back, orphaned_channels, record
 from waylight.services.alerts.inbox import list_alerts, read_alert
 from waylight.services.alerts.ladder import climb, route_waiting
 from waylight.services.alerts.steps import acknowledge, close, decline, en_route, on_scene
@@ -10,11 +10,13 @@ __all__ = [
     "claim",
     "climb",
     "close",
+    "confirm",
     "decline",
     "en_route",
     "give_back",
     "list_alerts",
     "on_scene",
+    "orphaned_channels",
     "read_alert",
     "record",
     "route_waiting",

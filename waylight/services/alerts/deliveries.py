@@ -3,10 +3,13 @@
 No connection is held between `claim` and `record`: a slow provider must not use up the pool.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
+import orjson
+from psycopg import Connection
 from typeid import TypeID
 from uuid_utils import UUID as FastUUID  # noqa: N811 - the two classes share their name
 
@@ -14,7 +17,11 @@ from waylight import metrics
 from waylight.db import events
 from waylight.db.alerts import deliveries
 from waylight.db.session import Database
-from waylight.domain.alerts import Message, NextAttempt, Outcome, after_attempt
+from waylight.domain.alerts import Message, NextAttempt, Outcome, Target, after_attempt
+from waylight.log import get_logger
+from waylight.vault import Vault, VaultError
+
+log = get_logger(__name__)
 
 EVENTS = {
     "sent": "delivery.sent",
@@ -24,22 +31,27 @@ EVENTS = {
 """What is told of an attempt; one that is tried again is not."""
 
 
+ORPHANED_AFTER = timedelta(minutes=5)
+
+
 def claim(
     database: Database,
+    vault: Vault,
     worker_id: str,
     *,
-    limit: int,
+    free: Mapping[str, int],
     lease_s: float,
     base_url: str,
     now: datetime,
 ) -> list[Message]:
-    """Up to `limit` messages that are due, most urgent first, leased to this worker and committed.
+    """Messages that are due, most urgent first, leased to this worker and committed.
 
-    They come due for other workers when the lease ends. Raises Unavailable.
+    Of each channel at most as many as are `free`. They come due for other workers when the lease
+    ends. Raises Unavailable.
     """
     with database.intake() as conn:
         rows = deliveries.claim(
-            conn, worker_id, limit=limit, lease=timedelta(seconds=lease_s), now=now
+            conn, worker_id, free=free, lease=timedelta(seconds=lease_s), now=now
         )
     return [
         Message(
@@ -48,14 +60,43 @@ def claim(
             attempt=row["attempts"],
             channel=row["channel"],
             kind=row["message"],
-            recipient=row["recipient"],
+            recipient=row["recipient"] or "",
             priority=row["priority"],
-            category_groups=tuple(row["category_groups"]),
+            category_groups=tuple(row["category_groups"] or ()),
             exercise=row["exercise"],
-            link=f"{base_url}/v1/alerts/{_wire_id(row['alert_id'])}",
+            link=f"{base_url}/v1/alerts/{_wire_id(row['alert_id'])}" if row["alert_id"] else "",
+            target=_target(vault, row),
+            reply_code=row["reply_code"],
+            incident_id=row["incident_id"],
+            event_id=row["event_id"],
         )
         for row in rows
     ]
+
+
+def _target(vault: Vault, row: Mapping[str, Any]) -> Target | None:
+    """Where a message goes. None where that cannot be read: the channel refuses it by name."""
+    if row["address"] is None or row["wrapped_key"] is None:
+        return None
+    try:
+        opened = vault.open(
+            row["target_id"], row["key_version"], row["wrapped_key"], "address", row["address"]
+        )
+    except VaultError:
+        log.exception("address_unreadable", address_id=str(row["target_id"]))
+        return None
+    return Target(row["target_id"], orjson.loads(opened))
+
+
+def orphaned_channels(
+    database: Database, *, known: Sequence[str], now: datetime
+) -> tuple[str, ...]:
+    """Channels not `known` here whose messages have waited for `ORPHANED_AFTER`.
+
+    A worker with other channels would have taken them. Raises Unavailable.
+    """
+    with database.intake() as conn:
+        return tuple(deliveries.late_channels(conn, known=known, before=now - ORPHANED_AFTER))
 
 
 def record(
@@ -65,9 +106,12 @@ def record(
     outcome: Outcome,
     worker_id: str,
     jitter: float,
+    took_s: float = 0.0,
     now: datetime,
 ) -> NextAttempt | None:
-    """Writes what became of an attempt and what follows: done, given up, or again later.
+    """Writes what became of an attempt of `took_s` seconds and what follows.
+
+    It is done, given up, or sent again later. An address that is gone is used no more.
 
     A team that could not be told at all is not waited for: a ladder at rest is due at once.
     Returns None, and writes nothing, when the lease had run out and somebody else took over.
@@ -76,34 +120,73 @@ def record(
     following = after_attempt(outcome, attempts=message.attempt, jitter=jitter, now=now)
     with database.intake() as conn:
         row = deliveries.record(
-            conn, message, outcome=outcome, following=following, worker_id=worker_id, now=now
+            conn,
+            message,
+            outcome=outcome,
+            following=following,
+            worker_id=worker_id,
+            took=timedelta(seconds=took_s),
+            now=now,
         )
         if row is None:
             metrics.count(metrics.DELIVERIES, message.channel, "lost")
             return None
         if row["status"] == "failed":
             deliveries.wake_ladder(conn, message.delivery_id, now=now)
-        if row["status"] in EVENTS:
-            events.write(
-                conn,
-                events.Event(
-                    EVENTS[row["status"]],
-                    now,
-                    city_id=row["city_id"],
-                    organisation_id=row["organisation_id"],
-                    report_id=row["report_id"],
-                    incident_id=row["incident_id"],
-                    alert_id=row["alert_id"],
-                    data={"channel": row["channel"], "message": row["message"]},
-                    exercise=row["exercise"],
-                ),
-            )
+        _tell(conn, row, now=now)
     if not row["exercise"]:
         metrics.count(metrics.DELIVERIES, row["channel"], row["status"])
-        if row["is_first"] and row["status"] in ("sent", "delivered"):
+        if row["alert_id"] and row["is_first"] and row["status"] in ("sent", "delivered"):
             waited = (now - row["decided_at"]).total_seconds()
             metrics.time(metrics.FIRST_DELIVERY, str(row["priority"]), took_s=waited)
     return following
+
+
+def confirm(
+    database: Database,
+    provider: str,
+    provider_ref: str,
+    *,
+    delivered: bool,
+    detail: str | None = None,
+    now: datetime,
+) -> bool:
+    """A provider's receipt for a message that it took: the far side has it, or never will.
+
+    True when that was news. A message nobody got wakes the ladder as a failed attempt does. Raises
+    Unavailable.
+    """
+    with database.intake() as conn:
+        row = deliveries.confirm(
+            conn, provider, provider_ref, delivered=delivered, detail=detail, now=now
+        )
+        if row is None:
+            return False
+        if not delivered:
+            deliveries.wake_ladder(conn, row["id"], now=now)
+        _tell(conn, row, now=now)
+    if not row["exercise"]:
+        metrics.count(metrics.DELIVERIES, row["channel"], row["status"])
+    return True
+
+
+def _tell(conn: Connection[Any], row: Mapping[str, Any], *, now: datetime) -> None:
+    if row["status"] not in EVENTS or row["alert_id"] is None:
+        return
+    events.write(
+        conn,
+        events.Event(
+            EVENTS[row["status"]],
+            now,
+            city_id=row["city_id"],
+            organisation_id=row["organisation_id"],
+            report_id=row["report_id"],
+            incident_id=row["incident_id"],
+            alert_id=row["alert_id"],
+            data={"channel": row["channel"], "message": row["message"]},
+            exercise=row["exercise"],
+        ),
+    )
 
 
 def give_back(database: Database, worker_id: str, *, now: datetime) -> int:

@@ -1,6 +1,6 @@
 """Changing keys under a running deployment (design, D9): which are needed, and wrapping anew."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ BATCH = 500
 PATIENCE_S = 600.0
 """Counting goes over every story and receipt; nobody is waiting for it."""
 
-FIELDS = ("narrative", "description_of_person", "contact", "location_description", "rejected")
+FIELDS = db.SEALED["report_secrets"][1]
 """What is sealed of a report."""
 
 
@@ -61,32 +61,37 @@ def states(database: Database, vault: Vault) -> list[KeyState]:
 
 
 def rewrap(database: Database, vault: Vault, *, progress: Callable[[str], None]) -> Rewrapped:
-    """Wraps the key of every story by the vault key in use, each proved to open before it is kept.
+    """Wraps the key of all that is sealed by the vault key in use, each proved to open before.
 
     Safe while reports come in, and to stop and start again at any moment: each batch is a
-    transaction, and a story is always wrapped by one key that is held. Raises Unavailable.
+    transaction, and what is sealed is always wrapped by one key that is held. Raises Unavailable.
     """
-    done, failed, after = 0, list[UUID](), UUID(int=0)
-    while True:
-        with database.intake(within_s=PATIENCE_S) as conn:
-            rows = db.wrapped_otherwise(conn, version=vault.key_version, after=after, limit=BATCH)
-            if not rows:
-                return Rewrapped(done, tuple(failed))
-            wrappings = []
-            for row in rows:
-                try:
-                    wrappings.append(_wrapped_anew(vault, row))
-                except VaultError:
-                    failed.append(row["report_id"])
-            done += db.rewrap(conn, wrappings, version=vault.key_version)
-        after = rows[-1]["report_id"]
-        progress(f"{done} stories wrapped by vault key {vault.key_version}")
+    done, failed = 0, list[UUID]()
+    for table, (_, fields) in db.SEALED.items():
+        after = UUID(int=0)
+        while True:
+            with database.intake(within_s=PATIENCE_S) as conn:
+                rows = db.wrapped_otherwise(
+                    conn, table, version=vault.key_version, after=after, limit=BATCH
+                )
+                if not rows:
+                    break
+                wrappings = []
+                for row in rows:
+                    try:
+                        wrappings.append(_wrapped_anew(vault, row, fields))
+                    except VaultError:
+                        failed.append(row["id"])
+                done += db.rewrap(conn, table, wrappings, version=vault.key_version)
+            after = rows[-1]["id"]
+            progress(f"{done} of {table} wrapped by vault key {vault.key_version}")
+    return Rewrapped(done, tuple(failed))
 
 
-def _wrapped_anew(vault: Vault, row: Mapping[str, Any]) -> db.Wrapping:
-    report_id, before = row["report_id"], row["wrapped_key"]
-    version, wrapped = vault.rewrap(report_id, row["key_version"], before)
-    for field in FIELDS:
+def _wrapped_anew(vault: Vault, row: Mapping[str, Any], fields: Sequence[str]) -> db.Wrapping:
+    bound_to, before = row["id"], row["wrapped_key"]
+    version, wrapped = vault.rewrap(bound_to, row["key_version"], before)
+    for field in fields:
         if row[field] is not None:
-            vault.open(report_id, version, wrapped, field, row[field])
-    return db.Wrapping(report_id, before, wrapped)
+            vault.open(bound_to, version, wrapped, field, row[field])
+    return db.Wrapping(bound_to, before, wrapped)

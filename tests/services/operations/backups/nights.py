@@ -68,7 +68,13 @@ def work(database: Database, vault: Vault, *, reports: int = 10) -> Night:
     police = keys.authenticate(database, vault, issued.token, now=NOW)
     assert police is not None
     messages = alerts.claim(
-        database, "w", limit=4, lease_s=30.0, base_url="http://x", now=NOW + timedelta(seconds=1)
+        database,
+        vault,
+        "w",
+        free={"console": 4},
+        lease_s=30.0,
+        base_url="http://x",
+        now=NOW + timedelta(seconds=1),
     )
     for message in messages:
         alerts.record(
@@ -90,7 +96,13 @@ def work(database: Database, vault: Vault, *, reports: int = 10) -> Night:
         database, vault, principal=police, alert_id=own, now=NOW + timedelta(seconds=5)
     )
     held = alerts.claim(
-        database, "w", limit=1, lease_s=30.0, base_url="http://x", now=NOW + timedelta(seconds=9)
+        database,
+        vault,
+        "w",
+        free={"console": 1},
+        lease_s=30.0,
+        base_url="http://x",
+        now=NOW + timedelta(seconds=9),
     )
     chores.number_events(database)
     chores.beat(database, "w", host="h", pid=1, started_at=NOW, now=datetime.now(UTC))

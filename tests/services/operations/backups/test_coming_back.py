@@ -63,7 +63,7 @@ def test_the_restored_database_goes_on_working(london, vault, back_up, empty):
         # The message that a dead worker held is sent once its lease is over.
         later = NOW + timedelta(minutes=5)
         messages = alerts.claim(
-            back, "new", limit=500, lease_s=30.0, base_url="http://x", now=later
+            back, vault, "new", free={"console": 500}, lease_s=30.0, base_url="http://x", now=later
         )
         assert night.held
         assert set(night.held) <= {message.delivery_id for message in messages}
@@ -228,7 +228,9 @@ def test_quieted_alerts_wake_nobody_and_stay_in_every_inbox(database, vault, bac
         elsewhere = replace(desk, database=back)
         later = NOW + timedelta(days=7)
         assert elsewhere.climb(later) == 0
-        assert not alerts.claim(back, "w", limit=50, lease_s=30.0, base_url="http://x", now=later)
+        assert not alerts.claim(
+            back, vault, "w", free={"console": 50}, lease_s=30.0, base_url="http://x", now=later
+        )
         incident = elsewhere.incident()
         assert (incident["state"], incident["unanswered_at"]) == ("open", NOW)
         assert elsewhere.kinds().count("incident.quieted") == 1
@@ -238,6 +240,8 @@ def test_quieted_alerts_wake_nobody_and_stay_in_every_inbox(database, vault, bac
         assert elsewhere.incident()["held_by_alert_id"] == alert
         # And the next report about another event wakes people as ever.
         elsewhere.report(P2, at=Point(SPOT.lon + 0.2, SPOT.lat), now=later)
-        assert alerts.claim(back, "w", limit=50, lease_s=30.0, base_url="http://x", now=later)
+        assert alerts.claim(
+            back, vault, "w", free={"console": 50}, lease_s=30.0, base_url="http://x", now=later
+        )
     finally:
         back.close()
