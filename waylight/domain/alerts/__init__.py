@@ -1,0 +1,91 @@
+"""Alerts: which step may follow which, what it does to the incident, and the two timetables.
+
+An alert is one recipient told about one incident. The ladder says when the next recipient is told;
+the timetable of attempts says when a message that did not get through is sent again.
+"""
+
+from waylight.domain.alerts.deliveries import (
+    ATTEMPTS,
+    FIRST_RETRY_S,
+    RETRY_CAP_S,
+    SHORT,
+    Message,
+    NextAttempt,
+    Outcome,
+    Result,
+    Target,
+    after_attempt,
+)
+from waylight.domain.alerts.ladder import (
+    ALARM_CAP,
+    LADDER_S,
+    ladder_step_s,
+    next_alarm,
+    next_climb,
+)
+from waylight.domain.alerts.reading import (
+    AlertDetail,
+    AlertSummary,
+    GrantedReport,
+    IncidentSummary,
+    Named,
+    Story,
+    ToldRung,
+)
+from waylight.domain.alerts.steps import (
+    ENDED,
+    LIVE,
+    STEPS,
+    STOOD_DOWN,
+    WAITING,
+    WORKING,
+    DeclineCause,
+    Ending,
+    Hold,
+    Rung,
+    State,
+    Step,
+    Taken,
+    after,
+    take,
+)
+
+__all__ = [
+    "ALARM_CAP",
+    "ATTEMPTS",
+    "ENDED",
+    "FIRST_RETRY_S",
+    "LADDER_S",
+    "LIVE",
+    "RETRY_CAP_S",
+    "SHORT",
+    "STEPS",
+    "STOOD_DOWN",
+    "WAITING",
+    "WORKING",
+    "AlertDetail",
+    "AlertSummary",
+    "DeclineCause",
+    "Ending",
+    "GrantedReport",
+    "Hold",
+    "IncidentSummary",
+    "Message",
+    "Named",
+    "NextAttempt",
+    "Outcome",
+    "Result",
+    "Rung",
+    "State",
+    "Step",
+    "Story",
+    "Taken",
+    "Target",
+    "ToldRung",
+    "after",
+    "after_attempt",
+    "ladder_step_s",
+    "next_alarm",
+    "next_climb",
+    "take",
+]

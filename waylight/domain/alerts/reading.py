@@ -1,0 +1,135 @@
+"""What staff read of alerts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from waylight.domain.alerts.steps import State
+from waylight.domain.reports import Contact, Journey, Located, Priority, Reason, Recipient
+
+
+@dataclass(frozen=True)
+class Named:
+    """A team, a hub or a person by id and name."""
+
+    id: UUID
+    name: str
+
+
+@dataclass(frozen=True)
+class IncidentSummary:
+    """The event that an alert is about. `held_by` is the alert of the team that has it."""
+
+    id: UUID
+    state: str
+    priority: int
+    category_groups: tuple[str, ...]
+    report_count: int
+    opened_at: datetime
+    last_at: datetime
+    held_by: UUID | None
+    escalate_at: datetime | None
+    unanswered_at: datetime | None
+
+
+@dataclass(frozen=True)
+class AlertSummary:
+    """One line of an inbox. `place` is None where the caller has no full grant."""
+
+    id: UUID
+    version: int
+    state: State
+    role: str
+    rank: int
+    priority: int
+    team: Named | None
+    hub: Named | None
+    organisation: str
+    distance_m: int | None
+    reasons: tuple[Reason, ...]
+    categories: tuple[str, ...]
+    mode: str | None
+    place: str | None
+    exercise: bool
+    created_at: datetime
+    delivered_at: datetime | None
+    seen_at: datetime | None
+    acknowledged_at: datetime | None
+    acknowledged_by: Named | None
+    ended_at: datetime | None
+    outcome: str | None
+    incident: IncidentSummary
+
+
+@dataclass(frozen=True)
+class ToldRung:
+    """Somebody else who was told about the same incident."""
+
+    alert_id: UUID
+    team: Named | None
+    hub: Named | None
+    organisation: str
+    role: str
+    rank: int
+    state: State
+    told_at: datetime
+    seen_at: datetime | None
+    acknowledged_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Story:
+    """What the passenger wrote, decrypted. `readable` is False when its key is gone or wrong."""
+
+    narrative: str | None = None
+    description_of_person: str | None = None
+    location_description: str | None = None
+    contact: Contact | None = None
+    not_understood: Mapping[str, object] = field(default_factory=dict)
+    readable: bool = True
+
+
+@dataclass(frozen=True)
+class GrantedReport:
+    """One report of the incident as far as the caller's organisation was granted it.
+
+    A `heads_up` grant has neither `location`, `journey` nor `story`; a `full` one has them all.
+    """
+
+    id: UUID
+    level: str
+    received_at: datetime
+    happening: str
+    age_s: int
+    happened_from: datetime | None
+    happened_to: datetime | None
+    happened_estimated: bool
+    categories: tuple[str, ...]
+    perspective: str
+    in_danger: bool | None
+    hurt_or_unwell: bool | None
+    weapon_seen: bool | None
+    person_nearby: bool | None
+    under_18: bool | None
+    wants: tuple[str, ...]
+    needs: tuple[str, ...]
+    language: str | None
+    priority: Priority
+    choices: tuple[Recipient, ...]
+    shortfalls: tuple[Reason, ...]
+    location: Located | None
+    journey: Journey | None
+    story: Story | None
+    joined: bool
+    withdrawn: bool
+    exercise: bool
+
+
+@dataclass(frozen=True)
+class AlertDetail:
+    """An alert with all that its team needs in order to act."""
+
+    alert: AlertSummary
+    rungs: tuple[ToldRung, ...]
+    reports: tuple[GrantedReport, ...]
