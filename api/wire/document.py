@@ -25,7 +25,9 @@ from api.wire.errors import (
     on_waylight_error,
 )
 from api.wire.limits import NEVER_LIMITED
+from api.wire.webhooks import WEBHOOKS
 from schemas.common import GEOJSON_POINT, ProblemOut
+from schemas.events import EventOut
 from waylight.domain.errors import WaylightError
 
 DESCRIPTION = """\
@@ -189,6 +191,7 @@ class WaylightApi(flask_smorest.Api):
             },
         )
         self.spec.components.schema("Point", GEOJSON_POINT)
+        self.spec.components.schema("Event", schema=EventOut)
         for name, scheme in SECURITY_SCHEMES.items():
             self.spec.components.security_scheme(name, scheme)
 
@@ -229,7 +232,8 @@ class WaylightApi(flask_smorest.Api):
                 if isinstance(operation, dict):
                     never_limited = (method.upper(), path) in NEVER_LIMITED
                     _tidy(operation, never_limited=never_limited)
-        order = ("openapi", "info", "servers", "tags", "paths", "components")
+        found["webhooks"] = deepcopy(WEBHOOKS)
+        order = ("openapi", "info", "servers", "tags", "paths", "webhooks", "components")
         return {name: found[name] for name in order}
 
 
