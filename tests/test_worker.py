@@ -401,7 +401,7 @@ WAITS = """
                 return Outcome(Result.SENT)
 
         worker.GRACE_S = {grace_s}
-        worker.open_channels = lambda names: {{"console": Waits()}}
+        worker.open_channels = lambda settings: {{"console": Waits()}}
         worker.run(settings)
         """
 

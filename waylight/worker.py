@@ -79,7 +79,7 @@ def run(settings: Settings) -> None:
     if settings.worker_metrics_port:
         _tell_prometheus(settings.worker_metrics_port)
     try:
-        Worker(waylight, channels=open_channels(settings.channels)).run(stop)
+        Worker(waylight, channels=open_channels(settings)).run(stop)
     finally:
         waylight.database.close()
         if traces is not None:

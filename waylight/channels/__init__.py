@@ -1,17 +1,18 @@
 """WAYS TO REACH SOMEONE: bytes in, outcome out, no database connection held."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from waylight.channels.console import Console
-from waylight.config import ConfigurationError
+from waylight.config import ConfigurationError, Settings
 from waylight.domain.alerts import Message, Outcome
 
 
 class Channel(Protocol):
     """The promise of every channel.
 
-    `send` says what it knows and nothing more: `sent` when the channel took the message,
+    What a message is sent to is in its `target`; a channel that needs one answers `refused` with
+    the detail `address_unreadable` without it. `send` says what it knows and nothing more: `sent` when the channel took the message,
     `delivered` only when the far side confirmed it. It returns well within a lease, may be called
     from several threads at once, and what it raises counts as a failure that may pass.
     """
@@ -21,13 +22,16 @@ class Channel(Protocol):
         ...
 
 
-KNOWN: Mapping[str, Callable[[], Channel]] = {"console": Console}
+KNOWN: Mapping[str, Callable[[Settings], Channel]] = {"console": lambda _settings: Console()}
 """Every channel by the name that WAYLIGHT_CHANNELS gives it."""
 
 
-def open_channels(names: Sequence[str]) -> dict[str, Channel]:
-    """The channels of these names. Raises ConfigurationError for a name nobody knows."""
-    unknown = [name for name in names if name not in KNOWN]
+def open_channels(settings: Settings) -> dict[str, Channel]:
+    """The channels in use, by name.
+
+    Raises ConfigurationError for a name nobody knows, and for a channel that lacks a setting.
+    """
+    unknown = [name for name in settings.channels if name not in KNOWN]
     if unknown:
         raise ConfigurationError(
             [
@@ -35,4 +39,4 @@ def open_channels(names: Sequence[str]) -> dict[str, Channel]:
                 for name in unknown
             ]
         )
-    return {name: KNOWN[name]() for name in names}
+    return {name: KNOWN[name](settings) for name in settings.channels}
