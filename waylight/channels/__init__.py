@@ -12,9 +12,10 @@ class Channel(Protocol):
     """The promise of every channel.
 
     What a message is sent to is in its `target`; a channel that needs one answers `refused` with
-    the detail `address_unreadable` without it. `send` says what it knows and nothing more: `sent` when the channel took the message,
-    `delivered` only when the far side confirmed it. It returns well within a lease, may be called
-    from several threads at once, and what it raises counts as a failure that may pass.
+    the detail `address_unreadable` without it. `send` says what it knows and nothing more: `sent`
+    when the channel took the message, `delivered` only when the far side confirmed it. It returns
+    well within a lease, may be called from several threads at once, and what it raises counts as a
+    failure that may pass.
     """
 
     def send(self, message: Message) -> Outcome:
