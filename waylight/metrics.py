@@ -106,6 +106,19 @@ POOL_TIMEOUTS = Counter(
     ["role"],
     registry=REGISTRY,
 )
+STREAMS_OPEN = Gauge(
+    "waylight_streams_open",
+    "Clients of the live stream.",
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
+STREAMS_ENDED = Counter(
+    "waylight_streams_ended",
+    "Streams that ended on our side: too_slow (dropped: it did not read), database_lost, key_ended"
+    " (revoked or over), stopping.",
+    ["why"],
+    registry=REGISTRY,
+)
 WORKER_TURNS = Counter(
     "waylight_worker_turns",
     "Turns of the worker's loop: done, or unavailable (the database was away).",
@@ -130,6 +143,8 @@ INSTRUMENTS = (
     POOL_CONNECTIONS,
     POOL_WAITING,
     POOL_TIMEOUTS,
+    STREAMS_OPEN,
+    STREAMS_ENDED,
     WORKER_TURNS,
     WORKER_FAILURES,
 )
@@ -189,7 +204,7 @@ def note(gauge: Gauge, *labels: str, value: float) -> None:
     if _full:
         return
     with _at_no_price():
-        gauge.labels(*labels).set(value)
+        (gauge.labels(*labels) if labels else gauge).set(value)
 
 
 @contextmanager

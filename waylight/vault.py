@@ -31,7 +31,11 @@ CHECK_SYMBOLS = 4
 GROUP_SYMBOLS = 4
 LONGEST_RECEIPT = 64
 
-TOKEN_PREFIXES = {"staff": "waylight_sk_", "client": "waylight_ck_"}
+TOKEN_PREFIXES = {
+    "staff": "waylight_sk_",
+    "client": "waylight_ck_",
+    "stream ticket": "waylight_st_",
+}
 """Prefixes that scanners for leaked secrets can look for."""
 
 
@@ -180,6 +184,24 @@ class Vault:
         """
         return hmac.digest(_derived(self._first_key, f"hash {purpose}"), value, sha256)
 
+    def seal_number(self, purpose: str, number: int) -> str:
+        """A number as a text that tells nobody which it is, another text each time.
+
+        `open_number` reads it until the first vault key is retired.
+        """
+        cipher = AESGCM(_derived(self._first_key, f"number {purpose}"))
+        sealed = _encrypt(cipher, number.to_bytes(8), purpose.encode())
+        return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+    def open_number(self, purpose: str, text: str) -> int:
+        """The number in such a text. Raises VaultError for one that was not made here."""
+        cipher = AESGCM(_derived(self._first_key, f"number {purpose}"))
+        try:
+            sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        except ValueError as error:
+            raise VaultError("that is no sealed number") from error
+        return int.from_bytes(_decrypt(cipher, sealed, purpose.encode()))
+
     @property
     def first_version(self) -> int:
         """The version of the vault key that `keyed_hash` and the roles' passwords come from."""
@@ -192,7 +214,7 @@ class Vault:
 
     @staticmethod
     def new_token(kind: str) -> str:
-        """A fresh API token of 256 random bits for `staff` or a `client`."""
+        """A fresh token of 256 random bits: a key for `staff` or a `client`, a `stream ticket`."""
         return TOKEN_PREFIXES[kind] + secrets.token_urlsafe(32)
 
     @staticmethod

@@ -21,6 +21,7 @@ PRIVATE = {
     "addresses",
     "delivery_attempts",
     "staff",
+    "stream_tickets",
     "teams",
 }
 NOW = datetime(2026, 11, 21, 23, 41, tzinfo=UTC)

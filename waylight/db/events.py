@@ -163,9 +163,7 @@ def page(
         ).fetchall()
 
 
-def number_of(conn: Connection[Any], event_id: UUID) -> tuple[int, datetime] | None:
-    """The number of an event and when it was; None where there is none or it has no number yet."""
-    row = conn.execute(
-        "select sequence, at from events where id = %s and sequence is not null", [event_id]
-    ).fetchone()
-    return (int(row[0]), row[1]) if row else None
+def number_of(conn: Connection[Any], event_id: UUID) -> int | None:
+    """The number of an event; None where there is none, or it has no number yet."""
+    row = conn.execute("select sequence from events where id = %s", [event_id]).fetchone()
+    return row[0] if row else None

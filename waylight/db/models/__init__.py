@@ -10,6 +10,7 @@ from waylight.db.models.events import AuditEntry, Event, EventSequencer, WorkerH
 from waylight.db.models.incidents import Incident
 from waylight.db.models.organisations import ApiKey, Coverage, Hub, Organisation, StaffMember, Team
 from waylight.db.models.reports import Grant, IdempotencyKey, Receipt, Report, ReportSecret
+from waylight.db.models.stream import StreamTicket
 
 __all__ = [
     "Address",
@@ -37,6 +38,7 @@ __all__ = [
     "Report",
     "ReportSecret",
     "StaffMember",
+    "StreamTicket",
     "Team",
     "WorkerHeartbeat",
 ]

@@ -59,6 +59,8 @@ from (
     union all select 'waylight_intake', relation, 'select'
     from unnest('{cities,areas,area_parts,places,teams,coverages,hubs,api_keys,staff}'::text[])
         relation
+    union all select 'waylight_intake', 'stream_tickets', privilege
+    from unnest('{select,insert,delete}'::text[]) privilege
     union all select 'waylight_staff', relation, 'select'
     from unnest('{reports,report_secrets,incidents,alerts,deliveries,events,grants,
                   audit_entries,addresses,delivery_attempts}'::text[]) relation
@@ -105,6 +107,7 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "report_secrets": ("intake_all", "staff_granted"),
     "reports": ("intake_all", "staff_granted"),
     "staff": ("intake_all", "staff_own"),
+    "stream_tickets": ("intake_all",),
     "teams": ("intake_all", "staff_reads", "staff_runs_own"),
 }
 """The tables under row-level security, and the policies that say who sees which row."""
@@ -125,6 +128,7 @@ MARKS: Mapping[str, str] = {
     "0004": "exists (select from pg_proc where proname = 'submit_reports'"
     " and 'plan_cache_mode=force_generic_plan' = any (proconfig))",
     "0005": "to_regclass('addresses') is not null",
+    "0006": "to_regclass('stream_tickets') is not null",
 }
 """How each migration is recognised in a database, whatever number stands in it."""
 

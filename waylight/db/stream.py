@@ -1,0 +1,117 @@
+"""The stream's own part of the database: its tickets, and the one connection that listens."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import Connection
+from psycopg.rows import dict_row
+
+from waylight.db.session import Database
+from waylight.domain.errors import Unavailable
+
+CHANNEL = "waylight_events"
+"""Whoever numbers events notifies here. A hint only: the next look comes anyway."""
+
+STATEMENT_S = 5.0
+"""A server that takes longer over one look is as good as away."""
+
+REDEEM = """
+with used as (
+    delete from stream_tickets where token_hash = %(hash)s returning key_id, team_id, expires_at)
+select k.id, k.kind, k.name, k.organisation_id, k.staff_id, k.scopes, s.name as person, s.role,
+       used.team_id
+from used
+join api_keys k on k.id = used.key_id
+left join staff s on s.id = k.staff_id
+where used.expires_at > %(now)s and k.revoked_at is null
+  and (k.expires_at is null or k.expires_at > %(now)s)
+"""
+
+
+def keep_ticket(
+    conn: Connection[Any],
+    *,
+    token_hash: bytes,
+    key_id: UUID,
+    team_id: UUID | None,
+    now: datetime,
+    expires_at: datetime,
+) -> None:
+    """Stores a ticket, and forgets some that nobody used in time."""
+    conn.execute(
+        """
+        with over as (
+            delete from stream_tickets where token_hash in (
+                select token_hash from stream_tickets where expires_at < %(now)s
+                order by expires_at limit 10 for update skip locked))
+        insert into stream_tickets (token_hash, key_id, team_id, created_at, expires_at)
+        values (%(hash)s, %(key)s, %(team)s, %(now)s, %(until)s)
+        """,
+        {
+            "hash": token_hash,
+            "key": key_id,
+            "team": team_id,
+            "now": now,
+            "until": expires_at,
+        },
+    )
+
+
+def redeem_ticket(
+    conn: Connection[Any], token_hash: bytes, *, now: datetime
+) -> dict[str, Any] | None:
+    """Uses a ticket up: the key it was made with and its `team_id`, by one statement.
+
+    None for one that was used, is over or never was, and when its key has ended since. Of two who
+    come at once with the same one gets it.
+    """
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(REDEEM, {"hash": token_hash, "now": now}).fetchone()
+
+
+def live_keys(conn: Connection[Any], key_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the keys that are neither revoked nor over."""
+    rows = conn.execute(
+        "select id from api_keys where id = any (%s) and revoked_at is null"
+        " and (expires_at is null or expires_at > now())",
+        [list(key_ids)],
+    ).fetchall()
+    return {row[0] for row in rows}
+
+
+class Listener:
+    """A connection that hears of new events. Every use of it raises Unavailable when it is lost."""
+
+    def __init__(self, conn: Connection[Any]) -> None:
+        self.conn = conn
+
+    def wait(self, timeout_s: float) -> None:
+        """Returns when somebody says that there are new events, at the latest after a time."""
+        for _ in self.conn.notifies(timeout=timeout_s, stop_after=1):
+            pass
+
+
+@contextmanager
+def listening(database: Database) -> Iterator[Listener]:
+    """A listening connection outside the pools, as intake, each statement on its own.
+
+    A silent server is noticed by the next statement, which waits no longer than STATEMENT_S. Raises
+    Unavailable, also from within, for whatever the database says no to.
+    """
+    conn = database.connect("intake")
+    try:
+        conn.autocommit = True
+        conn.patience_s = STATEMENT_S
+        conn.execute(
+            f"set statement_timeout = {round(STATEMENT_S * 800)}; set jit = off; listen {CHANNEL}",
+            prepare=False,
+        )
+        yield Listener(conn)
+    except psycopg.Error as error:
+        raise Unavailable from error
+    finally:
+        conn.close()
