@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import shutil
 import signal
 import tempfile
@@ -26,13 +27,18 @@ bind = [f"[{_host}]:{_port}" if ":" in _host else f"{_host}:{_port}"]
 # Waiting for PostgreSQL and holding streams open is nearly all that a request does.
 worker_class = "gevent"
 workers = int(os.environ.get("WAYLIGHT_WORKERS", "2"))
-worker_connections = 2000
+# Streams stay; whatever their number, there is room beside them for those who report.
+worker_connections = int(os.environ.get("WAYLIGHT_STREAMS", "").strip() or "2000") + 1000
 # The heartbeat file on a slow disk can stall a worker long enough to be taken for dead.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 -- gunicorn makes it private
 
 timeout = 30
 graceful_timeout = 10  # open streams never end by themselves; their clients reconnect
 keepalive = 5
+
+# Each connection is a file, and many systems begin with 1,024.
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (_hard, _hard))
 
 # A request line carries no report and a header no story; nothing honest is near these.
 limit_request_line = 4094

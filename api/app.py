@@ -10,7 +10,19 @@ from flask import Flask, Response, current_app, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as AnyResponse
 
-from api import alerts, categories, health, hubs, metrics, places, reference, reports, root, teams
+from api import (
+    alerts,
+    categories,
+    health,
+    hubs,
+    metrics,
+    places,
+    reference,
+    reports,
+    root,
+    stream,
+    teams,
+)
 from api.wire import headers, limits, observe
 from api.wire.auth import LastKnown
 from api.wire.blueprint import WireIdConverter
@@ -42,6 +54,7 @@ BLUEPRINTS = (
     health.blueprint,
     metrics.blueprint,
     reference.blueprint,
+    stream.blueprint,
 )
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
@@ -65,6 +78,9 @@ def create_app(settings: Settings | None = None, *, context: Waylight | None = N
     app.extensions["waylight.limiter"] = limits.Limiter(exempt_loopback=settings.exempt_loopback)
     app.extensions["waylight.last_known"] = LastKnown()
     app.extensions["waylight.readiness"] = Readiness()
+    app.extensions["waylight.feed"] = stream.open_feed(
+        app.extensions["waylight"], app.extensions["waylight.readiness"]
+    )
     app.extensions["waylight.scrape"] = Scrape()
     app.extensions["waylight.hints"] = Hints(app.extensions["waylight"].database)
     app.before_request(_begin)

@@ -293,6 +293,21 @@ class Settings:
         "Database connections of one process and role, at most",
         default="8",
     )
+    streams: int = _setting(
+        _integer(1, 50_000),
+        "Clients of the live stream in one process, at most; further ones hear 503. Each takes "
+        "some 25 KB and a file descriptor",
+        default="2000",
+    )
+    streams_per_key: int = _setting(
+        _integer(1, 50_000),
+        "Streams of one key in one process, at most; a further one hears 429",
+        default="20",
+    )
+    stream_port: int = _setting(
+        _integer(1, 65_535), "Where `waylight stream` listens, at `HOST`", default="8001"
+    )
+    stream_workers: int = _setting(_integer(1, 64), "Processes of `waylight stream`", default="1")
     database_timeout_s: float = _setting(
         _number(0.2, 60),
         "Seconds that a request waits for the database before it answers 503",

@@ -14,7 +14,9 @@ from api.wire.blueprint import View, document_responses, document_view
 from api.wire.context import now, waylight
 from waylight.domain.errors import NotAllowed, NotFound, NotSignedIn, Problem, Unavailable
 from waylight.domain.principals import NOBODY, Kind, Principal
-from waylight.services import keys
+from waylight.services import keys, stream
+
+TICKET_OVER = "This ticket was used, is over, or never was: make a new one with your key."
 
 
 class NoReceipt(NotSignedIn):
@@ -30,6 +32,7 @@ class Required:
     kinds: frozenset[Kind]
     scopes: tuple[str, ...] = ()
     outlives_database: bool = False
+    tickets: bool = False
 
 
 class LastKnown:
@@ -60,7 +63,10 @@ class LastKnown:
 
 
 def require(
-    *kinds: Kind, scopes: tuple[str, ...] = (), outlives_database: bool = False
+    *kinds: Kind,
+    scopes: tuple[str, ...] = (),
+    outlives_database: bool = False,
+    tickets: bool = False,
 ) -> Callable[[View], View]:
     """Lets only these kinds of caller in, and of those with a key only such as have every scope.
 
@@ -68,11 +74,12 @@ def require(
     passenger's report is not lost because their app's key was revoked. Otherwise: NotSignedIn
     (401) without a valid key, the same for a wrong one; NotAllowed (403) for the wrong kind or
     scope; TooManyRequests (429). With `outlives_database`, a key that was good within the hour is
-    good while the database cannot be asked. Put it right under the route, so that it runs first.
+    good while the database cannot be asked. With `tickets`, a stream ticket in the address does
+    for a key, once. Put it right under the route, so that it runs first.
     """
     if not kinds:
         raise TypeError("say who may call: Kind.NOBODY for everybody")
-    required = Required(frozenset(kinds), scopes, outlives_database)
+    required = Required(frozenset(kinds), scopes, outlives_database, tickets)
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -101,6 +108,8 @@ def principal() -> Principal:
 
 
 def _identify(required: Required) -> Principal:
+    if required.tickets and "ticket" in request.args:
+        return _with_ticket(required, request.args["ticket"])
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     scheme, secret = scheme.lower(), secret.strip()
     if Kind.PASSENGER in required.kinds and scheme == "receipt" and secret:
@@ -124,6 +133,20 @@ def _with_key(required: Required, token: str) -> Principal:
             return anonymous
         limits.count_failure(limits.FAILED_KEYS)
         raise NotSignedIn
+    return _fit(required, caller, anonymous)
+
+
+def _with_ticket(required: Required, ticket: str) -> Principal:
+    context = waylight()
+    found = stream.redeem_ticket(context.database, context.vault, ticket, now=now())
+    if found is None:
+        limits.count_failure(limits.FAILED_KEYS)
+        raise NotSignedIn(TICKET_OVER)
+    g.redeemed = found
+    return _fit(required, found.principal, None)
+
+
+def _fit(required: Required, caller: Principal, anonymous: Principal | None) -> Principal:
     lacking = tuple(scope for scope in required.scopes if not caller.may(scope))
     if caller.kind in required.kinds and not lacking:
         return caller
@@ -167,6 +190,8 @@ def _security(required: Required) -> list[dict[str, list[str]]]:
         schemes.append({"receipt": []})
     if required.kinds & {Kind.STAFF, Kind.CLIENT}:
         schemes.append({"bearerAuth": list(required.scopes)})
+    if required.tickets:
+        schemes.append({"streamTicket": []})
     return schemes
 
 

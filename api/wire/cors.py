@@ -35,6 +35,7 @@ STAFF_HEADERS = (
     "Idempotency-Key",
     "If-Match",
     "If-None-Match",
+    "Last-Event-ID",
     "X-Request-Id",
     "traceparent",
     "tracestate",

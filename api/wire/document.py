@@ -66,6 +66,13 @@ SECURITY_SCHEMES = {
         "description": "`Authorization: Receipt K7QD-...`, as given in the answer to the report."
         " Case, spaces and dashes do not matter.",
     },
+    "streamTicket": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "ticket",
+        "description": "A ticket of `POST /v1/alerts/stream/tickets`, for an `EventSource`, which"
+        " can send no header. It opens one stream within 30 seconds.",
+    },
 }
 
 SECONDS = {"type": "integer", "format": "int64", "minimum": 0}

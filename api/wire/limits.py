@@ -151,7 +151,7 @@ class Limiter:
 
     def spend(self, policy: Policy, caller: str | None) -> Spent | None:
         """Counts one call; None when the caller is exempt or unknown, or the limiter is broken."""
-        if caller is None or self._is_exempt(caller):
+        if caller is None or self.is_exempt(caller):
             return None
         try:
             key = self._hashed(caller)
@@ -164,7 +164,8 @@ class Limiter:
             log.exception("limiter_broken")
             return None
 
-    def _is_exempt(self, caller: str) -> bool:
+    def is_exempt(self, caller: str | None) -> bool:
+        """Whether nothing is counted of this network."""
         return self._exempt_loopback and caller in ("127.0.0.0/8", "::1/128")
 
     def _hashed(self, caller: str) -> str:
@@ -192,12 +193,19 @@ def network_of(address: str | None) -> str | None:
     return str(ipaddress.ip_network((parsed, prefix), strict=False))
 
 
+def is_exempt() -> bool:
+    """Whether the caller is on this machine, and such callers are not limited here."""
+    limiter: Limiter = current_app.extensions["waylight.limiter"]
+    return limiter.is_exempt(network_of(request.remote_addr))
+
+
 def count_call(*, key_id: str | None = None) -> None:
     """Counts this request against its key, else its address. Raises TooManyRequests."""
     if (request.method, request.path) in NEVER_LIMITED:
         return
     if key_id is not None:
-        _spend(KEYS, f"key:{key_id}")
+        if not is_exempt():
+            _spend(KEYS, f"key:{key_id}")
     else:
         _spend(PUBLIC, network_of(request.remote_addr))
 

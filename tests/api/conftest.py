@@ -4,6 +4,7 @@ import pytest
 from flask import Flask
 
 from api.app import create_app
+from api.stream import open_feed
 from api.wire.auth import LastKnown
 from api.wire.limits import Limiter
 from tests.api.checked_client import CheckedClient, check_every_answer
@@ -33,6 +34,9 @@ def app(request: pytest.FixtureRequest, _one_app: Flask, settings: Settings, vau
     _one_app.extensions["waylight.last_known"] = LastKnown()
     _one_app.extensions["waylight.readiness"] = Readiness()
     _one_app.extensions["waylight.scrape"] = Scrape()
+    _one_app.extensions["waylight.feed"] = open_feed(
+        _one_app.extensions["waylight"], _one_app.extensions["waylight.readiness"]
+    )
     return _one_app
 
 

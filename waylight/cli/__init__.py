@@ -16,6 +16,7 @@ def cli() -> None:
 
 for command in (
     processes.serve,
+    processes.stream,
     processes.worker,
     data.migrate,
     data.load,

@@ -1,0 +1,146 @@
+"""A client of the live stream for tests: a plain socket, so that nothing reads behind one's back."""
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tests.processes import PATIENCE_S
+from tests.proxy import soon
+
+PATH = "/v1/alerts/stream"
+
+
+@dataclass(frozen=True)
+class Told:
+    """One event of a stream, as it stood there."""
+
+    type: str
+    id: str | None
+    data: dict[str, Any]
+    retry_ms: int | None
+
+
+class Stream:
+    """One connection. `head` is there when this returns; events arrive in `told` by themselves."""
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        token: str | None = None,
+        path: str = PATH,
+        last_event_id: str | None = None,
+        headers: str = "",
+        reading: bool = True,
+        buffer: int | None = None,
+        method: str = "GET",
+    ) -> None:
+        self.told: list[Told] = []
+        self.comments = 0
+        self.problem: dict[str, Any] | None = None
+        self.ended = threading.Event()
+        self._socket = socket.socket()
+        if buffer is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self._socket.settimeout(PATIENCE_S)
+        self._socket.connect(("127.0.0.1", port))
+        lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Accept: text/event-stream"]
+        if token is not None:
+            lines.append(f"Authorization: Bearer {token}")
+        if last_event_id is not None:
+            lines.append(f"Last-Event-ID: {last_event_id}")
+        self._socket.sendall(("\r\n".join(lines) + f"\r\n{headers}\r\n").encode())
+        self._file = self._socket.makefile("rb")
+        self.status = int(self._file.readline().split()[1])
+        self.head = {}
+        for line in iter(self._file.readline, b"\r\n"):
+            name, _, value = line.decode().partition(":")
+            self.head[name.lower()] = value.strip()
+        if self.status != 200:
+            length = int(self.head["content-length"])
+            self.problem = json.loads(self._file.read(length)) if length else None
+            self.close()
+        elif reading and method == "GET":
+            threading.Thread(target=self._read, daemon=True).start()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def events(self, *types: str) -> list[Told]:
+        """Those that are not about the stream itself, of these types if any are named."""
+        found = [one for one in list(self.told) if not one.type.startswith("stream.")]
+        return [one for one in found if not types or one.type in types]
+
+    def about(self, kind: str) -> list[Told]:
+        """Those about the stream itself."""
+        return [one for one in list(self.told) if one.type == kind]
+
+    def opened(self) -> "Stream":
+        """Itself, once it is among those who are told."""
+        soon(lambda: self.about("stream.open"))
+        return self
+
+    @property
+    def last_id(self) -> str:
+        """What a browser would send as `Last-Event-ID`."""
+        return next(one.id for one in reversed(self.told) if one.id is not None)
+
+    def _read(self) -> None:
+        try:
+            block: list[str] = []
+            for line in self._lines():
+                if line:
+                    block.append(line)
+                else:
+                    self._keep(block)
+                    block = []
+        except OSError:
+            pass
+        finally:
+            self.ended.set()
+
+    def _keep(self, block: list[str]) -> None:
+        fields: dict[str, str] = {}
+        for line in block:
+            name, _, value = line.partition(":")
+            fields[name] = value.removeprefix(" ")
+        if "" in fields:
+            self.comments += 1
+        if "data" in fields:
+            retry = fields.get("retry")
+            self.told.append(
+                Told(
+                    fields["event"],
+                    fields.get("id"),
+                    json.loads(fields["data"]),
+                    None if retry is None else int(retry),
+                )
+            )
+
+    def _lines(self) -> Iterator[str]:
+        rest = b""
+        for chunk in self._chunks():
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from (line.decode() for line in lines)
+
+    def _chunks(self) -> Iterator[bytes]:
+        assert self.head["transfer-encoding"] == "chunked"
+        while size := int(self._file.readline() or b"0", 16):
+            yield self._file.read(size)
+            self._file.readline()
+
+
+@contextlib.contextmanager
+def following(port: int, **how: Any) -> Iterator[Stream]:
+    """A stream that is open, and closed in the end."""
+    stream = Stream(port, **how)
+    try:
+        yield stream.opened() if stream.status == 200 else stream
+    finally:
+        stream.close()
