@@ -5,10 +5,19 @@ A test compares the two. None of these objects leaves a service.
 
 from waylight.db.models.alerts import Address, Alert, Delivery, DeliveryAttempt
 from waylight.db.models.base import Base
+from waylight.db.models.check_ins import CheckIn, CheckInDefault
 from waylight.db.models.cities import Area, AreaPart, City, Line, LineStop, Place
 from waylight.db.models.events import AuditEntry, Event, EventSequencer, WorkerHeartbeat
 from waylight.db.models.incidents import Incident
-from waylight.db.models.organisations import ApiKey, Coverage, Hub, Organisation, StaffMember, Team
+from waylight.db.models.organisations import (
+    ApiKey,
+    Coverage,
+    Hub,
+    Organisation,
+    Shift,
+    StaffMember,
+    Team,
+)
 from waylight.db.models.reports import Grant, IdempotencyKey, Receipt, Report, ReportSecret
 from waylight.db.models.stream import StreamTicket
 
@@ -20,6 +29,8 @@ __all__ = [
     "AreaPart",
     "AuditEntry",
     "Base",
+    "CheckIn",
+    "CheckInDefault",
     "City",
     "Coverage",
     "Delivery",
@@ -37,6 +48,7 @@ __all__ = [
     "Receipt",
     "Report",
     "ReportSecret",
+    "Shift",
     "StaffMember",
     "StreamTicket",
     "Team",

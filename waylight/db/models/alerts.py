@@ -40,6 +40,12 @@ class Alert(Base):
                 "state in ('pending', 'delivered', 'acknowledged', 'en_route', 'on_scene')"
             ),
         ),
+        Index(
+            "ix_alerts_engaged",
+            "team_id",
+            "id",
+            postgresql_where=text("state in ('en_route', 'on_scene')"),
+        ),
         {"postgresql_partition_by": "RANGE (id)"},
     )
 
@@ -65,6 +71,7 @@ class Alert(Base):
     ended_at: Mapped[datetime | None]
     outcome: Mapped[str | None]
     version: Mapped[int] = mapped_column(server_default=text("1"))
+    off_duty_at: Mapped[datetime | None]
 
 
 class Delivery(Base):

@@ -48,3 +48,4 @@ class Incident(Base):
     unanswered_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
     version: Mapped[int] = mapped_column(server_default=text("1"))
+    about_alert_id: Mapped[UUID | None]

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
+from sqlalchemy import REAL, CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from waylight.db.models.base import Base, Id, Json, MaybePosition, Position, Times
@@ -25,7 +25,12 @@ class Organisation(Base):
 
 
 class Team(Base):
-    """A transport safety team; `on_shift_during` is `shifts` expanded up to `expanded_until`."""
+    """A transport safety team, and what its pack and its staff say of it.
+
+    `on_shift_during` is its shifts expanded up to `expanded_until`: those its staff set in `Shift`,
+    else `shifts`, the pack's rule. `staff_capabilities`, when its staff set them, hold in place of
+    the pack's `capabilities`: a code and when it ends, null never.
+    """
 
     __tablename__ = "teams"
     __table_args__ = (
@@ -42,6 +47,7 @@ class Team(Base):
     kind: Mapped[str]
     base: Mapped[Position]
     capabilities: Mapped[list[str]]
+    staff_capabilities: Mapped[Json | None]
     shifts: Mapped[str]
     on_shift_during: Mapped[Times | None]
     expanded_until: Mapped[datetime | None]
@@ -49,9 +55,37 @@ class Team(Base):
     duty_until: Mapped[datetime | None]
     position: Mapped[MaybePosition]
     position_at: Mapped[datetime | None]
+    position_accuracy_m: Mapped[float | None] = mapped_column(REAL)
     version: Mapped[int] = mapped_column(server_default=text("1"))
     retired: Mapped[bool] = mapped_column(server_default=text("false"))
     demo: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class Shift(Base):
+    """Hours of a team that its staff set: a recurring rule, or one extra or cancelled stretch."""
+
+    __tablename__ = "shifts"
+    __table_args__ = (
+        CheckConstraint("kind in ('recurring', 'extra', 'cancelled')", name="kind"),
+        CheckConstraint(
+            "case kind when 'recurring' then rule is not null and starts_at is null and ends_at is"
+            " null else rule is null and starts_at is not null and ends_at is not null"
+            " and starts_at < ends_at end",
+            name="when",
+        ),
+        Index("ix_shifts_team_id", "team_id", "id"),
+    )
+
+    id: Mapped[Id]
+    team_id: Mapped[UUID] = mapped_column(ForeignKey("teams.id"))
+    kind: Mapped[str]
+    rule: Mapped[str | None]
+    starts_at: Mapped[datetime | None]
+    ends_at: Mapped[datetime | None]
+    name: Mapped[str | None]
+    created_by: Mapped[UUID | None]
+    created_at: Mapped[datetime]
+    version: Mapped[int] = mapped_column(server_default=text("1"))
 
 
 class Coverage(Base):

@@ -65,7 +65,15 @@ from (
     from unnest('{reports,report_secrets,incidents,alerts,deliveries,events,grants,
                   audit_entries,addresses,delivery_attempts}'::text[]) relation
     union all select 'waylight_staff', relation, 'insert'
-    from unnest('{events,audit_entries,addresses,deliveries}'::text[]) relation) need
+    from unnest('{events,audit_entries,addresses,deliveries}'::text[]) relation
+    union all select 'waylight_intake', relation, 'select'
+    from unnest('{shifts,check_in_defaults,check_ins}'::text[]) relation
+    union all select 'waylight_intake', 'check_ins', 'update'
+    union all select 'waylight_staff', 'shifts', privilege
+    from unnest('{select,insert,update,delete}'::text[]) privilege
+    union all select 'waylight_staff', relation, privilege
+    from unnest('{check_in_defaults,check_ins}'::text[]) relation,
+        unnest('{select,insert,update}'::text[]) privilege) need
 join pg_roles r on r.rolname = need.role
 where to_regclass(need.relation) is not null
   and not has_table_privilege(need.role, to_regclass(need.relation), need.privilege)
@@ -99,6 +107,8 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "audit_entries": ("intake_reads", "staff_own", "staff_writes"),
     "deliveries": ("intake_all", "staff_acts", "staff_tells", "staff_told"),
     "delivery_attempts": ("intake_all", "staff_told"),
+    "check_in_defaults": ("intake_all", "staff_own"),
+    "check_ins": ("intake_all", "staff_runs_own", "staff_told"),
     "events": ("intake_all", "staff_acts", "staff_told"),
     "grants": ("intake_all", "staff_own"),
     "idempotency_keys": ("intake_all",),
@@ -106,6 +116,7 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "receipts": ("intake_all",),
     "report_secrets": ("intake_all", "staff_granted"),
     "reports": ("intake_all", "staff_granted"),
+    "shifts": ("intake_all", "staff_reads", "staff_runs_own"),
     "staff": ("intake_all", "staff_own"),
     "stream_tickets": ("intake_all",),
     "teams": ("intake_all", "staff_reads", "staff_runs_own"),
@@ -129,6 +140,7 @@ MARKS: Mapping[str, str] = {
     " and 'plan_cache_mode=force_generic_plan' = any (proconfig))",
     "0005": "to_regclass('addresses') is not null",
     "0006": "to_regclass('stream_tickets') is not null",
+    "0010": "to_regclass('check_ins') is not null",
 }
 """How each migration is recognised in a database, whatever number stands in it."""
 

@@ -1,0 +1,146 @@
+"""The duty desk: shifts that staff set, where a team is, what it can do, and lone workers.
+
+What a city pack says of a team's hours and capabilities stays in `teams.shifts` and
+`teams.capabilities`; what its staff set instead is beside it, where no pack load reaches it.
+"""
+
+from alembic import op
+
+revision = "0010"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+TEAMS = """
+alter table teams
+    add column staff_capabilities jsonb,
+    add column position_accuracy_m real,
+    -- A position comes every 10 to 30 seconds: the new version of the row fits on the same page,
+    -- and no index is written.
+    set (fillfactor = 50);
+
+create table shifts (
+    id uuid primary key default uuid_v7(),
+    team_id uuid not null references teams,
+    kind text not null,
+    rule text,
+    starts_at timestamptz,
+    ends_at timestamptz,
+    name text,
+    created_by uuid,
+    created_at timestamptz not null,
+    version integer not null default 1,
+    constraint ck_shifts_kind check (kind in ('recurring', 'extra', 'cancelled')),
+    constraint ck_shifts_when check (
+        case kind when 'recurring' then rule is not null and starts_at is null and ends_at is null
+        else rule is null and starts_at is not null and ends_at is not null
+             and starts_at < ends_at end)
+);
+create index ix_shifts_team_id on shifts (team_id, id);
+"""
+
+ALERTS = """
+alter table alerts add column off_duty_at timestamptz;
+-- A team on its way to one incident is asked last about another: looked up for every candidate.
+create index ix_alerts_engaged on alerts (team_id, id) where state in ('en_route', 'on_scene');
+
+-- The alert of the responder who did not check in, of an incident that is about a colleague. No
+-- report belongs to it, no report joins it, and its ladder never climbs.
+alter table incidents add column about_alert_id uuid;
+"""
+
+CHECK_INS = """
+create table check_in_defaults (
+    organisation_id uuid primary key references organisations,
+    due_in_s integer,
+    version integer not null default 1,
+    updated_by uuid,
+    updated_at timestamptz not null
+);
+
+create table check_ins (
+    alert_id uuid primary key,
+    incident_id uuid not null,
+    team_id uuid not null,
+    organisation_id uuid not null,
+    city_id uuid,
+    staff_id uuid,
+    exercise boolean not null,
+    due_in_s integer not null,
+    started_at timestamptz not null,
+    checked_in_at timestamptz not null,
+    due_at timestamptz not null,
+    next_at timestamptz,
+    overdue_at timestamptz,
+    overdue_incident_id uuid,
+    raised integer not null default 0,
+    ended_at timestamptz
+);
+create index ix_check_ins_next_at on check_ins (next_at) where next_at is not null;
+create index ix_check_ins_incident_id on check_ins (incident_id);
+"""
+
+RIGHTS = """
+grant update (staff_capabilities, position, position_at, position_accuracy_m, on_shift_during,
+    expanded_until) on teams to waylight_staff;
+grant update (position, position_at, position_accuracy_m) on teams to waylight_intake;
+
+grant select on shifts to waylight_intake, waylight_staff;
+grant insert, update, delete on shifts to waylight_staff;
+alter table shifts enable row level security;
+create policy intake_all on shifts to waylight_intake using (true);
+create policy staff_reads on shifts for select to waylight_staff
+    using (exists (
+        select from teams t where t.id = team_id
+          and (t.organisation_id = (select acting_organisation()) or exists (
+              select from cities c join teams room on room.id = c.control_room_id
+              where c.id = t.city_id and room.organisation_id = (select acting_organisation())))));
+create policy staff_runs_own on shifts to waylight_staff
+    using (exists (select from teams t where t.id = team_id
+                   and t.organisation_id = (select acting_organisation())))
+    with check (exists (select from teams t where t.id = team_id
+                        and t.organisation_id = (select acting_organisation())));
+
+grant update (off_duty_at) on alerts to waylight_intake;
+
+grant select on check_in_defaults to waylight_intake, waylight_staff;
+grant insert, update on check_in_defaults to waylight_staff;
+alter table check_in_defaults enable row level security;
+create policy intake_all on check_in_defaults to waylight_intake using (true);
+create policy staff_own on check_in_defaults to waylight_staff
+    using (organisation_id = (select acting_organisation()))
+    with check (organisation_id = (select acting_organisation()));
+
+grant select, update on check_ins to waylight_intake;
+grant select, insert, update on check_ins to waylight_staff;
+alter table check_ins enable row level security;
+create policy intake_all on check_ins to waylight_intake using (true) with check (true);
+create policy staff_told on check_ins for select to waylight_staff
+    using (organisation_id = (select acting_organisation())
+           or organisation_acts_on(incident_id) or organisation_oversees(incident_id));
+create policy staff_runs_own on check_ins to waylight_staff
+    using (organisation_id = (select acting_organisation()))
+    with check (organisation_id = (select acting_organisation())
+                and organisation_acts_on(incident_id));
+"""
+
+
+def upgrade() -> None:
+    op.execute(TEAMS)
+    op.execute(ALERTS)
+    op.execute(CHECK_INS)
+    op.execute(RIGHTS)
+
+
+def downgrade() -> None:
+    op.execute(
+        "drop table check_ins, check_in_defaults, shifts;"
+        "drop index ix_alerts_engaged;"
+        "alter table incidents drop column about_alert_id;"
+        "alter table alerts drop column off_duty_at;"
+        "revoke update (on_shift_during, expanded_until, position, position_at) on teams"
+        " from waylight_staff;"
+        "revoke update (position, position_at) on teams from waylight_intake;"
+        "alter table teams reset (fillfactor), drop column position_accuracy_m,"
+        " drop column staff_capabilities"
+    )
