@@ -20,6 +20,7 @@ from api import (
     reference,
     reports,
     root,
+    shifts,
     stream,
     teams,
 )
@@ -51,6 +52,7 @@ BLUEPRINTS = (
     reports.blueprint,
     alerts.blueprint,
     teams.blueprint,
+    shifts.blueprint,
     health.blueprint,
     metrics.blueprint,
     reference.blueprint,

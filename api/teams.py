@@ -1,4 +1,4 @@
-"""Teams and whether they are on duty."""
+"""Teams: whether they are on duty, where they are and what they can do."""
 
 from typing import Any
 from uuid import UUID
@@ -9,9 +9,17 @@ from api.wire import paging, versions
 from api.wire.auth import principal, require
 from api.wire.blueprint import Blueprint
 from api.wire.context import now, waylight
-from schemas.teams import DutyIn, TeamList, TeamOut, TeamsQuery
+from schemas.teams import (
+    CapabilitiesIn,
+    DutyIn,
+    HeartbeatOut,
+    PositionIn,
+    TeamList,
+    TeamOut,
+    TeamsQuery,
+)
 from waylight.domain.principals import Kind
-from waylight.domain.teams import Team
+from waylight.domain.teams import Fix, Heartbeat, Team
 from waylight.services import teams
 
 blueprint = Blueprint("teams", __name__, description="Transport safety teams.")
@@ -57,6 +65,37 @@ def set_duty(body: dict[str, Any], team_id: UUID) -> ResponseReturnValue:
         team_id=team_id,
         duty=body["status"],
         until=body["until"],
+        if_match=versions.if_match(),
+        now=now(),
+    )
+    return _answer(changed)
+
+
+@blueprint.route('/v1/teams/<wire_id("team"):team_id>/position', methods=["PUT"])
+@require(Kind.STAFF, scopes=("teams:duty",))
+@blueprint.arguments(PositionIn, example=PositionIn.example)
+@blueprint.response(200, HeartbeatOut)
+def set_position(fix: Fix, team_id: UUID) -> Heartbeat:
+    """Say where a team is, every 10 to 30 seconds. It takes the place of the one before.
+
+    No history is kept: the last position is all there is, and after a day, or once the team is
+    off, not even that.
+    """
+    return teams.set_position(waylight().database, principal(), team_id=team_id, fix=fix, now=now())
+
+
+@blueprint.route('/v1/teams/<wire_id("team"):team_id>/capabilities', methods=["PUT"])
+@require(Kind.STAFF, scopes=("teams:manage",))
+@versions.versioned()
+@blueprint.arguments(CapabilitiesIn, example=CapabilitiesIn.example)
+@blueprint.response(200, TeamOut, headers=versions.HEADERS)
+def set_capabilities(body: dict[str, Any], team_id: UUID) -> ResponseReturnValue:
+    """Say what a team can do, and until when. It counts from the next report on."""
+    changed = teams.set_capabilities(
+        waylight().database,
+        principal(),
+        team_id=team_id,
+        capabilities=body["capabilities"],
         if_match=versions.if_match(),
         now=now(),
     )

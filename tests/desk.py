@@ -26,7 +26,9 @@ SPOT = Point(-0.1426, 51.5390)
 NOW = datetime.now(UTC).replace(microsecond=0)
 """Of today: rows must fall into partitions that exist."""
 
-SCOPES = frozenset({"alerts:read", "alerts:act", "reports:read", "teams:duty", "exercise"})
+SCOPES = frozenset(
+    {"alerts:read", "alerts:act", "reports:read", "teams:duty", "teams:manage", "exercise"}
+)
 
 P1 = NewReport(categories=("being_followed",), in_danger=True, narrative="He follows me.")
 P2 = NewReport(categories=("being_followed",), narrative="A man followed me.")

@@ -304,6 +304,20 @@ def ids(conn: Connection[Any], table: Table, city_id: UUID) -> dict[str, UUID]:
     return dict(found)
 
 
+def set_by_staff(conn: Connection[Any], city_id: UUID) -> tuple[int, int]:
+    """How many teams follow recurring shifts, and capabilities, of their staff, not the pack's."""
+    row = conn.execute(
+        """
+        select count(*) filter (where exists (
+                   select from shifts s where s.team_id = t.id and s.kind = 'recurring')),
+               count(*) filter (where staff_capabilities is not null)
+        from teams t where city_id = %s and not retired
+        """,
+        [city_id],
+    ).fetchone()
+    return (row[0], row[1]) if row else (0, 0)
+
+
 def retire_vanished(conn: Connection[Any], table: Table, city_id: UUID) -> int:
     """Retires teams or hubs that are no longer staged: alerts refer to them. Returns how many."""
     return conn.execute(

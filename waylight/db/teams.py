@@ -1,17 +1,28 @@
 """Teams, as the staff of their organisation and of the city's control room see them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from waylight.domain.geo import Point
 
 SELECT = """
 select t.id, t.version, t.name, t.kind, t.organisation_id, o.name as organisation, t.capabilities,
-       st_x(t.base::geometry) as lon, st_y(t.base::geometry) as lat, t.shifts, t.expanded_until,
+       t.staff_capabilities, st_x(t.base::geometry) as lon, st_y(t.base::geometry) as lat,
+       st_x(t.position::geometry) as at_lon, st_y(t.position::geometry) as at_lat, t.position_at,
+       t.position_accuracy_m, t.shifts as pack_rule, t.expanded_until,
+       (select jsonb_agg(to_jsonb(h) order by h.id) from shifts h
+        where h.team_id = t.id and coalesce(h.ends_at > %(now)s, true)) as set_shifts,
        t.city_id, coalesce(t.on_shift_during @> %(now)s::timestamptz, false) as on_shift,
-       t.duty_status, t.duty_until, t.demo
+       t.duty_status, t.duty_until, t.demo,
+       (select count(*) from alerts a
+        where a.team_id = t.id and a.state in ('en_route', 'on_scene')
+          and a.id >= uuid_v7_floor(%(now)s::timestamptz - interval '12 hours')) as working_on
 from teams t
 join organisations o on o.id = t.organisation_id
 where not t.retired
@@ -45,7 +56,7 @@ def page(
 
 
 def find(
-    conn: Connection[Any], team_id: UUID, organisation_id: UUID, *, now: datetime | None = None
+    conn: Connection[Any], team_id: UUID, organisation_id: UUID, *, now: datetime
 ) -> dict[str, Any] | None:
     """One team that the organisation may see; None for every other."""
     with conn.cursor(row_factory=dict_row) as cursor:
@@ -72,3 +83,89 @@ def set_duty(
         {"team": team_id, "status": status, "until": until, "if_match": if_match},
     )
     return changed.rowcount == 1
+
+
+def set_capabilities(
+    conn: Connection[Any],
+    team_id: UUID,
+    capabilities: Mapping[str, str | None] | None,
+    *,
+    if_match: int | None,
+) -> bool:
+    """Writes what a team can do until when, with a new version; None is what its pack says.
+
+    False when `if_match` is no longer the version.
+    """
+    changed = conn.execute(
+        """
+        update teams set staff_capabilities = %(held)s, version = version + 1
+        where id = %(team)s and (%(if_match)s::int is null or version = %(if_match)s)
+        """,
+        {
+            "team": team_id,
+            "held": None if capabilities is None else Jsonb(dict(capabilities)),
+            "if_match": if_match,
+        },
+    )
+    return changed.rowcount == 1
+
+
+def from_base_m(conn: Connection[Any], team_id: UUID, point: Point) -> float:
+    """How far a point is from a team's base, in metres on the sphere."""
+    row = conn.execute(
+        "select st_distance(base, %s::geography, false) from teams where id = %s",
+        [point.ewkt(), team_id],
+    ).fetchone()
+    return float(row[0]) if row else 0.0
+
+
+def move(
+    conn: Connection[Any],
+    team_id: UUID,
+    point: Point,
+    *,
+    fixed_at: datetime,
+    accuracy_m: float | None,
+    now: datetime,
+) -> bool:
+    """Writes where a team is, in place of where it was; False when what is known is newer.
+
+    One that is known from the time to come was written while a clock was wrong, and gives way. The
+    version stays: nobody edits a position.
+    """
+    moved = conn.execute(
+        """
+        update teams set position = %(point)s::geography, position_at = %(fixed_at)s,
+            position_accuracy_m = %(accuracy_m)s
+        where id = %(team)s and coalesce(position_at < %(fixed_at)s or position_at > %(now)s, true)
+        """,
+        {
+            "team": team_id,
+            "point": point.ewkt(),
+            "fixed_at": fixed_at,
+            "accuracy_m": accuracy_m,
+            "now": now,
+        },
+    )
+    return moved.rowcount == 1
+
+
+FORGET = "position = null, position_at = null, position_accuracy_m = null"
+
+
+def forget_position(conn: Connection[Any], team_id: UUID) -> None:
+    """Forgets where a team is."""
+    conn.execute(f"update teams set {FORGET} where id = %s", [team_id])  # noqa: S608 - a constant
+
+
+def forget_old_positions(conn: Connection[Any], *, before: datetime) -> int:
+    """Forgets where teams were before an instant; returns how many."""
+    return conn.execute(
+        f"update teams set {FORGET} where position_at < %s",  # noqa: S608 - a constant
+        [before],
+    ).rowcount
+
+
+def touch(conn: Connection[Any], team_id: UUID) -> None:
+    """Gives a team a new version."""
+    conn.execute("update teams set version = version + 1 where id = %s", [team_id])

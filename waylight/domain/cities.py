@@ -1,7 +1,8 @@
 """What a city's pack says about whose job it is and whom to call."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,10 @@ from waylight.domain.geo import Bounds
 
 @dataclass(frozen=True)
 class ControlRoom:
-    """The city's last resort and overseer: a team that is always on duty."""
+    """The city's last resort and overseer: a team that is always on duty.
+
+    `capabilities` are all that it has, with those that `ends` says are over by now.
+    """
 
     team_id: UUID
     name: str
@@ -18,13 +22,22 @@ class ControlRoom:
     organisation: str
     capabilities: tuple[str, ...] = ()
     demo: bool = False
+    ends: Mapping[str, datetime] = field(default_factory=dict)
+
+    def at(self, moment: datetime) -> "ControlRoom":
+        """The same with the capabilities that it has at an instant."""
+        if not self.ends:
+            return self
+        valid = (c for c in self.capabilities if c not in self.ends or self.ends[c] > moment)
+        return replace(self, capabilities=tuple(valid), ends={})
 
 
 @dataclass(frozen=True)
 class City:
     """One city of this deployment, as read from the database; refreshed when `version` changes.
 
-    `jurisdiction` and `contacts` are the pack's own mappings, organisations by name.
+    `version` counts the changes of the city and of its control room. `jurisdiction` and `contacts`
+    are the pack's own mappings, organisations by name.
     """
 
     id: UUID

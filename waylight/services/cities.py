@@ -1,5 +1,7 @@
 """What is known of the cities in this deployment, kept in memory until a pack is loaded."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -9,6 +11,7 @@ from waylight.db import cities as db_cities
 from waylight.db.session import Database
 from waylight.domain.cities import City, ControlRoom
 from waylight.domain.geo import Bounds
+from waylight.domain.teams import Capability
 
 
 class _Snapshots:
@@ -47,6 +50,19 @@ def read_cities(conn: Connection[Any]) -> tuple[City, ...]:
     return tuple(_city(row) for row in db_cities.read(conn))
 
 
+def held_capabilities(row: Mapping[str, Any]) -> tuple[Capability, ...]:
+    """What a team can do, also what is over: what its staff set, else what its pack says.
+
+    `row` has the columns `capabilities` and `staff_capabilities` of `teams`.
+    """
+    if row["staff_capabilities"] is None:
+        return tuple(Capability(code) for code in row["capabilities"])
+    return tuple(
+        Capability(code, datetime.fromisoformat(until) if until else None)
+        for code, until in sorted(row["staff_capabilities"].items())
+    )
+
+
 def _city(row: dict[str, Any]) -> City:
     room = None
     if row["team_id"] is not None:
@@ -55,8 +71,11 @@ def _city(row: dict[str, Any]) -> City:
             name=row["team_name"],
             organisation_id=row["organisation_id"],
             organisation=row["organisation_name"],
-            capabilities=tuple(row["capabilities"]),
+            capabilities=tuple(held.code for held in held_capabilities(row)),
             demo=row["team_demo"],
+            ends={
+                held.code: held.until for held in held_capabilities(row) if held.until is not None
+            },
         )
     west, south, east, north = row["bounds"]
     return City(

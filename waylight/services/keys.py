@@ -21,6 +21,7 @@ SCOPES = (
     "reports:read",
     "reports:submit",
     "teams:duty",
+    "teams:manage",
     "exercise",
     "metrics:read",
 )

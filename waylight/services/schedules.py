@@ -1,7 +1,7 @@
 """Keeping opening hours and shifts expanded ahead of time, and reading them when they are not."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -13,10 +13,12 @@ from psycopg.types.multirange import TimestamptzMultirange
 from psycopg.types.range import TimestamptzRange
 
 from waylight.db import schedules as db_schedules
+from waylight.db import shifts as db_shifts
 from waylight.db.operations import chores
 from waylight.db.session import Database
 from waylight.domain import schedules
 from waylight.domain.cities import City
+from waylight.domain.shifts import Hours, Plan, ShiftKind, Stretch, is_on, plan_of
 from waylight.log import get_logger
 
 AHEAD = timedelta(days=45)
@@ -54,6 +56,41 @@ def expand_city(conn: Connection[Any], city_id: UUID, *, now: datetime) -> int:
     rows = db_schedules.due(conn, city_id=city_id)
     _expand(conn, rows, now=now)
     return len(rows)
+
+
+def expand_team(conn: Connection[Any], team_id: UUID, *, now: datetime) -> None:
+    """Works out the shifts of one team anew within the caller's transaction, and locks its row."""
+    _expand(conn, db_schedules.due(conn, team_id=team_id), now=now)
+
+
+def team_plan(pack_rule: str, rows: Iterable[Mapping[str, Any]] | None) -> Plan:
+    """The plan of a team, from its pack's rule and its rows of `shifts` (or those as JSON)."""
+    return plan_of(
+        pack_rule,
+        (
+            Hours(
+                kind=ShiftKind(row["kind"]),
+                rule=row["rule"],
+                starts_at=_instant(row["starts_at"]),
+                ends_at=_instant(row["ends_at"]),
+            )
+            for row in rows or ()
+        ),
+    )
+
+
+def is_on_shift_in(city: City, plan: Plan, at: datetime) -> bool:
+    """Whether a team is on shift, computed: the answer where nothing is expanded.
+
+    Shifts that cannot be read are none, and logged.
+    """
+    try:
+        return is_on(
+            plan, at, time_zone=city.time_zone, holidays=holidays_around(city.holidays, at)
+        )
+    except ValueError:
+        log.exception("schedule_unreadable", city=city.slug)
+        return False
 
 
 def is_open_in(city: City, expression: str, at: datetime) -> bool:
@@ -141,19 +178,31 @@ def _expand_in_batches(
 
 def _expand(conn: Connection[Any], rows: list[dict[str, Any]], *, now: datetime) -> None:
     calendars = db_schedules.calendars(conn) if rows else {}
+    teams = [row["id"] for row in rows if row["kept_in"] == "teams"]
+    set_by_staff: dict[UUID, list[dict[str, Any]]] = {}
+    if teams:
+        db_shifts.lock_teams(conn, teams)
+        set_by_staff = db_shifts.plans(conn, teams, since=now - BEHIND)
     # Teams share their shifts: each is worked out once.
-    worked_out: dict[tuple[UUID, str], TimestamptzMultirange] = {}
+    worked_out: dict[tuple[UUID, str], list[Stretch]] = {}
     kept: defaultdict[str, list[tuple[TimestamptzMultirange, datetime, UUID]]] = defaultdict(list)
     for row in rows:
-        key = (row["city_id"], row["expression"])
-        if key not in worked_out:
-            worked_out[key] = _ranges(row["expression"], calendars[row["city_id"]], now=now)
-        kept[row["kept_in"]].append((worked_out[key], now + AHEAD, row["id"]))
+        plan = team_plan(row["expression"], set_by_staff.get(row["id"]))
+        ranges: list[Stretch] = []
+        for rule in plan.in_force:
+            key = (row["city_id"], rule)
+            if key not in worked_out:
+                worked_out[key] = _ranges(rule, calendars[row["city_id"]], now=now)
+            ranges += worked_out[key]
+        expanded = TimestamptzMultirange(
+            TimestamptzRange(opens, closes) for opens, closes in plan.around(ranges)
+        )
+        kept[row["kept_in"]].append((expanded, now + AHEAD, row["id"]))
     for kept_in, values in kept.items():
         db_schedules.keep(conn, kept_in, values)
 
 
-def _ranges(expression: str, city: Mapping[str, Any], *, now: datetime) -> TimestamptzMultirange:
+def _ranges(expression: str, city: Mapping[str, Any], *, now: datetime) -> list[Stretch]:
     """The ranges from two days ago to the horizon; the last one with its real end, or none."""
     until = now + AHEAD
     try:
@@ -170,7 +219,9 @@ def _ranges(expression: str, city: Mapping[str, Any], *, now: datetime) -> Times
     except ValueError:
         # Marked as expanded all the same: it must not come back at every turn for ever.
         log.exception("schedule_unreadable", expression=expression)
-        return TimestamptzMultirange()
-    return TimestamptzMultirange(
-        TimestamptzRange(opens, end) for (opens, _), end in zip(ranges, ends, strict=True)
-    )
+        return []
+    return [(opens, end) for (opens, _), end in zip(ranges, ends, strict=True)]
+
+
+def _instant(value: datetime | str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value

@@ -62,7 +62,7 @@ def list_alerts(
     """
     organisation_id = organisation_of(principal)
     with database.staff(organisation_id) as conn:
-        if team_id is not None and db_teams.find(conn, team_id, organisation_id) is None:
+        if team_id is not None and db_teams.find(conn, team_id, organisation_id, now=now) is None:
             raise NotFound
         rows = inbox.page(
             conn,

@@ -16,7 +16,7 @@ from waylight.domain.errors import NotFound
 from waylight.services import keys
 from waylight.vault import Vault
 
-OFFICER = ("alerts:read", "alerts:act", "reports:read", "teams:duty")
+OFFICER = ("alerts:read", "alerts:act", "reports:read", "teams:duty", "teams:manage")
 
 
 @dataclass(frozen=True)

@@ -181,8 +181,19 @@ def _load(conn: Connection[Any], pack: Pack, *, digest: str, now: datetime) -> L
             *pack.notes,
             *(f"area {code} was repaired: {fault}" for code, fault in repaired),
             *kept,
+            *_left_to_staff(conn, city_id),
         ),
     )
+
+
+def _left_to_staff(conn: Connection[Any], city_id: UUID) -> list[str]:
+    """What the pack says in vain: its words count again when the staff take theirs back."""
+    shifts, capabilities = db_packs.set_by_staff(conn, city_id)
+    return [
+        f"teams whose {what} were set by staff, so that the pack's do not count: {number}"
+        for what, number in (("shifts", shifts), ("capabilities", capabilities))
+        if number
+    ]
 
 
 def _city(pack: Pack, *, digest: str, now: datetime) -> dict[str, Any]:
