@@ -20,7 +20,8 @@ CODES = {
         in_danger hurt_or_unwell weapon_seen severity_extreme_now person_nearby_severe
         severe_within_24h under_18 moderate_now severe_older moderate_just_now minor_nearby
         other_report aged_now clock_corrected covers_area covers_mode covers_group on_shift
-        on_duty_by_hand available busy nearest from_base from_position capability_met
+        on_duty_by_hand available busy on_other_incident nearest from_base from_position
+        position_stale capability_met
         capability_missing police_not_wanted police_wanted safeguarding_only
         control_room_priority_1 control_room_fallback next_in_ladder hub_asked_for joined_incident
         outside_service_area no_position no_team_covers no_team_on_duty routing_failed told_nobody

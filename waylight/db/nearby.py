@@ -59,28 +59,39 @@ PLACE = """
 
 TEAMS = """
     select jsonb_agg(to_jsonb(ranked)) as found from (
-        select * from (
+        select one_each.*, engaged.elsewhere from (
             select distinct on (t.id) t.id as team_id, t.name, o.id as organisation_id,
-                o.name as organisation, o.kind as organisation_kind, t.capabilities, t.demo,
+                o.name as organisation, o.kind as organisation_kind, able.capabilities, t.demo,
                 case when t.duty_until <= q.at then 'available' else t.duty_status end
                     as duty_status,
                 case when t.duty_until > q.at then t.duty_until end as duty_until,
                 t.shifts, t.expanded_until,
+                -- Only for a horizon that ran out: on duty is what was expanded.
+                case when coalesce(t.expanded_until < q.at, true) then (
+                    select jsonb_agg(to_jsonb(h) order by h.id) from shifts h
+                    where h.team_id = t.id and coalesce(h.ends_at > q.at, true)) end as set_shifts,
                 coalesce(t.on_shift_during @> q.at, false) as on_shift,
                 c.schedule, c.expanded_until as schedule_expanded_until,
                 coalesce(c.active_during @> q.at, c.schedule is null) as active,
                 round(st_distance(spot.position, here.position, false))::int as distance_m,
-                here.age_s as position_age_s, a.name as area
+                here.age_s as position_age_s, here.fresh as position_fresh, a.name as area
             from coverages c
             join teams t on t.id = c.team_id
             join organisations o on o.id = t.organisation_id
             join areas a on a.id = c.area_id
             cross join lateral (
-                select case when fresh then t.position else t.base end as position,
-                       case when fresh then extract(epoch from q.at - t.position_at)::int end
-                           as age_s
-                from (select coalesce(t.position_at > q.at - interval '15 minutes', false)
+                select fresh, case when fresh then t.position else t.base end as position,
+                       greatest(extract(epoch from q.at - t.position_at)::int, 0) as age_s
+                -- One from the time to come was written while a clock was wrong.
+                from (select coalesce(t.position_at > q.at - interval '15 minutes'
+                                      and t.position_at < q.at + interval '2 minutes', false)
                           as fresh) f) here
+            cross join lateral (
+                select case when t.staff_capabilities is null then t.capabilities
+                            else array(select held.key
+                                       from jsonb_each_text(t.staff_capabilities) held
+                                       where coalesce(held.value::timestamptz > q.at, true))
+                       end as capabilities) able
             where c.area_id = any (inside.area_ids)
               and t.kind = 'field' and not t.retired
               and (c.modes is null or c.modes && travel.modes)
@@ -89,6 +100,16 @@ TEAMS = """
               and (q.allows_police or o.kind <> 'police')
               and t.id <> all (q.excluded)
             order by t.id, active desc, a.kind = 'service_area', a.id) one_each
+        cross join lateral (
+            select exists (
+                select from alerts work join incidents i on i.id = work.incident_id
+                where work.team_id = one_each.team_id and work.state in ('en_route', 'on_scene')
+                  -- What nobody has closed for half a day was forgotten.
+                  and work.id >= uuid_v7_floor(q.at - interval '12 hours')
+                  and i.state = 'open' and (q.exercise or not work.exercise)
+                  -- The same event, or one next to it, is none elsewhere.
+                  and not coalesce(st_dwithin(i.position, spot.position, %(link_m)s, false), false)
+                  and not coalesce(i.vehicle = q.vehicle, false)) as elsewhere) engaged
         -- The order of domain/routing.choose, so that the cut never drops the best.
         order by (duty_status <> 'off' and active
                   and (on_shift or duty_until is not null
@@ -96,7 +117,7 @@ TEAMS = """
                  (select count(*) from unnest(q.capabilities) wanted
                   where wanted <> all (capabilities)),
                  (q.prefers_police and organisation_kind <> 'police'),
-                 duty_status = 'busy', distance_m, team_id
+                 (duty_status = 'busy' or elsewhere), distance_m, team_id
         limit %(candidates)s) ranked
 """
 
@@ -130,10 +151,12 @@ select q.n, spot.source_index, spot.spread_m,
       ) as known_stops,
        exists (select from worker_heartbeats where beat_at > q.at - interval '15 seconds')
            as worker_alive,
-       (select coalesce(sum(version), 0)::bigint from cities) as cities_version
+       (select coalesce(sum(c.version + coalesce(room.version, 0)), 0)::bigint
+        from cities c left join teams room on room.id = c.control_room_id) as cities_version
 from jsonb_to_recordset(%(queries)s) as q(
     n int, at timestamptz, sources jsonb, modes text[], route_id text, groups text[],
-    capabilities text[], allows_police boolean, prefers_police boolean, excluded uuid[])
+    capabilities text[], allows_police boolean, prefers_police boolean, excluded uuid[],
+    exercise boolean, vehicle text)
 left join lateral ({SPOT}) spot on true
 left join lateral ({PLACE}) place on true
 left join lateral (
@@ -164,12 +187,15 @@ def surroundings(
     *,
     station_m: float,
     hub_within_m: float,
+    link_m: float,
 ) -> list[dict[str, Any]]:
     """One row of facts for each query, in order.
 
     A query is {n, at, sources: [{lon, lat} | {stop_id}], modes, route_id, groups, capabilities,
-    allows_police, prefers_police, excluded}. A report without a usable source gets a row of nulls
-    with empty `teams` and `hubs`. Distances in metres: teams on the sphere, hubs on the spheroid.
+    allows_police, prefers_police, excluded, exercise, vehicle}. A report without a usable source
+    gets a row of nulls with empty `teams` and `hubs`. Distances in metres: teams on the sphere,
+    hubs on the spheroid. A team is `elsewhere` when it is on its way to or at another incident,
+    further off than `link_m` and not in the same vehicle.
     """
     with conn.cursor(row_factory=dict_row) as cursor:
         cursor.execute(
@@ -181,15 +207,17 @@ def surroundings(
                 "candidates": CANDIDATES,
                 "hubs": HUBS,
                 "hub_within_m": hub_within_m,
+                "link_m": link_m,
             },
         )
         return cursor.fetchall()
 
 
 STANDING = """
-select i.city_id, i.category_groups, i.priority, st_x(i.position::geometry) as lon,
-       st_y(i.position::geometry) as lat, r.route_id, r.routing->'modes' as modes,
-       r.routing->'capabilities' as capabilities, r.routing->'facts' as facts,
+select i.city_id, i.category_groups, i.priority, i.exercise, i.vehicle,
+       st_x(i.position::geometry) as lon, st_y(i.position::geometry) as lat, r.route_id,
+       r.routing->'modes' as modes, r.routing->'capabilities' as capabilities,
+       r.routing->'facts' as facts,
        array(select a.team_id from alerts a
              where a.incident_id = i.id and a.team_id is not null
                and a.state not in ('withdrawn', 'expired')

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from waylight.domain.cities import ControlRoom
 from waylight.domain.reports import (
+    Journey,
     Need,
     NewReport,
     OpenHub,
@@ -48,7 +49,11 @@ CAPABILITY_OF_NEED = {
 
 @dataclass(frozen=True)
 class Candidate:
-    """A team whose coverage contains the report, as the database found it."""
+    """A team whose coverage contains the report, as the database found it.
+
+    `elsewhere` is on its way to, or on the scene of, another incident. The distance is from where
+    it was `position_age_s` ago; from its base when that is None or not `position_fresh`.
+    """
 
     team_id: UUID
     name: str
@@ -63,6 +68,8 @@ class Candidate:
     position_age_s: int | None
     area: str
     demo: bool
+    elsewhere: bool = False
+    position_fresh: bool = True
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,8 @@ def choose(
 
     A team must be on duty; a child's needs the safeguarding capability; police only where the
     passenger allows it. Then: capabilities met, police first when asked for, available before
-    busy, nearest. The control room is told when nobody fits and, at priority 1, always. Somebody
+    busy, nearest; a team that is at work on another incident is busy, and when all are, the nearest
+    of them is told. The control room is told when nobody fits and, at priority 1, always. Somebody
     is always told when there is a control room.
     """
     fit = sorted((c for c in candidates if _fits(c, facts)), key=lambda c: _preference(c, facts))
@@ -192,6 +200,13 @@ def audience(report: NewReport) -> str:
     return "_".join(words) or "open"
 
 
+def vehicle(journey: Journey, mode: str | None) -> str | None:
+    """The vehicle as one word; None unless mode, route and number are known: numbers repeat."""
+    if not (mode and journey.route_id and journey.vehicle_id):
+        return None
+    return f"{mode}|{journey.route_id}|{journey.vehicle_id}".lower()
+
+
 def as_rung(recipient: Recipient, *, rank: int) -> Recipient:
     """The same recipient as a later rung of a ladder nobody has answered."""
     role = "backup" if recipient.role == "primary" else recipient.role
@@ -236,7 +251,7 @@ def _preference(candidate: Candidate, facts: Facts) -> tuple[object, ...]:
     return (
         len(_missing(candidate, facts)),
         facts.prefers_police and candidate.organisation_kind != "police",
-        candidate.busy,
+        candidate.busy or candidate.elsewhere,
         candidate.distance_m,
         candidate.team_id,
     )
@@ -251,7 +266,10 @@ def _recipient(candidate: Candidate, facts: Facts, *, rank: int, nearest: bool) 
     if facts.mode:
         reasons.append(Reason("covers_mode", {"mode": facts.mode}))
     reasons.append(Reason("on_duty_by_hand" if candidate.on_duty_by_hand else "on_shift"))
-    reasons.append(Reason("busy" if candidate.busy else "available"))
+    if candidate.elsewhere:
+        reasons.append(Reason("on_other_incident"))
+    else:
+        reasons.append(Reason("busy" if candidate.busy else "available"))
     reasons += [
         Reason(
             "capability_missing" if c in _missing(candidate, facts) else "capability_met",
@@ -263,11 +281,13 @@ def _recipient(candidate: Candidate, facts: Facts, *, rank: int, nearest: bool) 
         reasons.append(Reason("police_wanted"))
     if nearest:
         reasons.append(Reason("nearest", {"distance_m": candidate.distance_m}))
-    reasons.append(
-        Reason("from_base")
-        if candidate.position_age_s is None
-        else Reason("from_position", {"age_s": candidate.position_age_s})
-    )
+    age_s = candidate.position_age_s
+    if age_s is None:
+        reasons.append(Reason("from_base"))
+    elif candidate.position_fresh:
+        reasons.append(Reason("from_position", {"age_s": age_s}))
+    else:
+        reasons.append(Reason("position_stale", {"age_s": age_s, "age_min": age_s // 60}))
     return Recipient(
         team_id=candidate.team_id,
         hub_id=None,

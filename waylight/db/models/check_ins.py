@@ -26,9 +26,7 @@ class CheckIn(Base):
 
     __tablename__ = "check_ins"
     __table_args__ = (
-        Index(
-            "ix_check_ins_next_at", "next_at", postgresql_where=text("next_at is not null")
-        ),
+        Index("ix_check_ins_next_at", "next_at", postgresql_where=text("next_at is not null")),
         Index("ix_check_ins_incident_id", "incident_id"),
     )
 

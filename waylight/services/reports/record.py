@@ -233,11 +233,7 @@ def _locks(one: Decided) -> list[int]:
 
 
 def _vehicle(one: Decided) -> str | None:
-    """The vehicle as one word; None unless mode, route and number are known: numbers repeat."""
-    journey, mode = one.report.journey, one.routing.facts.mode
-    if not (mode and journey.route_id and journey.vehicle_id):
-        return None
-    return f"{mode}|{journey.route_id}|{journey.vehicle_id}".lower()
+    return routing.vehicle(one.report.journey, one.routing.facts.mode)
 
 
 def _alert(recipient: Recipient, channels: Sequence[str]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from waylight.domain.reports import (
     ShareWith,
 )
 from waylight.domain.teams import Duty, is_on_duty
-from waylight.services.schedules import is_open_in
+from waylight.services.schedules import is_on_shift_in, is_open_in, team_plan
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,8 @@ def query(draft: Draft, *, n: int) -> dict[str, Any]:
         "allows_police": report.allows_police or ShareWith.POLICE in report.consents,
         "prefers_police": "police" in report.wants,
         "excluded": (),
+        "exercise": report.exercise,
+        "vehicle": routing.vehicle(report.journey, report.journey.mode),
     }
 
 
@@ -127,7 +129,11 @@ def look_around(
 def ask(conn: Connection[Any], queries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The facts that `db/nearby` has, as near as the rules of routing ask for them."""
     return nearby.surroundings(
-        conn, queries, station_m=routing.INFER_STATION_M, hub_within_m=routing.HUB_WITHIN_M
+        conn,
+        queries,
+        station_m=routing.INFER_STATION_M,
+        hub_within_m=routing.HUB_WITHIN_M,
+        link_m=routing.LINK_WITHIN_M,
     )
 
 
@@ -220,7 +226,9 @@ def decide(draft: Draft, around: Surroundings, city: City | None) -> routing.Rou
     return routing.choose(
         facts,
         around.candidates,
-        control_room=city.control_room if city else None,
+        control_room=city.control_room.at(draft.received_at)
+        if city and city.control_room
+        else None,
         hub=_heads_up(around),
     )
 
@@ -262,7 +270,7 @@ def candidate(row: dict[str, Any], city: City | None, at: datetime) -> routing.C
     active = row["active"]
     if city is not None:
         if _stale(row["expanded_until"], at):
-            on_shift = is_open_in(city, row["shifts"], at)
+            on_shift = is_on_shift_in(city, team_plan(row["shifts"], row["set_shifts"]), at)
         if row["schedule"] is not None and _stale(row["schedule_expanded_until"], at):
             active = is_open_in(city, row["schedule"], at)
     return routing.Candidate(
@@ -279,6 +287,8 @@ def candidate(row: dict[str, Any], city: City | None, at: datetime) -> routing.C
         position_age_s=row["position_age_s"],
         area=row["area"],
         demo=row["demo"],
+        elsewhere=row["elsewhere"],
+        position_fresh=row["position_fresh"],
     )
 
 

@@ -38,6 +38,8 @@ def next_rung(conn: Connection[Any], incident_id: UUID, *, now: datetime) -> Rec
         "allows_police": row["facts"]["allows_police"],
         "prefers_police": row["facts"]["prefers_police"],
         "excluded": row["excluded"],
+        "exercise": row["exercise"],
+        "vehicle": row["vehicle"],
     }
     (found,) = ask(conn, [question])
     candidates = [candidate(team, city, now) for team in found["teams"]]
