@@ -3,7 +3,7 @@
 A test compares the two. None of these objects leaves a service.
 """
 
-from waylight.db.models.alerts import Address, Alert, Delivery, DeliveryAttempt
+from waylight.db.models.alerts import Address, Alert, Delivery, DeliveryAttempt, HubArrival
 from waylight.db.models.base import Base
 from waylight.db.models.check_ins import CheckIn, CheckInDefault
 from waylight.db.models.cities import Area, AreaPart, City, Line, LineStop, Place
@@ -13,6 +13,7 @@ from waylight.db.models.organisations import (
     ApiKey,
     Coverage,
     Hub,
+    HubOverride,
     Organisation,
     Shift,
     StaffMember,
@@ -39,6 +40,8 @@ __all__ = [
     "EventSequencer",
     "Grant",
     "Hub",
+    "HubArrival",
+    "HubOverride",
     "IdempotencyKey",
     "Incident",
     "Line",

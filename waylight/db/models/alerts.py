@@ -46,6 +46,14 @@ class Alert(Base):
             "id",
             postgresql_where=text("state in ('en_route', 'on_scene')"),
         ),
+        Index(
+            "ix_alerts_walks",
+            "id",
+            postgresql_where=text(
+                "hub_id is not null and walk_ended_at is null"
+                " and state in ('pending', 'delivered', 'acknowledged', 'en_route', 'declined')"
+            ),
+        ),
         {"postgresql_partition_by": "RANGE (id)"},
     )
 
@@ -72,6 +80,33 @@ class Alert(Base):
     outcome: Mapped[str | None]
     version: Mapped[int] = mapped_column(server_default=text("1"))
     off_duty_at: Mapped[datetime | None]
+    walk_checked_at: Mapped[datetime | None]
+    walk_ended_at: Mapped[datetime | None]
+
+
+class HubArrival(Base):
+    """What a hub logged of somebody it was told to expect. No story."""
+
+    __tablename__ = "hub_arrivals"
+    __table_args__ = (
+        CheckConstraint(
+            "status in ('arrived', 'did_not_arrive', 'left_safely', 'handed_to_police',"
+            " 'handed_to_ambulance')",
+            name="status",
+        ),
+        Index("ix_hub_arrivals_alert_id", "alert_id", "id"),
+        Index("ix_hub_arrivals_report_id", "report_id"),
+    )
+
+    id: Mapped[Id]
+    alert_id: Mapped[UUID]
+    report_id: Mapped[UUID]
+    hub_id: Mapped[UUID] = mapped_column(ForeignKey("hubs.id"))
+    organisation_id: Mapped[UUID] = mapped_column(ForeignKey("organisations.id"))
+    status: Mapped[str]
+    at: Mapped[datetime]
+    logged_at: Mapped[datetime]
+    logged_by: Mapped[UUID] = mapped_column(ForeignKey("staff.id"))
 
 
 class Delivery(Base):

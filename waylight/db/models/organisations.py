@@ -109,7 +109,11 @@ class Coverage(Base):
 
 
 class Hub(Base):
-    """A safe-travel hub; `open_during` is `opening_hours` expanded up to `expanded_until`."""
+    """A safe-travel hub; `open_during` is `opening_hours` expanded up to `expanded_until`.
+
+    Overrides are folded into it. `edited` names the columns that staff set and a pack leaves alone.
+    `position_at` is None where the position is the pack's; `anchor`: where it was at `moved_at`.
+    """
 
     __tablename__ = "hubs"
     __table_args__ = (
@@ -136,6 +140,31 @@ class Hub(Base):
     retired: Mapped[bool] = mapped_column(server_default=text("false"))
     demo: Mapped[bool] = mapped_column(server_default=text("false"))
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+    position_at: Mapped[datetime | None]
+    anchor: Mapped[MaybePosition]
+    moved_at: Mapped[datetime | None]
+    edited: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+
+
+class HubOverride(Base):
+    """A stretch of time in which a hub is open or closed whatever its hours say."""
+
+    __tablename__ = "hub_overrides"
+    __table_args__ = (
+        CheckConstraint("status in ('open', 'closed')", name="status"),
+        CheckConstraint("ends_at >= starts_at", name="ends_at"),
+        Index("ix_hub_overrides_hub_id", "hub_id", "ends_at"),
+    )
+
+    id: Mapped[Id]
+    hub_id: Mapped[UUID] = mapped_column(ForeignKey("hubs.id"))
+    organisation_id: Mapped[UUID] = mapped_column(ForeignKey("organisations.id"))
+    status: Mapped[str]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    reason: Mapped[str]
+    set_by: Mapped[UUID] = mapped_column(ForeignKey("staff.id"))
 
 
 class StaffMember(Base):

@@ -111,6 +111,9 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "check_ins": ("intake_all", "staff_runs_own", "staff_told"),
     "events": ("intake_all", "staff_acts", "staff_told"),
     "grants": ("intake_all", "staff_own"),
+    "hub_arrivals": ("intake_all", "staff_logs_own", "staff_own"),
+    "hub_overrides": ("intake_all", "staff_ends_own", "staff_own", "staff_sets_own"),
+    "hubs": ("intake_all", "staff_reads", "staff_runs_own"),
     "idempotency_keys": ("intake_all",),
     "incidents": ("intake_all", "staff_acts", "staff_told"),
     "receipts": ("intake_all",),
@@ -141,6 +144,7 @@ MARKS: Mapping[str, str] = {
     "0005": "to_regclass('addresses') is not null",
     "0006": "to_regclass('stream_tickets') is not null",
     "0010": "to_regclass('check_ins') is not null",
+    "0011": "to_regclass('hub_overrides') is not null",
 }
 """How each migration is recognised in a database, whatever number stands in it."""
 
