@@ -1,26 +1,39 @@
-"""Safe-travel hubs, for anybody."""
+"""Safe-travel hubs, for anybody; and what their own staff change."""
 
 from typing import Any
 from uuid import UUID
 
 from flask.typing import ResponseReturnValue
 
-from api.wire import paging
-from api.wire.auth import require
+from api.wire import paging, versions
+from api.wire.auth import principal, require
 from api.wire.blueprint import Blueprint, public
 from api.wire.context import now, waylight
-from schemas.hubs import HubList, HubOut, HubsQuery, NearestQuery, NearHubList
+from schemas.hubs import (
+    HubDeskOut,
+    HubEditIn,
+    HubList,
+    HubOut,
+    HubsQuery,
+    NearestQuery,
+    NearHubList,
+    OverrideIn,
+    PositionIn,
+)
 from waylight.domain.geo import Point
-from waylight.domain.hubs import Hub
+from waylight.domain.hubs import Hub, HubDesk
 from waylight.domain.principals import Kind
 from waylight.services import hubs
 
 blueprint = Blueprint("hubs", __name__, description="Safe-travel hubs.")
 
+# The public answers have an age of 0: a hub that closes early must not be sent to somebody out of a
+# cache. A kept copy is asked about each time, and is good again for the price of a 304.
+
 
 @blueprint.route("/v1/hubs")
 @require(Kind.NOBODY)
-@public(max_age_s=60)
+@public(max_age_s=0)
 @blueprint.arguments(HubsQuery, location="query")
 @blueprint.response(200, HubList, headers=paging.LINK)
 def list_hubs(query: dict[str, Any]) -> ResponseReturnValue:
@@ -39,7 +52,7 @@ def list_hubs(query: dict[str, Any]) -> ResponseReturnValue:
 
 @blueprint.route("/v1/hubs/nearest")
 @require(Kind.NOBODY)
-@public(max_age_s=30, shared=False)
+@public(max_age_s=0, shared=False)
 @blueprint.arguments(NearestQuery, location="query")
 @blueprint.response(200, NearHubList)
 def nearest(query: dict[str, Any]) -> dict[str, Any]:
@@ -62,8 +75,77 @@ def nearest(query: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.route('/v1/hubs/<wire_id("hub"):hub_id>')
 @require(Kind.NOBODY)
-@public(max_age_s=60)
+@public(max_age_s=0)
 @blueprint.response(200, HubOut)
 def one(hub_id: UUID) -> Hub:
     """One hub, as it is now."""
     return hubs.one_hub(waylight().database, hub_id, at=now())
+
+
+@blueprint.route('/v1/hubs/<wire_id("hub"):hub_id>', methods=["PATCH"])
+@require(Kind.STAFF, scopes=("hubs:manage",))
+@versions.versioned()
+@blueprint.arguments(HubEditIn, example=HubEditIn.example)
+@blueprint.response(200, HubDeskOut, headers=versions.HEADERS)
+def edit(body: dict[str, Any], hub_id: UUID) -> ResponseReturnValue:
+    """Change your hub's hours, services or address. It counts from the next answer on."""
+    return _answer(hubs.edit_hub(**_change(hub_id), values=body))
+
+
+@blueprint.route('/v1/hubs/<wire_id("hub"):hub_id>/desk')
+@require(Kind.STAFF, scopes=("alerts:read",))
+@blueprint.response(200, HubDeskOut, headers=versions.HEADERS)
+def desk(hub_id: UUID) -> ResponseReturnValue:
+    """Your hub as you see it: the override that runs, its reason, its version."""
+    context = waylight()
+    return _answer(hubs.read_desk(context.database, principal(), hub_id=hub_id, now=now()))
+
+
+@blueprint.route('/v1/hubs/<wire_id("hub"):hub_id>/override', methods=["PUT"])
+@require(Kind.STAFF, scopes=("hubs:manage",))
+@versions.versioned()
+@blueprint.arguments(OverrideIn, example=OverrideIn.example)
+@blueprint.response(200, HubDeskOut, headers=versions.HEADERS)
+def override(body: dict[str, Any], hub_id: UUID) -> ResponseReturnValue:
+    """Close early or open now, whatever the hours say. It ends by itself.
+
+    Whoever is on the way to a hub that closes is told at once, and the nearest open hub as well.
+    """
+    return _answer(hubs.override_hub(**_change(hub_id), **body))
+
+
+@blueprint.route('/v1/hubs/<wire_id("hub"):hub_id>/override', methods=["DELETE"])
+@require(Kind.STAFF, scopes=("hubs:manage",))
+@versions.versioned()
+@blueprint.response(200, HubDeskOut, headers=versions.HEADERS)
+def lift_override(hub_id: UUID) -> ResponseReturnValue:
+    """Let the hours count again."""
+    return _answer(hubs.lift_override(**_change(hub_id)))
+
+
+@blueprint.route('/v1/hubs/<wire_id("hub"):hub_id>/position', methods=["PUT"])
+@require(Kind.STAFF, scopes=("hubs:manage",))
+@versions.versioned(409)
+@blueprint.arguments(PositionIn, example=PositionIn.example)
+@blueprint.response(200, HubDeskOut, headers=versions.HEADERS)
+def move(body: dict[str, Any], hub_id: UUID) -> ResponseReturnValue:
+    """Say where your mobile hub is. After 30 minutes of silence it may have moved."""
+    place = {"here": body["position"], "fixed_at": body["fixed_at"]}
+    return _answer(hubs.move_hub(**_change(hub_id), **place))
+
+
+def _change(hub_id: UUID) -> dict[str, Any]:
+    """What every change is called with."""
+    context = waylight()
+    return {
+        "database": context.database,
+        "principal": principal(),
+        "hub_id": hub_id,
+        "if_match": versions.if_match(),
+        "now": now(),
+        "channels": context.settings.channels,
+    }
+
+
+def _answer(found: HubDesk) -> ResponseReturnValue:
+    return found, 200, versions.etag(found.version)  # type: ignore[return-value] # dumped by the response decorator

@@ -21,7 +21,7 @@ from schemas.common import (
     list_of,
 )
 from waylight.domain.geo import Point
-from waylight.domain.hubs import NearHub
+from waylight.domain.hubs import HubDesk, NearHub, Standing
 from waylight.domain.reports import Need
 from waylight.domain.routing import walk_minutes
 
@@ -57,6 +57,8 @@ HUB_EXAMPLE: dict[str, Any] = {
     "demo": True,
     "directions_url": directions_to(Point(-0.123194, 51.530312)),
     "updated_at": "2026-11-20T04:00:00Z",
+    "position_at": None,
+    "position_stale": False,
 }
 
 
@@ -64,6 +66,10 @@ def _within_calendars(at: datetime) -> None:
     if at.year not in CALENDARS:
         msg = f"This must lie within {CALENDARS[0]} to {CALENDARS[-1]}."
         raise ValidationError(msg)
+
+
+def _code() -> fields.String:
+    return fields.String(validate=validate.Regexp(r"[a-z][a-z0-9_-]{1,39}\Z"))
 
 
 class HubsQuery(PageQuery):
@@ -153,6 +159,21 @@ class HubOut(Schema):
         metadata={"type": "string", "format": "uri"},
     )
     updated_at = Timestamp(required=True)
+    position_at = Timestamp(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "When a mobile hub said that it is at `location`; null where that is the"
+            " published place."
+        },
+    )
+    position_stale = fields.Boolean(
+        required=True,
+        metadata={
+            "description": "It has been silent for more than 30 minutes and may have moved: it is"
+            " ranked as far away as it may be by now."
+        },
+    )
 
     example = HUB_EXAMPLE
 
@@ -168,6 +189,13 @@ class NearHubOut(HubOut):
     )
     needs_met = Codes(required=True)
     needs_unmet = Codes(required=True)
+    open_on_arrival = fields.Boolean(
+        required=True,
+        metadata={
+            "description": "Whether it is open when somebody who walks there now arrives, and for"
+            " ten minutes more."
+        },
+    )
 
     example = {
         **HUB_EXAMPLE,
@@ -175,6 +203,7 @@ class NearHubOut(HubOut):
         "walk_minutes": 7,
         "needs_met": ["step_free"],
         "needs_unmet": [],
+        "open_on_arrival": True,
     }
 
     def get_attribute(self, obj: dict[str, Any], attr: str, default: Any) -> Any:
@@ -190,6 +219,108 @@ class NearHubOut(HubOut):
             "walk_minutes": walk_minutes(near.distance_m),
             "needs_met": near.needs_met,
             "needs_unmet": near.needs_unmet,
+            "open_on_arrival": near.open_on_arrival,
+        }
+
+
+class HubEditIn(Body):
+    """What to change of a hub. What is left out stays as it is."""
+
+    opening_hours = fields.String(
+        validate=validate.Length(min=1, max=1000),
+        metadata={
+            "description": "OpenStreetMap `opening_hours`, in the hub's time zone.",
+            "examples": ["Mo-Su 18:00-02:00"],
+        },
+    )
+    address = fields.String(validate=validate.Length(min=1, max=200))
+    phone = fields.String(allow_none=True, validate=validate.Length(min=3, max=40))
+    services = fields.List(_code(), validate=validate.Length(max=40))
+    access = fields.List(_code(), validate=validate.Length(max=40))
+    languages = fields.List(_code(), validate=validate.Length(max=40))
+
+    example = {"opening_hours": "Mo-Su 18:00-02:00"}
+
+
+class OverrideIn(Body):
+    """Open or closed from now on, whatever the hours say."""
+
+    status = fields.Enum(Standing, by_value=True, required=True)
+    until = Timestamp(
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "description": "Until when, at most 30 days ahead. Left out: until the last of today's"
+            " hours ends."
+        },
+    )
+    reason = fields.String(
+        required=True,
+        validate=[validate.Length(min=1, max=200), validate.Regexp(r"\s*\S")],
+        metadata={"description": "For the staff of your organisation; nobody else reads it."},
+    )
+
+    example = {"status": "closed", "reason": "No first-aider on site."}
+
+
+class PositionIn(Body):
+    """Where a mobile hub is."""
+
+    position = Position(required=True)
+    fixed_at = Timestamp(
+        load_default=None,
+        metadata={"description": "Since when this is known; now when left out."},
+    )
+
+    example = {"position": {"type": "Point", "coordinates": [-0.1273, 51.5074]}}
+
+
+class OverrideOut(Schema):
+    """An override that runs, for the staff of the hub's own organisation."""
+
+    status = fields.String(required=True, metadata={"enum": [one.value for one in Standing]})
+    since = Timestamp(attribute="starts_at", required=True)
+    until = Timestamp(attribute="ends_at", required=True)
+    reason = fields.String(required=True)
+    set_by = fields.String(required=True, metadata={"description": "A colleague's name."})
+
+
+class HubDeskOut(HubOut):
+    """A hub as its own staff see it."""
+
+    version = fields.Integer(
+        required=True, metadata={"description": "The number in its ETag, for `If-Match`."}
+    )
+    override = fields.Nested(OverrideOut, required=True, allow_none=True)
+    set_by_staff = Codes(
+        attribute="edited",
+        required=True,
+        metadata={"description": "What staff changed: a pack that is loaded later leaves it."},
+    )
+
+    example = {
+        **HUB_EXAMPLE,
+        "open": False,
+        "open_until": None,
+        "version": 3,
+        "override": {
+            "status": "closed",
+            "since": "2026-11-21T22:10:00Z",
+            "until": "2026-11-22T02:30:00Z",
+            "reason": "No first-aider on site.",
+            "set_by": "Jo Demo",
+        },
+        "set_by_staff": [],
+    }
+
+    @pre_dump
+    def flatten(self, desk: HubDesk, **_: Any) -> dict[str, Any]:
+        """The hub's own fields beside those that only its staff see."""
+        return {
+            **vars(desk.hub),
+            "version": desk.version,
+            "override": desk.override,
+            "edited": desk.edited,
         }
 
 

@@ -27,7 +27,15 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 """Of today: rows must fall into partitions that exist."""
 
 SCOPES = frozenset(
-    {"alerts:read", "alerts:act", "reports:read", "teams:duty", "teams:manage", "exercise"}
+    {
+        "alerts:read",
+        "alerts:act",
+        "reports:read",
+        "teams:duty",
+        "teams:manage",
+        "hubs:manage",
+        "exercise",
+    }
 )
 
 P1 = NewReport(categories=("being_followed",), in_danger=True, narrative="He follows me.")

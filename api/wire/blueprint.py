@@ -108,9 +108,11 @@ def public(
 
     `shared=False` keeps it out of proxies: the address of such a request says where somebody is.
     `localised=True` is for texts in the caller's language. The ETag is weak, for it is the same
-    whether the answer is compressed or not (RFC 9110, 8.8.3.3).
+    whether the answer is compressed or not (RFC 9110, 8.8.3.3). With an age of 0 every use of a
+    kept answer is asked for first: what must never be out of date.
     """
-    cache_control = f"{'public' if shared else 'private'}, max-age={max_age_s}"
+    kept = f"max-age={max_age_s}" if max_age_s else "no-cache"
+    cache_control = f"{'public' if shared else 'private'}, {kept}"
 
     def decorate(view: View) -> View:
         @wraps(view)

@@ -13,6 +13,7 @@ from waylight.db import hubs as db_hubs
 from waylight.domain.geo import Point
 from waylight.domain.reports import Need
 from waylight.services import hubs
+from waylight.services.hubs import reading
 from waylight.services.schedules import expand_all
 
 LONDON = ZoneInfo("Europe/London")
@@ -446,7 +447,7 @@ def test_when_hours_are_expanded_one_statement_answers(client, database, scatter
         asked.append(kwargs["limit"])
         return db_hubs.nearest(*args, **kwargs)
 
-    monkeypatch.setattr(hubs, "db_hubs", SimpleNamespace(nearest=counted))
+    monkeypatch.setattr(reading, "db_hubs", SimpleNamespace(nearest=counted))
     monkeypatch.setattr(hubs, "read_cities", lambda _: pytest.fail("asked for the calendars"))
     assert len(nearest(client, Point(-0.1, 51.5), limit=5)) == 5
     assert len(asked) == 1

@@ -22,8 +22,11 @@ def rank_exactly(
     *,
     limit: int,
     keep: Callable[[Row], bool] = lambda _: True,
+    rank: Callable[[Row], float] = lambda row: float(row["distance_m"]),
 ) -> list[Row]:
-    """The `limit` nearest rows that `keep` accepts, by `distance_m`, then `id`.
+    """The `limit` nearest rows that `keep` accepts, by `rank`, then `id`.
+
+    `rank` is a row's `distance_m`, or more than that where it may be further away.
 
     `fetch(n)` returns up to n rows by ascending `sphere_m`; each has `distance_m` as well. It is
     asked again for more until no row outside could be among the nearest.
@@ -31,11 +34,11 @@ def rank_exactly(
     count = limit + EXTRA
     while True:
         rows = fetch(count)
-        kept = sorted(filter(keep, rows), key=lambda row: (row["distance_m"], row["id"]))
+        kept = sorted(filter(keep, rows), key=lambda row: (rank(row), row["id"]))
         if len(rows) < count:
             return kept[:limit]
         # Whatever was not fetched is further on the sphere than the last row that was.
         reach = rows[-1]["sphere_m"] * LEAST_RATIO
-        if len(kept) >= limit and kept[limit - 1]["distance_m"] < reach:
+        if len(kept) >= limit and rank(kept[limit - 1]) < reach:
             return kept[:limit]
         count *= WIDER

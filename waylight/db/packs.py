@@ -13,6 +13,8 @@ from psycopg import Connection, sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from waylight.db.hubs.managing import keep_edited
+
 PIECE_VERTICES = 128
 """At most so many in a piece of an area: asking whether a piece holds a point is quick."""
 
@@ -91,7 +93,8 @@ HUBS = Table(
         ("demo", "boolean"),
         ("retired", "boolean"),
     ),
-    when_changed="updated_at = now()",
+    # What the staff set by hand stays: `synchronise_hubs`.
+    when_changed="updated_at = now(), version = t.version + 1",
 )
 AREAS = Table(
     "areas",
@@ -205,6 +208,18 @@ def synchronise(
     """
     staged = _stage(conn, table, list(rows))
     return _merge(conn, table, city_id, staged=staged)
+
+
+def synchronise_hubs(
+    conn: Connection[Any], city_id: UUID, rows: Iterable[Sequence[Any]]
+) -> tuple[tuple[int, int, int], list[tuple[str, list[str]]]]:
+    """The same for hubs, but that what their staff set stays.
+
+    The second result has the key of each such hub, and the columns that stay.
+    """
+    staged = _stage(conn, HUBS, list(rows))
+    edited = keep_edited(conn, city_id)
+    return _merge(conn, HUBS, city_id, staged=staged), edited
 
 
 def synchronise_areas(

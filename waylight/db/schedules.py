@@ -1,13 +1,12 @@
 """Where expanded opening hours and shifts are kept: a `tstzmultirange` and how far it reaches."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
 from psycopg.rows import dict_row
-from psycopg.types.multirange import TimestamptzMultirange
 
 DUE = """
 select kept_in, id, expression, city_id from (
@@ -30,10 +29,27 @@ order by kept_in, id
 limit %(limit)s
 """
 
+# What staff decided wins over the hours: overrides are folded in here, so that no expansion undoes
+# them. Those of more than a year ago concern nobody.
+FOLDED = """(%(during)s::tstzmultirange
+    - coalesce((select range_agg(tstzrange(o.starts_at, o.ends_at)) from hub_overrides o
+                where o.hub_id = hubs.id and o.status = 'closed'
+                  and o.ends_at > now() - interval '400 days'), '{}'))
+    + coalesce((select range_agg(tstzrange(o.starts_at, o.ends_at)) from hub_overrides o
+                where o.hub_id = hubs.id and o.status = 'open'
+                  and o.ends_at > now() - interval '400 days'), '{}')"""
+
 KEEP = {
-    "teams": "update teams set on_shift_during = %s, expanded_until = %s where id = %s",
-    "coverages": "update coverages set active_during = %s, expanded_until = %s where id = %s",
-    "hubs": "update hubs set open_during = %s, expanded_until = %s where id = %s",
+    "teams": """
+        update teams set on_shift_during = %(during)s, expanded_until = %(until)s
+        where id = %(id)s""",
+    "coverages": """
+        update coverages set active_during = %(during)s, expanded_until = %(until)s
+        where id = %(id)s""",
+    # Hours that staff changed since they were read have been expanded by that change.
+    "hubs": f"""
+        update hubs set open_during = {FOLDED}, expanded_until = %(until)s
+        where id = %(id)s and opening_hours = %(expression)s""",  # noqa: S608 - constants of this file
 }
 """The three places in which expanded ranges are kept."""
 
@@ -74,11 +90,23 @@ def calendars(conn: Connection[Any]) -> dict[UUID, dict[str, Any]]:
     return {row["id"]: row for row in rows}
 
 
-def keep(
-    conn: Connection[Any],
-    kept_in: str,
-    rows: Iterable[tuple[TimestamptzMultirange, datetime, UUID]],
-) -> None:
-    """Stores ranges, how far they reach and whose they are, in one of the places of KEEP."""
+def hours_of_hub(conn: Connection[Any], hub_id: UUID) -> list[dict[str, Any]]:
+    """One hub's hours as a row of `due`."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            "select 'hubs' as kept_in, id, opening_hours as expression, city_id from hubs"
+            " where id = %s",
+            [hub_id],
+        ).fetchall()
+
+
+def keep(conn: Connection[Any], kept_in: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Stores ranges in one of the places of KEEP: {during, until, id, expression} of each.
+
+    A hub's row is locked before its overrides are read, so that none set meanwhile is lost.
+    """
     with conn.cursor() as cursor:
-        cursor.executemany(KEEP[kept_in], list(rows))
+        if kept_in == "hubs":
+            ids = [row["id"] for row in rows]
+            cursor.execute("select from hubs where id = any (%s) order by id for update", [ids])
+        cursor.executemany(KEEP[kept_in], rows)

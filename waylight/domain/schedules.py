@@ -140,6 +140,26 @@ def open_until(
     return None
 
 
+def end_of_today(
+    expression: str, at: datetime, *, time_zone: str, holidays: Sequence[date]
+) -> datetime | None:
+    """When the last of today's hours ends, UTC; None when none are left or they have no end.
+
+    Hours that run at `at` and began before midnight make it still yesterday, as the people at work
+    would say. Raises ValueError as `expand` does.
+    """
+    zone, until = _zone(time_zone), at + 8 * _DAY
+    ranges = expand(
+        expression, start=at - 2 * _DAY, until=until, time_zone=time_zone, holidays=holidays
+    )
+    began = next((opens for opens, closes in ranges if opens <= at < closes), at)
+    today = began.astimezone(zone).date()
+    ends = [
+        closes for opens, closes in ranges if opens.astimezone(zone).date() == today and closes > at
+    ]
+    return ends[-1] if ends and ends[-1] < until else None
+
+
 def _wall_ranges(
     rules: Iterable[_Rule], first: date, last: date, holidays: AbstractSet[date]
 ) -> list[Range]:

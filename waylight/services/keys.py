@@ -24,6 +24,7 @@ SCOPES = (
     "teams:manage",
     "exercise",
     "metrics:read",
+    "hubs:manage",
 )
 
 TOKEN = re.compile(r"waylight_[sc]k_[A-Za-z0-9_-]{43}")

@@ -93,6 +93,11 @@ def is_on_shift_in(city: City, plan: Plan, at: datetime) -> bool:
         return False
 
 
+def expand_hub(conn: Connection[Any], hub_id: UUID, *, now: datetime) -> None:
+    """Expands one hub's hours, with its overrides, within the caller's transaction."""
+    _expand(conn, db_schedules.hours_of_hub(conn, hub_id), now=now)
+
+
 def is_open_in(city: City, expression: str, at: datetime) -> bool:
     """Whether hours are open at an instant, computed: the answer where nothing is expanded.
 
@@ -125,6 +130,20 @@ def open_until_in(city: City, expression: str, at: datetime) -> datetime | None:
     except ValueError:
         log.exception("schedule_unreadable", city=city.slug)
         return at
+
+
+def end_of_today_in(city: City, expression: str, at: datetime) -> datetime | None:
+    """When the last of today's hours ends, UTC; None when none are left, or they have no end."""
+    try:
+        return schedules.end_of_today(
+            expression,
+            at,
+            time_zone=city.time_zone,
+            holidays=holidays_around(city.holidays, at),
+        )
+    except ValueError:
+        log.exception("schedule_unreadable", city=city.slug)
+        return None
 
 
 def holidays_around(calendar: Mapping[str, Any], at: datetime) -> tuple[date, ...]:
@@ -185,7 +204,7 @@ def _expand(conn: Connection[Any], rows: list[dict[str, Any]], *, now: datetime)
         set_by_staff = db_shifts.plans(conn, teams, since=now - BEHIND)
     # Teams share their shifts: each is worked out once.
     worked_out: dict[tuple[UUID, str], list[Stretch]] = {}
-    kept: defaultdict[str, list[tuple[TimestamptzMultirange, datetime, UUID]]] = defaultdict(list)
+    kept: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         plan = team_plan(row["expression"], set_by_staff.get(row["id"]))
         ranges: list[Stretch] = []
@@ -197,7 +216,7 @@ def _expand(conn: Connection[Any], rows: list[dict[str, Any]], *, now: datetime)
         expanded = TimestamptzMultirange(
             TimestamptzRange(opens, closes) for opens, closes in plan.around(ranges)
         )
-        kept[row["kept_in"]].append((expanded, now + AHEAD, row["id"]))
+        kept[row["kept_in"]].append({**row, "during": expanded, "until": now + AHEAD})
     for kept_in, values in kept.items():
         db_schedules.keep(conn, kept_in, values)
 

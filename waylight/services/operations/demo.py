@@ -58,7 +58,7 @@ DEMOS = (
         organisation=None,
         person="Jo Demo",
         role="hub_host",
-        scopes=("alerts:read", "alerts:act"),
+        scopes=("alerts:read", "alerts:act", "hubs:manage"),
     ),
 )
 

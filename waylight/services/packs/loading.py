@@ -151,7 +151,7 @@ def _load(conn: Connection[Any], pack: Pack, *, digest: str, now: datetime) -> L
         conn, city_id, _coverages(pack, team_ids, area_ids)
     )
     tables["coverages"] = Counts(added=added, unchanged=unchanged, retired=removed)
-    hubs = db_packs.synchronise(conn, db_packs.HUBS, city_id, _hubs(pack, organisation_ids))
+    hubs, edited = db_packs.synchronise_hubs(conn, city_id, _hubs(pack, organisation_ids))
     tables["hubs"] = Counts(*hubs, db_packs.retire_vanished(conn, db_packs.HUBS, city_id))
     db_packs.set_control_room(conn, city_id, pack.city.control_room)
 
@@ -180,6 +180,7 @@ def _load(conn: Connection[Any], pack: Pack, *, digest: str, now: datetime) -> L
         notes=(
             *pack.notes,
             *(f"area {code} was repaired: {fault}" for code, fault in repaired),
+            *(f"hub {key}: what its staff set stays: {', '.join(names)}" for key, names in edited),
             *kept,
             *_left_to_staff(conn, city_id),
         ),

@@ -15,7 +15,16 @@ from waylight.db.session import Database
 from waylight.domain.cities import City
 from waylight.domain.errors import NotFound
 from waylight.domain.geo import Bounds, Point
-from waylight.domain.hubs import FEATURE_OF_NEED, Hub, NearHub, met
+from waylight.domain.hubs import (
+    FEATURE_OF_NEED,
+    Hub,
+    NearHub,
+    is_stale,
+    met,
+    ranked_m,
+    stays_open,
+)
+from waylight.domain.routing import walk_minutes
 from waylight.services.cities import read_cities
 from waylight.services.schedules import is_open_in, open_until_in
 
@@ -33,9 +42,9 @@ def list_hubs(
     Raises Unavailable.
     """
     with database.intake(autocommit=True) as conn:
-        clock = _Clock(conn, at=at, now=at)
+        clock = Clock(conn, at=at, now=at)
         rows = db_hubs.in_order(conn, at=at, expanded=True, bounds=bounds, after=after, limit=limit)
-        return [_hub(row, clock) for row in rows]
+        return [hub_of(row, clock) for row in rows]
 
 
 def one_hub(database: Database, hub_id: UUID, *, at: datetime) -> Hub:
@@ -44,7 +53,7 @@ def one_hub(database: Database, hub_id: UUID, *, at: datetime) -> Hub:
         row = db_hubs.find(conn, hub_id, at=at, expanded=True)
         if not row:
             raise NotFound
-        return _hub(row, _Clock(conn, at=at, now=at))
+        return hub_of(row, Clock(conn, at=at, now=at))
 
 
 def nearest_hubs(
@@ -60,10 +69,11 @@ def nearest_hubs(
     """The nearest hubs by geodesic distance, as they are at `at`; only open ones with `open_now`.
 
     Hubs that meet every need come first, by distance; then, so that nobody is left without, the
-    others, by distance, with what they lack. Raises Unavailable.
+    others, by distance, with what they lack. A mobile hub that has been silent is ranked as far
+    away as it may be by now. Raises Unavailable.
     """
     with database.intake(autocommit=True) as conn:
-        clock = _Clock(conn, at=at, now=now)
+        clock = Clock(conn, at=at, now=now)
 
         def look(features: Sequence[str], count: int) -> list[Mapping[str, Any]]:
             fetch = partial(
@@ -79,6 +89,7 @@ def nearest_hubs(
                 lambda wanted: fetch(limit=wanted),
                 limit=count,
                 keep=lambda row: not open_now or clock.is_open(row),
+                rank=clock.rank,
             )
 
         rows = look([FEATURE_OF_NEED[need] for need in needs], limit)
@@ -89,7 +100,7 @@ def nearest_hubs(
 
 
 @dataclass(frozen=True)
-class _Clock:
+class Clock:
     """Whether hubs are open at an instant: by their expanded hours, else by the hours themselves.
 
     Hours are expanded from some moment in the past up to `expanded_until`; of an instant before
@@ -102,6 +113,7 @@ class _Clock:
 
     @property
     def expanded(self) -> bool:
+        """Whether the stored ranges say anything of that instant."""
         return self.at >= self.now
 
     @cached_property
@@ -109,11 +121,19 @@ class _Clock:
         return {city.id: city for city in read_cities(self.conn)}
 
     def is_open(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row's hub is open then."""
         if row["expanded"]:
             return bool(row["open"])
         return is_open_in(self._cities[row["city_id"]], row["opening_hours"], self.at)
 
+    def rank(self, row: Mapping[str, Any]) -> float:
+        """What a row is ranked by: how far away its hub may be by then."""
+        return ranked_m(
+            row["distance_m"], mobile=row["mobile"], position_at=row["position_at"], at=self.at
+        )
+
     def open_until(self, row: Mapping[str, Any]) -> datetime | None:
+        """When a row's hub closes; None when it is closed or never does."""
         if row["expanded"]:
             until: datetime | None = row["open_until"]
             return until
@@ -122,17 +142,21 @@ class _Clock:
         return open_until_in(self._cities[row["city_id"]], row["opening_hours"], self.at)
 
 
-def _near_hub(row: Mapping[str, Any], clock: _Clock, needs: Sequence[str]) -> NearHub:
+def _near_hub(row: Mapping[str, Any], clock: Clock, needs: Sequence[str]) -> NearHub:
     needs_met = met(needs, (*row["services"], *row["access"]))
+    hub = hub_of(row, clock)
     return NearHub(
-        hub=_hub(row, clock),
+        hub=hub,
         distance_m=row["distance_m"],
         needs_met=needs_met,
         needs_unmet=tuple(need for need in needs if need not in needs_met),
+        open_on_arrival=hub.open
+        and stays_open(hub.open_until, at=clock.at, walk_minutes=walk_minutes(row["distance_m"])),
     )
 
 
-def _hub(row: Mapping[str, Any], clock: _Clock) -> Hub:
+def hub_of(row: Mapping[str, Any], clock: Clock) -> Hub:
+    """A row of `db/hubs` as a hub at the clock's instant."""
     return Hub(
         id=row["id"],
         name=row["name"],
@@ -151,4 +175,6 @@ def _hub(row: Mapping[str, Any], clock: _Clock) -> Hub:
         phone=row["phone"],
         demo=row["demo"],
         updated_at=row["updated_at"],
+        position_at=row["position_at"],
+        position_stale=is_stale(mobile=row["mobile"], position_at=row["position_at"], at=clock.at),
     )

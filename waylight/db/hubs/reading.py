@@ -11,8 +11,9 @@ from psycopg.rows import dict_row
 from waylight.domain.geo import Bounds, Point
 
 COLUMNS = """
-    h.id, h.city_id, h.name, h.kind, h.mobile, o.name as organisation, h.address, h.opening_hours,
-    h.services, h.access, h.languages, h.phone, h.demo, h.updated_at, c.time_zone,
+    h.id, h.city_id, h.organisation_id, h.name, h.kind, h.mobile, o.name as organisation,
+    h.address, h.opening_hours, h.services, h.access, h.languages, h.phone, h.demo, h.updated_at,
+    h.position_at, c.time_zone,
     st_x(h.position::geometry) as lon, st_y(h.position::geometry) as lat,
     coalesce(h.open_during @> %(at)s, false) as open,
     (select upper(r) from unnest(h.open_during) r where r @> %(at)s) as open_until,

@@ -1,0 +1,258 @@
+"""What the staff of a hub's organisation change. It counts from the next answer on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from waylight.db import events
+from waylight.db.hubs import managing
+from waylight.db.session import Database
+from waylight.domain import schedules as hours
+from waylight.domain.errors import (
+    InvalidRequest,
+    NotAllowed,
+    NotFound,
+    Problem,
+    StaleVersion,
+    StateConflict,
+)
+from waylight.domain.geo import Point
+from waylight.domain.hubs import LONGEST_OVERRIDE, HubDesk, Override, Standing
+from waylight.domain.principals import Principal
+from waylight.log import get_logger
+from waylight.services.cities import read_cities
+from waylight.services.hubs.reading import Clock, hub_of
+from waylight.services.hubs.walks import redirect_walks
+from waylight.services.schedules import end_of_today_in, expand_hub
+from waylight.services.staff import organisation_of
+
+log = get_logger(__name__)
+
+
+def read_desk(database: Database, principal: Principal, *, hub_id: UUID, now: datetime) -> HubDesk:
+    """A hub as its own staff see it. Raises NotFound, NotAllowed for another organisation's."""
+    with database.staff(organisation_of(principal)) as conn:
+        return _desk(conn, _own(conn, principal, hub_id, now=now), now=now)
+
+
+def edit_hub(
+    database: Database,
+    principal: Principal,
+    *,
+    hub_id: UUID,
+    values: Mapping[str, Any],
+    if_match: int | None,
+    now: datetime,
+    channels: Sequence[str],
+) -> HubDesk:
+    """Changes its hours, services and the like; a pack loaded later leaves them as they are.
+
+    Hours are expanded anew in the same transaction. Raises as `read_desk`, StaleVersion, and
+    InvalidRequest for hours that cannot be read and when nothing is to be changed.
+    """
+    if not values:
+        raise InvalidRequest(
+            problems=[Problem("", "nothing_to_change", "Send at least one field to change.")]
+        )
+    if "opening_hours" in values:
+        try:
+            hours.validate(values["opening_hours"])
+        except ValueError as error:
+            raise InvalidRequest(
+                problems=[Problem("/opening_hours", "hours_unreadable", f"{error}.")]
+            ) from None
+
+    def change(conn: Connection[Any], _row: Mapping[str, Any]) -> Mapping[str, Any]:
+        managing.edit(conn, hub_id, values)
+        return {"changed": sorted(values)}
+
+    return _change(
+        database, principal, hub_id, change, if_match=if_match, now=now, channels=channels
+    )
+
+
+def override_hub(
+    database: Database,
+    principal: Principal,
+    *,
+    hub_id: UUID,
+    status: Standing,
+    until: datetime | None,
+    reason: str,
+    if_match: int | None,
+    now: datetime,
+    channels: Sequence[str],
+) -> HubDesk:
+    """Opens or closes it now, whatever its hours say, until an instant or until today's hours end.
+
+    It ends by itself, and replaces the override before it. Raises as `edit_hub`; InvalidRequest for
+    an end in the past, one further than 30 days away, and where today has no hours left.
+    """
+
+    def change(conn: Connection[Any], row: Mapping[str, Any]) -> Mapping[str, Any]:
+        ends_at = until or _end_of_today(conn, row, now=now)
+        managing.end_override(conn, hub_id, now=now)
+        managing.set_override(
+            conn,
+            hub_id,
+            organisation_id=row["organisation_id"],
+            status=status,
+            until=ends_at,
+            reason=reason,
+            staff_id=principal.staff_id,
+            now=now,
+        )
+        return {"changed": ["override"]}
+
+    if until is not None and until <= now:
+        raise _unfit("in_the_past", "This moment is over: send a later one.")
+    if until is not None and until > now + LONGEST_OVERRIDE:
+        raise _unfit(
+            "too_far", f"At most {LONGEST_OVERRIDE.days} days: for longer, change the hours."
+        )
+    return _change(
+        database, principal, hub_id, change, if_match=if_match, now=now, channels=channels
+    )
+
+
+def lift_override(
+    database: Database,
+    principal: Principal,
+    *,
+    hub_id: UUID,
+    if_match: int | None,
+    now: datetime,
+    channels: Sequence[str],
+) -> HubDesk:
+    """Its hours count again; without an override nothing changes. Raises as `edit_hub`."""
+
+    def change(conn: Connection[Any], _row: Mapping[str, Any]) -> Mapping[str, Any]:
+        managing.end_override(conn, hub_id, now=now)
+        return {"changed": ["override"]}
+
+    return _change(
+        database, principal, hub_id, change, if_match=if_match, now=now, channels=channels
+    )
+
+
+def move_hub(
+    database: Database,
+    principal: Principal,
+    *,
+    hub_id: UUID,
+    here: Point,
+    fixed_at: datetime | None,
+    if_match: int | None,
+    now: datetime,
+    channels: Sequence[str],
+) -> HubDesk:
+    """A mobile hub says where it is, and since when it knows. An older fix changes nothing.
+
+    Raises as `edit_hub`; StateConflict for a hub that does not move, InvalidRequest for a fix from
+    the future.
+    """
+    # A phone's clock that runs a minute ahead is no reason to lose a bus.
+    if fixed_at is not None and (fixed_at - now).total_seconds() > 60:
+        raise InvalidRequest(
+            problems=[Problem("/fixed_at", "in_the_future", "This moment has not come yet.")]
+        )
+
+    def change(conn: Connection[Any], row: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not row["mobile"]:
+            raise StateConflict("This hub does not move: only a mobile hub has a position to send.")
+        managing.move(conn, hub_id, here, fixed_at=min(fixed_at or now, now), now=now)
+        return {"changed": ["position"]}
+
+    return _change(
+        database, principal, hub_id, change, if_match=if_match, now=now, channels=channels
+    )
+
+
+def _change(
+    database: Database,
+    principal: Principal,
+    hub_id: UUID,
+    change: Callable[[Connection[Any], Mapping[str, Any]], Mapping[str, Any]],
+    *,
+    if_match: int | None,
+    now: datetime,
+    channels: Sequence[str],
+) -> HubDesk:
+    """One change in one transaction: version, change, hours expanded anew, event.
+
+    Whoever is on the way there is told after the commit; should that fail, the worker does it.
+    """
+    with database.staff(organisation_of(principal)) as conn:
+        _own(conn, principal, hub_id, now=now)
+        if not managing.take_version(conn, hub_id, if_match=if_match, now=now):
+            raise StaleVersion
+        said = change(conn, _own(conn, principal, hub_id, now=now))
+        expand_hub(conn, hub_id, now=now)
+        row = _own(conn, principal, hub_id, now=now)
+        events.write(
+            conn,
+            events.Event(
+                "hub.updated",
+                now,
+                city_id=row["city_id"],
+                organisation_id=row["organisation_id"],
+                staff_id=principal.staff_id,
+                data={
+                    "hub_id": str(hub_id),
+                    "version": row["version"],
+                    "open": row["open"],
+                    "open_until": row["open_until"] and row["open_until"].isoformat(),
+                    **said,
+                },
+            ),
+        )
+        found = _desk(conn, row, now=now)
+    try:
+        redirect_walks(database, channels=channels, now=now, hub_id=hub_id)
+    except Exception:
+        log.exception("walks_left_to_worker", hub_id=str(hub_id))
+    return found
+
+
+def _own(
+    conn: Connection[Any], principal: Principal, hub_id: UUID, *, now: datetime
+) -> dict[str, Any]:
+    row = managing.at_desk(conn, hub_id, at=now)
+    if row is None:
+        raise NotFound
+    if row["organisation_id"] != principal.organisation_id:
+        raise NotAllowed("Only the staff of the hub's own organisation manage it.")
+    return row
+
+
+def _desk(conn: Connection[Any], row: Mapping[str, Any], *, now: datetime) -> HubDesk:
+    running = None
+    if row["status"] is not None:
+        running = Override(
+            status=Standing(row["status"]),
+            starts_at=row["starts_at"],
+            ends_at=row["ends_at"],
+            reason=row["reason"],
+            set_by=row["set_by"],
+        )
+    return HubDesk(
+        hub=hub_of(row, Clock(conn, at=now, now=now)),
+        version=row["version"],
+        override=running,
+        edited=tuple(row["edited"]),
+    )
+
+
+def _end_of_today(conn: Connection[Any], row: Mapping[str, Any], *, now: datetime) -> datetime:
+    city = next(city for city in read_cities(conn) if city.id == row["city_id"])
+    ends_at = end_of_today_in(city, row["opening_hours"], now)
+    if ends_at is None:
+        raise _unfit("no_hours_today", "Today's hours are over or have no end: say until when.")
+    return ends_at
+
+
+def _unfit(code: str, detail: str) -> InvalidRequest:
+    return InvalidRequest(problems=[Problem("/until", code, detail)])
