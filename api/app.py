@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from api import (
     alerts,
+    arrivals,
     categories,
     health,
     hubs,
@@ -51,6 +52,7 @@ BLUEPRINTS = (
     categories.blueprint,
     reports.blueprint,
     alerts.blueprint,
+    arrivals.blueprint,
     teams.blueprint,
     shifts.blueprint,
     health.blueprint,

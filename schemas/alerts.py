@@ -4,6 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, post_load, pre_dump
 
+from schemas.arrivals import ExpectedOut
 from schemas.common import (
     Body,
     Codes,
@@ -320,6 +321,11 @@ class AlertDetailOut(AlertOut):
             " that joined: at most 50. `incident.report_count` counts all."
         },
     )
+    expects = fields.List(
+        fields.Nested(ExpectedOut),
+        required=True,
+        metadata={"description": "Of a hub's alert: whom the hub was told to expect. Else empty."},
+    )
 
     example = {
         **ALERT_EXAMPLE,
@@ -413,9 +419,15 @@ class AlertDetailOut(AlertOut):
                 "exercise": False,
             }
         ],
+        "expects": [],
     }
 
     @pre_dump
     def flatten(self, detail: AlertDetail, **_: Any) -> dict[str, Any]:
         """The alert's own fields beside its rungs and reports."""
-        return {**vars(detail.alert), "rungs": detail.rungs, "reports": detail.reports}
+        return {
+            **vars(detail.alert),
+            "rungs": detail.rungs,
+            "reports": detail.reports,
+            "expects": detail.expects,
+        }

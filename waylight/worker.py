@@ -25,7 +25,7 @@ from waylight.config import Settings
 from waylight.domain.alerts import Message, Outcome, Result
 from waylight.domain.errors import Unavailable
 from waylight.log import configure_logging, get_logger
-from waylight.services import alerts, hints
+from waylight.services import alerts, hints, hubs
 from waylight.services.context import Waylight, open_waylight
 from waylight.services.operations import chores
 
@@ -163,6 +163,7 @@ class Worker:
         delivered = self._try("deliver", self._deliver_due)
         climbed = self._try("climb", self._climb_due)
         routed = self._try("route_waiting", self._route_waiting)
+        self._try("redirect_walks", self._redirect_walks)
         if None not in (delivered, climbed) and monotonic() - self._beaten_at >= BEAT_EVERY_S:
             self._try("beat", self._beat)
         return bool(delivered or climbed or routed)
@@ -231,6 +232,11 @@ class Worker:
     def _route_waiting(self) -> bool:
         routed = alerts.route_waiting(self._database, now=self._clock(), limit=CLIMBS_A_TURN)
         return routed == CLIMBS_A_TURN
+
+    def _redirect_walks(self) -> None:
+        hubs.redirect_walks(
+            self._database, channels=self._settings.channels, now=self._clock(), limit=CLIMBS_A_TURN
+        )
 
     def _beat(self) -> None:
         chores.beat(

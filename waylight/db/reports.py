@@ -70,7 +70,8 @@ def timeline(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, An
         left join staff s on s.id = e.staff_id
         where e.report_id = %(id)s
            or (e.kind not in ('alert.created', 'alert.updated', 'alert.seen')
-               and e.kind not like 'delivery.%%' and e.at >= told.since)
+               and e.kind not like all (array['delivery.%%', 'walk.%%', 'arrival.%%'])
+               and e.at >= told.since)
            or (e.kind = 'incident.unanswered'
                and e.at >= (select min(at) from story where report_id = %(id)s))
         order by e.at, e.id

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from waylight.domain.alerts.steps import State
+from waylight.domain.arrivals import Expected
 from waylight.domain.reports import Contact, Journey, Located, Priority, Reason, Recipient
 
 
@@ -128,8 +129,9 @@ class GrantedReport:
 
 @dataclass(frozen=True)
 class AlertDetail:
-    """An alert with all that its team needs in order to act."""
+    """An alert with all that its team needs in order to act. `expects` is a hub's alone."""
 
     alert: AlertSummary
     rungs: tuple[ToldRung, ...]
     reports: tuple[GrantedReport, ...]
+    expects: tuple[Expected, ...] = ()

@@ -1,5 +1,6 @@
 """Alerts: what staff read, the steps they take, the ladder that climbs, and the deliveries."""
 
+from waylight.services.alerts.arrivals import log_arrival
 from waylight.services.alerts.deliveries import claim, confirm, give_back, orphaned_channels, record
 from waylight.services.alerts.inbox import list_alerts, read_alert
 from waylight.services.alerts.ladder import climb, route_waiting
@@ -15,6 +16,7 @@ __all__ = [
     "en_route",
     "give_back",
     "list_alerts",
+    "log_arrival",
     "on_scene",
     "orphaned_channels",
     "read_alert",

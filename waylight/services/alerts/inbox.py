@@ -33,6 +33,7 @@ from waylight.domain.reports import (
     Recipient,
 )
 from waylight.log import get_logger
+from waylight.services.alerts.expected import expected_by
 from waylight.services.reports.record import structured
 from waylight.services.reports.stored import located, priority, reasons
 from waylight.services.staff import organisation_of
@@ -147,6 +148,7 @@ def open_alert(
         alert=_summary(row),
         rungs=tuple(_rung(rung) for rung in inbox.rungs(conn, incident_id)),
         reports=tuple(_report(report, vault) for report in reports),
+        expects=expected_by(conn, row),
     )
 
 

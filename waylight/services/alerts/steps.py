@@ -27,6 +27,7 @@ from waylight.domain.principals import Principal
 from waylight.log import get_logger
 from waylight.services.alerts.inbox import alert_for, open_alert
 from waylight.services.alerts.ladder import climb
+from waylight.services.hubs.walks import redirect_walks
 from waylight.services.staff import organisation_of
 from waylight.vault import Vault
 
@@ -84,7 +85,7 @@ def decline(
     if_match: int | None = None,
     request_id: str | None = None,
 ) -> AlertDetail:
-    """The recipient will not come, or no longer: the next rung is told at once.
+    """The recipient will not come, or no longer: the next rung, or the next hub, is told at once.
 
     The climb follows the commit, in this call. Should it fail, the declining transaction has
     already made the incident due, so that the worker's next sweep climbs. Raises as `acknowledge`.
@@ -104,7 +105,18 @@ def decline(
         climb(database, channels=channels, now=now, only=detail.alert.incident.id)
     except Exception:
         log.exception("climb_left_to_worker", alert_id=str(alert_id))
+    if detail.alert.hub is not None:
+        _find_another_hub(database, alert_id, channels=channels, now=now)
     return detail
+
+
+def _find_another_hub(
+    database: Database, alert_id: UUID, *, channels: Sequence[str], now: datetime
+) -> None:
+    try:
+        redirect_walks(database, channels=channels, now=now, alert_id=alert_id)
+    except Exception:
+        log.exception("walk_left_to_worker", alert_id=str(alert_id))
 
 
 def en_route(

@@ -31,8 +31,25 @@ STORY: Mapping[str, str] = {
     "alert.withdrawn": "withdrawn",
     "incident.unanswered": "unanswered",
     "routing.failed": "rerouted",
+    "walk.hub_closing": "hub_closing",
+    "walk.hub_moved": "hub_moved",
+    "walk.redirected": "hub_instead",
+    "walk.not_redirected": "no_hub_instead",
+    "arrival.arrived": "arrived_at_hub",
+    "arrival.did_not_arrive": "did_not_arrive",
+    "arrival.left_safely": "left_hub_safely",
+    "arrival.handed_to_police": "handed_to_police",
+    "arrival.handed_to_ambulance": "handed_to_ambulance",
 }
 """The events a passenger is shown, and the word for each; all others stay with the staff."""
+
+OF_A_HUB: Mapping[str, str] = {
+    "alert.acknowledged": "expecting",
+    "alert.declined": "hub_declined",
+    "alert.closed": "hub_closed_it",
+    "alert.withdrawn": "hub_stood_down",
+}
+"""The words for what a hub did: it comes to nobody, and another team is no help to it."""
 
 
 def my_report(database: Database, vault: Vault, receipt: str) -> MyReport:
@@ -86,6 +103,13 @@ def _told(row: Mapping[str, Any]) -> Recipient:
     )
 
 
+def _code(event: Mapping[str, Any]) -> str:
+    kind = event["kind"]
+    if event["role"] == "hub" and kind in OF_A_HUB:
+        return OF_A_HUB[kind]
+    return STORY[kind]
+
+
 def _story(events: Sequence[Mapping[str, Any]]) -> list[TimelineEntry]:
     # A later rung is told by two events: "nobody had answered" says more than "told", but after a
     # decline it would be untrue.
@@ -103,7 +127,7 @@ def _story(events: Sequence[Mapping[str, Any]]) -> list[TimelineEntry]:
     return [
         TimelineEntry(
             at=event["at"],
-            code=STORY[event["kind"]],
+            code=_code(event),
             params={
                 name: value
                 for name, value in (
