@@ -144,6 +144,15 @@ class OpenHubOut(Answer):
     access = Codes(required=True)
     needs_met = Codes(required=True)
     needs_unmet = Codes(required=True)
+    open_on_arrival = fields.Boolean(
+        required=True,
+        metadata={"description": "False where it may be closed when somebody who walks arrives."},
+    )
+    position_stale = fields.Function(
+        lambda hub: hub.silent_min is not None,
+        required=True,
+        metadata={"type": "boolean", "description": "A mobile hub that may have moved since."},
+    )
     demo = fields.Boolean(required=True)
     directions_url = fields.Function(
         lambda hub: DIRECTIONS.format(lat=hub.point.lat, lon=hub.point.lon),

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from tests.desk import NOW, SPOT, Desk
 from waylight.domain.geo import Point
+from waylight.domain.hubs import Standing
 from waylight.services import hubs
 from waylight.services.reports import my_report
 from waylight.services.schedules import expand_hub
@@ -54,7 +55,7 @@ def override(desk: Desk, status: str, *, now: datetime = NOW, **others: Any) -> 
         "if_match": None,
         "channels": desk.settings.channels,
         "now": now,
-        "status": hubs.managing.Standing(status),
+        "status": Standing(status),
         **others,
     }
     return hubs.override_hub(desk.database, values.pop("who", desk.hub_host), **values)

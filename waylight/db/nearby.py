@@ -124,7 +124,7 @@ TEAMS = """
 HUBS_OPEN = """
     select jsonb_agg(to_jsonb(near)) as found from (
         select h.id, h.name, h.organisation_id, o.name as organisation, h.services, h.access,
-               h.demo, h.opening_hours, h.expanded_until,
+               h.demo, h.opening_hours, h.expanded_until, h.mobile, h.position_at,
                st_x(h.position::geometry) as lon, st_y(h.position::geometry) as lat,
                st_distance(h.position, spot.position) as distance_m,
                (select upper(r) from unnest(h.open_during) r where r @> q.at) as open_until

@@ -242,7 +242,12 @@ class Priority:
 
 @dataclass(frozen=True)
 class OpenHub:
-    """A safe-travel hub that is open now. `open_until` is None when it never closes."""
+    """A safe-travel hub that is open now. `open_until` is None when it never closes.
+
+    `open_on_arrival` is False where it closes before somebody who walks there now has arrived.
+    `silent_min` is for how long a mobile hub has not said where it is, once that may be untrue; it
+    is then ranked by `rank_m`, as far away as it may be by now.
+    """
 
     id: UUID
     name: str
@@ -255,6 +260,9 @@ class OpenHub:
     needs_met: tuple[str, ...] = ()
     needs_unmet: tuple[str, ...] = ()
     demo: bool = False
+    open_on_arrival: bool = True
+    silent_min: int | None = None
+    rank_m: float | None = None
 
 
 @dataclass(frozen=True)

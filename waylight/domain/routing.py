@@ -176,6 +176,7 @@ def choose(
             shortfalls += (Reason("no_hub_near"),)
         else:
             told.append(hub)
+            shortfalls += tuple(r for r in hub.reasons if r.code == "hub_may_close")
     return Routing(
         facts=facts,
         told=tuple(told),
@@ -218,14 +219,33 @@ def as_rung(recipient: Recipient, *, rank: int) -> Recipient:
 def rank_hubs(
     hubs: Sequence[OpenHub], needs: Sequence[str], *, limit: int = HUBS
 ) -> tuple[OpenHub, ...]:
-    """The nearest open hubs; one that meets every need always makes the list, first if nearest."""
-    nearest = sorted(hubs, key=lambda hub: (hub.distance_m, hub.id))
+    """The nearest open hubs; one that meets every need always makes the list, first if nearest.
+
+    Those that close before somebody could be there come last.
+    """
+    nearest = sorted(hubs, key=hub_preference)
     chosen = nearest[:limit]
     if needs and chosen and not any(not hub.needs_unmet for hub in chosen):
         meeting = next((hub for hub in nearest if not hub.needs_unmet), None)
         if meeting is not None:
             chosen = [*chosen[: limit - 1], meeting]
     return tuple(chosen)
+
+
+def hub_preference(hub: OpenHub) -> tuple[object, ...]:
+    """What hubs are sorted by: open on arrival, then near, as far as that is known."""
+    far_m = hub.distance_m if hub.rank_m is None else hub.rank_m
+    return (not hub.open_on_arrival, far_m, hub.id)
+
+
+def hub_doubts(hub: OpenHub) -> tuple[Reason, ...]:
+    """What speaks against being sent to a hub, to be said with it."""
+    doubts = []
+    if not hub.open_on_arrival:
+        doubts.append(Reason("hub_may_close"))
+    if hub.silent_min is not None:
+        doubts.append(Reason("hub_may_have_moved", {"age_min": hub.silent_min}))
+    return tuple(doubts)
 
 
 def walk_minutes(distance_m: float) -> int:

@@ -25,7 +25,7 @@ from waylight.domain.reports import (
     ShareWith,
 )
 from waylight.domain.teams import Duty, is_on_duty
-from waylight.services.schedules import is_on_shift_in, is_open_in, team_plan
+from waylight.services.schedules import is_on_shift_in, is_open_in, open_until_in, team_plan
 
 
 @dataclass(frozen=True)
@@ -300,28 +300,36 @@ def _hub(
     if stale and (city is None or not is_open_in(city, row["opening_hours"], at)):
         return None
     until = row["open_until"]
+    open_until = datetime.fromisoformat(until) if until not in (None, "infinity") else None
+    if stale and city is not None:
+        open_until = open_until_in(city, row["opening_hours"], at)
+    minutes = routing.walk_minutes(row["distance_m"])
+    said = row["position_at"] and datetime.fromisoformat(row["position_at"])
+    where = {"mobile": row["mobile"], "position_at": said, "at": at}
     met = hubs.met(needs, [*row["services"], *row["access"]])
     return OpenHub(
         id=UUID(row["id"]),
         name=row["name"],
         point=Point(row["lon"], row["lat"]),
         distance_m=round(row["distance_m"]),
-        walk_minutes=routing.walk_minutes(row["distance_m"]),
-        open_until=datetime.fromisoformat(until) if until not in (None, "infinity") else None,
+        walk_minutes=minutes,
+        open_until=open_until,
         services=tuple(row["services"]),
         access=tuple(row["access"]),
         needs_met=met,
         needs_unmet=tuple(need for need in needs if need not in met),
         demo=row["demo"],
+        open_on_arrival=hubs.stays_open(open_until, at=at, walk_minutes=minutes),
+        silent_min=int((at - said).total_seconds() // 60) if hubs.is_stale(**where) else None,
+        rank_m=hubs.ranked_m(row["distance_m"], **where),
     )
 
 
 def _heads_up(around: Surroundings) -> Recipient | None:
-    if not around.hubs:
+    within_reach = [hub for hub in around.hubs if hub.distance_m <= routing.HEADS_UP_WITHIN_M]
+    if not within_reach:
         return None
-    hub = min(around.hubs, key=lambda hub: (hub.distance_m, hub.id))
-    if hub.distance_m > routing.HEADS_UP_WITHIN_M:
-        return None
+    hub = min(within_reach, key=routing.hub_preference)
     organisation_id, organisation = around.hub_organisations[hub.id]
     return Recipient(
         team_id=None,
@@ -334,7 +342,7 @@ def _heads_up(around: Surroundings) -> Recipient | None:
         told="now",
         distance_m=hub.distance_m,
         demo=hub.demo,
-        reasons=(Reason("hub_asked_for"),),
+        reasons=(Reason("hub_asked_for"), *routing.hub_doubts(hub)),
     )
 
 
