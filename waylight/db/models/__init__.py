@@ -8,7 +8,7 @@ from waylight.db.models.base import Base
 from waylight.db.models.check_ins import CheckIn, CheckInDefault
 from waylight.db.models.cities import Area, AreaPart, City, Line, LineStop, Place
 from waylight.db.models.events import AuditEntry, Event, EventSequencer, WorkerHeartbeat
-from waylight.db.models.incidents import Incident
+from waylight.db.models.incidents import Incident, IncidentNote, IncidentParty
 from waylight.db.models.organisations import (
     ApiKey,
     Coverage,
@@ -19,7 +19,14 @@ from waylight.db.models.organisations import (
     StaffMember,
     Team,
 )
-from waylight.db.models.reports import Grant, IdempotencyKey, Receipt, Report, ReportSecret
+from waylight.db.models.reports import (
+    Grant,
+    IdempotencyKey,
+    Receipt,
+    Report,
+    ReportRedaction,
+    ReportSecret,
+)
 from waylight.db.models.stream import StreamTicket
 
 __all__ = [
@@ -44,12 +51,15 @@ __all__ = [
     "HubOverride",
     "IdempotencyKey",
     "Incident",
+    "IncidentNote",
+    "IncidentParty",
     "Line",
     "LineStop",
     "Organisation",
     "Place",
     "Receipt",
     "Report",
+    "ReportRedaction",
     "ReportSecret",
     "Shift",
     "StaffMember",

@@ -82,6 +82,7 @@ class Alert(Base):
     off_duty_at: Mapped[datetime | None]
     walk_checked_at: Mapped[datetime | None]
     walk_ended_at: Mapped[datetime | None]
+    handed_from: Mapped[UUID | None]
 
 
 class HubArrival(Base):

@@ -1,9 +1,9 @@
-"""Incidents: the real-world events that reports are about."""
+"""Incidents: the real-world events that reports are about, and what staff write of them."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from waylight.db.models.base import Base, Id, MaybePosition, SmallInt
@@ -27,6 +27,11 @@ class Incident(Base):
             "escalate_at",
             postgresql_where=text("escalate_at is not null"),
         ),
+        Index(
+            "ix_incidents_merged_into",
+            "merged_into",
+            postgresql_where=text("merged_into is not null"),
+        ),
     )
 
     id: Mapped[Id]
@@ -49,3 +54,42 @@ class Incident(Base):
     closed_at: Mapped[datetime | None]
     version: Mapped[int] = mapped_column(server_default=text("1"))
     about_alert_id: Mapped[UUID | None]
+    merged_into: Mapped[UUID | None]
+    split_from: Mapped[UUID | None]
+
+
+class IncidentNote(Base):
+    """What a member of staff wrote, closed by a key of this note (see `waylight.vault`)."""
+
+    __tablename__ = "incident_notes"
+    __table_args__ = (
+        CheckConstraint(
+            "kind in ('note', 'decline', 'close', 'hand_over', 'reopen', 'merge', 'split')",
+            name="kind",
+        ),
+        UniqueConstraint("retry_hash"),
+        Index("ix_incident_notes_incident_id", "incident_id", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    incident_id: Mapped[UUID]
+    alert_id: Mapped[UUID | None]
+    organisation_id: Mapped[UUID]
+    staff_id: Mapped[UUID]
+    kind: Mapped[str]
+    at: Mapped[datetime]
+    key_version: Mapped[SmallInt]
+    wrapped_key: Mapped[bytes | None]
+    note: Mapped[bytes | None]
+    retry_hash: Mapped[bytes | None]
+
+
+class IncidentParty(Base):
+    """Who acted on an incident, or watched over it, before something left it for another."""
+
+    __tablename__ = "incident_parties"
+    __table_args__ = (CheckConstraint("part in ('acts', 'oversees')", name="part"),)
+
+    incident_id: Mapped[UUID] = mapped_column(primary_key=True)
+    organisation_id: Mapped[UUID] = mapped_column(primary_key=True)
+    part: Mapped[str] = mapped_column(primary_key=True)

@@ -92,6 +92,28 @@ class ReportSecret(Base):
     rejected: Mapped[bytes | None]
 
 
+class ReportRedaction(Base):
+    """What readers get instead of one text of a report, closed by the report's own key."""
+
+    __tablename__ = "report_redactions"
+    __table_args__ = (
+        CheckConstraint(
+            "field in ('narrative', 'description_of_person', 'location_description')",
+            name="field",
+        ),
+        Index("ix_report_redactions_report_id", "report_id", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    report_id: Mapped[UUID]
+    field: Mapped[str]
+    organisation_id: Mapped[UUID]
+    staff_id: Mapped[UUID]
+    at: Mapped[datetime]
+    redacted: Mapped[bytes]
+    reason: Mapped[bytes]
+
+
 class Receipt(Base):
     """The keyed hash of a receipt, and the report that it opens."""
 

@@ -73,7 +73,13 @@ from (
     from unnest('{select,insert,update,delete}'::text[]) privilege
     union all select 'waylight_staff', relation, privilege
     from unnest('{check_in_defaults,check_ins}'::text[]) relation,
-        unnest('{select,insert,update}'::text[]) privilege) need
+        unnest('{select,insert,update}'::text[]) privilege
+    union all select 'waylight_intake', relation, privilege
+    from unnest('{incident_notes,report_redactions,incident_parties}'::text[]) relation,
+        unnest('{select,insert}'::text[]) privilege
+    union all select 'waylight_staff', relation, privilege
+    from unnest('{incident_notes,report_redactions}'::text[]) relation,
+        unnest('{select,insert}'::text[]) privilege) need
 join pg_roles r on r.rolname = need.role
 where to_regclass(need.relation) is not null
   and not has_table_privilege(need.role, to_regclass(need.relation), need.privilege)
@@ -109,14 +115,17 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "delivery_attempts": ("intake_all", "staff_told"),
     "check_in_defaults": ("intake_all", "staff_own"),
     "check_ins": ("intake_all", "staff_runs_own", "staff_told"),
-    "events": ("intake_all", "staff_acts", "staff_told"),
+    "events": ("intake_all", "staff_acts", "staff_oversees", "staff_told"),
     "grants": ("intake_all", "staff_own"),
     "hub_arrivals": ("intake_all", "staff_logs_own", "staff_own"),
     "hub_overrides": ("intake_all", "staff_ends_own", "staff_own", "staff_sets_own"),
     "hubs": ("intake_all", "staff_reads", "staff_runs_own"),
     "idempotency_keys": ("intake_all",),
+    "incident_notes": ("intake_all", "staff_acts", "staff_writes"),
+    "incident_parties": ("intake_all",),
     "incidents": ("intake_all", "staff_acts", "staff_told"),
     "receipts": ("intake_all",),
+    "report_redactions": ("intake_all", "staff_granted", "staff_writes"),
     "report_secrets": ("intake_all", "staff_granted"),
     "reports": ("intake_all", "staff_granted"),
     "shifts": ("intake_all", "staff_reads", "staff_runs_own"),
@@ -145,6 +154,7 @@ MARKS: Mapping[str, str] = {
     "0006": "to_regclass('stream_tickets') is not null",
     "0010": "to_regclass('check_ins') is not null",
     "0011": "to_regclass('hub_overrides') is not null",
+    "0012": "to_regclass('incident_notes') is not null",
 }
 """How each migration is recognised in a database, whatever number stands in it."""
 
