@@ -63,6 +63,13 @@ WAY_THROUGH = {
     (State.EXPIRED, Step.EXPIRE): State.EXPIRED,
     (State.WITHDRAWN, Step.ACKNOWLEDGE): State.ACKNOWLEDGED,
     (State.WITHDRAWN, Step.WITHDRAW): State.WITHDRAWN,
+    (State.ACKNOWLEDGED, Step.HAND_OVER): State.ACKNOWLEDGED,
+    (State.EN_ROUTE, Step.HAND_OVER): State.EN_ROUTE,
+    (State.ON_SCENE, Step.HAND_OVER): State.ON_SCENE,
+    (State.ACKNOWLEDGED, Step.RELEASE): State.CLOSED,
+    (State.EN_ROUTE, Step.RELEASE): State.CLOSED,
+    (State.ON_SCENE, Step.RELEASE): State.CLOSED,
+    (State.CLOSED, Step.RELEASE): State.CLOSED,
 }
 """Every step that is possible; each pair that is missing here is a conflict."""
 

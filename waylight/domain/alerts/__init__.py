@@ -16,6 +16,14 @@ from waylight.domain.alerts.deliveries import (
     Target,
     after_attempt,
 )
+from waylight.domain.alerts.incidents import (
+    Merged,
+    Standing,
+    hand_over,
+    left_behind,
+    merge,
+    reopen,
+)
 from waylight.domain.alerts.ladder import (
     ALARM_CAP,
     LADDER_S,
@@ -42,11 +50,13 @@ from waylight.domain.alerts.steps import (
     DeclineCause,
     Ending,
     Hold,
+    Released,
     Rung,
     State,
     Step,
     Taken,
     after,
+    is_handing_over,
     take,
 )
 
@@ -70,12 +80,15 @@ __all__ = [
     "GrantedReport",
     "Hold",
     "IncidentSummary",
+    "Merged",
     "Message",
     "Named",
     "NextAttempt",
     "Outcome",
+    "Released",
     "Result",
     "Rung",
+    "Standing",
     "State",
     "Step",
     "Story",
@@ -84,8 +97,13 @@ __all__ = [
     "ToldRung",
     "after",
     "after_attempt",
+    "hand_over",
+    "is_handing_over",
     "ladder_step_s",
+    "left_behind",
+    "merge",
     "next_alarm",
     "next_climb",
+    "reopen",
     "take",
 ]

@@ -47,6 +47,8 @@ class Step(StrEnum):
     CLOSE = "close"
     EXPIRE = "expire"
     WITHDRAW = "withdraw"
+    HAND_OVER = "hand_over"
+    RELEASE = "release"
 
 
 STEPS: Mapping[Step, tuple[frozenset[State], State]] = {
@@ -63,8 +65,10 @@ STEPS: Mapping[Step, tuple[frozenset[State], State]] = {
     Step.CLOSE: (WORKING, State.CLOSED),
     Step.EXPIRE: (WAITING, State.EXPIRED),
     Step.WITHDRAW: (WAITING, State.WITHDRAWN),
+    # Another has it now: the team it was taken over from is done, and did nothing to close it.
+    Step.RELEASE: (WORKING, State.CLOSED),
 }
-"""From which states a step leads, and to which."""
+"""From which states a step leads, and to which. HAND_OVER leads nowhere: its team still has it."""
 
 
 class Ending(StrEnum):
@@ -74,7 +78,18 @@ class Ending(StrEnum):
     FOUNDED = "founded"
     MINOR = "minor"
     UNFOUNDED = "unfounded"
+    NO_TRACE = "no_trace"
     CANCELLED = "cancelled"
+    ADVISED = "advised"
+    TRANSFERRED = "transferred"
+    DUPLICATE = "duplicate"
+
+
+class Released(StrEnum):
+    """Why an alert was closed without a word of its team's about how it ended."""
+
+    HANDED_OVER = "handed_over"
+    MERGED = "merged"
 
 
 class DeclineCause(StrEnum):
@@ -90,12 +105,13 @@ def after(step: Step, state: State) -> State:
     """The state that `step` leads to from `state`.
 
     A repeat of the step that led here changes nothing, and acknowledging while on the way or on
-    the scene keeps that state. Raises StateConflict for every other step that is not in `STEPS`.
+    the scene keeps that state, as handing over does: whoever hands over has it until it is taken.
+    Raises StateConflict for every other step that is not in `STEPS`.
     """
-    sources, target = STEPS[step]
+    sources, target = STEPS.get(step, (WORKING, state))
     if state in sources:
         return target
-    if state is target or (step is Step.ACKNOWLEDGE and state in WORKING):
+    if (step in STEPS and state is target) or (step is Step.ACKNOWLEDGE and state in WORKING):
         return state
     raise StateConflict(f"This alert is {state}: {step} is not possible from there.")
 
@@ -104,7 +120,8 @@ def after(step: Step, state: State) -> State:
 class Rung:
     """One alert as the rules see it. Hubs are told, but are no part of the ladder.
 
-    An overseer is the control room: it can take an incident, but it cannot go there.
+    An overseer is the control room: it can take an incident, but it cannot go there. `handed_from`
+    is the alert whose team asked this recipient to take the incident over.
     """
 
     id: UUID
@@ -112,6 +129,8 @@ class Rung:
     is_hub: bool = False
     is_overseer: bool = False
     acknowledged_at: datetime | None = None
+    recipient_id: UUID | None = None
+    handed_from: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -128,13 +147,15 @@ class Hold:
 class Taken:
     """What a step did: the alert's new state, the incident's, and who is stood down by it.
 
-    `changed` is False when the step was a repeat without any effect.
+    `released` is whoever handed the incident over, now that it was taken. `changed` is False when
+    the step was a repeat without any effect.
     """
 
     state: State
     hold: Hold
     withdrawn: tuple[UUID, ...]
     changed: bool
+    released: tuple[UUID, ...] = ()
 
 
 def take(
@@ -156,46 +177,89 @@ def take(
     rests. When
     the holder ends, the longest-working team holds; with none working the ladder goes on while
     somebody has yet to answer, and otherwise the incident is closed. A hub's step touches its own
-    alert only. Raises StateConflict.
+    alert only.
+
+    While the holder is handing over, it holds until a team takes it: the one that was asked, or one
+    that can go there and that the ladder told. That answer makes the new holder and releases the
+    old one; until then no acknowledgement stops the ladder. Raises StateConflict.
     """
+    if step is Step.HAND_OVER:
+        raise ValueError("handing over has more to say: use hand_over")
     state = after(step, rung.state)
     repeated = state is rung.state
     if rung.is_hub:
         return Taken(state, hold, (), changed=not repeated)
     if hold.closed and not repeated:
         raise StateConflict("This incident is closed.")
+    if not repeated and rung.state in ENDED and _has_another(rung, others):
+        raise StateConflict("This team has a newer alert about the same incident: answer that one.")
     teams = [other for other in others if not other.is_hub]
-    waiting = tuple(other.id for other in teams if other.state in WAITING)
-    # A control room that answers first must not stand down the team that could walk there.
     # Nobody has said yes to a report they have not seen.
     goes_on = hold.escalate_at is not None and not is_informed
-    stood_down = () if rung.is_overseer or goes_on else waiting
-    working = [other for other in teams if other.state in WORKING]
-
     if step is Step.ACKNOWLEDGE:
-        # A more serious report restarts a ladder that is held: only a new answer stops it.
-        taken = Hold(
-            held_by=hold.held_by or rung.id,
-            escalate_at=hold.escalate_at if goes_on else None,
-            unanswered_at=None,
-        )
-        if hold.closed or (repeated and taken == hold and not stood_down):
-            return Taken(state, hold, (), changed=False)
-        return Taken(state, taken, stood_down, changed=True)
+        return _acknowledged(rung, state, hold=hold, teams=teams, goes_on=goes_on)
     if repeated:
         return Taken(state, hold, (), changed=False)
     if step in (Step.DECLINE, Step.CLOSE):
-        hold = _without(rung, hold, working)
-        if step is Step.CLOSE and hold.held_by is None and not waiting and not goes_on:
-            return Taken(state, replace(hold, escalate_at=None, closed=True), (), changed=True)
-        # With a control room alone at work there is still nobody who goes there.
-        if step is Step.DECLINE and (
-            hold.escalate_at is not None or all(other.is_overseer for other in working)
-        ):
-            hold = replace(hold, escalate_at=now)
-        elif hold.held_by is None:
-            hold = replace(hold, escalate_at=hold.escalate_at or now)
+        hold = _ended(step, rung, hold=hold, teams=teams, goes_on=goes_on, now=now)
     return Taken(state, hold, (), changed=True)
+
+
+def _acknowledged(
+    rung: Rung, state: State, *, hold: Hold, teams: Sequence[Rung], goes_on: bool
+) -> Taken:
+    """A team's yes. `goes_on` says that it does not know why the ladder runs."""
+    repeated = state is rung.state
+    leaving = is_handing_over(hold, (rung, *teams))
+    if hold.closed or (leaving and rung.id == hold.held_by):
+        return Taken(state, hold, (), changed=False)
+    was_asked = rung.handed_from is not None and rung.handed_from == hold.held_by
+    takes_over = leaving and not goes_on and (was_asked or not rung.is_overseer)
+    goes_on = goes_on or (leaving and not takes_over)
+    # A control room that answers first must not stand down the team that could walk there.
+    stood_down: tuple[UUID, ...] = ()
+    if not rung.is_overseer and not goes_on:
+        stood_down = tuple(other.id for other in teams if other.state in WAITING)
+    # A more serious report restarts a ladder that is held: only a new answer stops it.
+    taken = Hold(
+        held_by=rung.id if takes_over else hold.held_by or rung.id,
+        escalate_at=hold.escalate_at if goes_on else None,
+        unanswered_at=None,
+    )
+    if repeated and taken == hold and not stood_down:
+        return Taken(state, hold, (), changed=False)
+    released = (hold.held_by,) if takes_over and hold.held_by is not None else ()
+    return Taken(state, taken, stood_down, changed=True, released=released)
+
+
+def _ended(
+    step: Step, rung: Rung, *, hold: Hold, teams: Sequence[Rung], goes_on: bool, now: datetime
+) -> Hold:
+    """The incident after a team has declined or closed."""
+    working = [other for other in teams if other.state in WORKING]
+    leaving = is_handing_over(hold, (rung, *teams))
+    left = _without(rung, hold, working)
+    if step is Step.CLOSE:
+        waiting = any(other.state in WAITING for other in teams)
+        if left.held_by is None and not waiting and not goes_on:
+            return replace(left, escalate_at=None, closed=True)
+    # With a control room alone at work there is still nobody who goes there.
+    elif left.escalate_at is not None or leaving or all(one.is_overseer for one in working):
+        return replace(left, escalate_at=now)
+    if left.held_by is None:
+        return replace(left, escalate_at=left.escalate_at or now)
+    return left
+
+
+def _has_another(rung: Rung, others: Sequence[Rung]) -> bool:
+    return rung.recipient_id is not None and any(
+        other.recipient_id == rung.recipient_id and other.state in LIVE for other in others
+    )
+
+
+def is_handing_over(hold: Hold, rungs: Sequence[Rung]) -> bool:
+    """Whether the holder has asked somebody to take the incident over, and still has it."""
+    return hold.held_by is not None and any(rung.handed_from == hold.held_by for rung in rungs)
 
 
 def _without(rung: Rung, hold: Hold, working: Sequence[Rung]) -> Hold:
