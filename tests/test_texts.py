@@ -25,7 +25,8 @@ CODES = {
         capability_missing police_not_wanted police_wanted safeguarding_only
         control_room_priority_1 control_room_fallback next_in_ladder hub_asked_for joined_incident
         outside_service_area no_position no_team_covers no_team_on_duty routing_failed told_nobody
-        support_only description_only exercise jurisdiction_unknown""",
+        support_only description_only exercise jurisdiction_unknown rerouted handed_over
+        team_not_wanted""",
     "warnings": """
         unknown_category unknown_value malformed_value malformed_flag_in_danger coerced_value
         too_long_kept unknown_field swapped_coordinates impossible_position null_island
@@ -34,7 +35,8 @@ CODES = {
         more_warnings""",
     "timeline": """
         received told told_next sent delivered not_delivered seen acknowledged declined en_route
-        on_scene closed unanswered withdrawn joined recorded rerouted""",
+        on_scene closed unanswered withdrawn joined recorded rerouted not_ours handing_over
+        handed_over reopened parted redacted""",
     "advice": """
         call_emergency silent_call move_to_people stay_with_them spiking_stay
         spiking_no_more_alcohol spiking_keep_drink spiking_tell_early keep_clothes

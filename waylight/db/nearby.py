@@ -223,6 +223,18 @@ select i.city_id, i.category_groups, i.priority, i.exercise, i.vehicle,
                and a.state not in ('withdrawn', 'expired')
                -- A team that declined or closed a lesser report is asked again about a graver one.
                and not coalesce(a.ended_at < i.restarted_at, false)) as excluded,
+       -- All teams of the organisations that have said that it is not theirs to deal with.
+       array(select t.id from teams t where t.organisation_id in (
+             select a.organisation_id from alerts a
+             where a.incident_id = i.id and a.state = 'declined' and a.outcome = 'not_ours'
+               and not coalesce(a.ended_at < i.restarted_at, false))) as not_ours,
+       (select case when a.outcome = 'not_ours' then t.name end
+        from alerts a join teams t on t.id = a.team_id
+        where a.incident_id = i.id and a.state = 'declined'
+          and not exists (select from alerts l
+                          where l.incident_id = i.id and l.team_id is not null
+                            and l.created_at >= a.ended_at)
+        order by a.ended_at desc, a.id desc limit 1) as not_ours_to,
        (select coalesce(max(a.rank), 0) from alerts a
         where a.incident_id = i.id and a.team_id is not null) as rungs
 from incidents i
@@ -238,6 +250,8 @@ def standing(conn: Connection[Any], incident_id: UUID) -> dict[str, Any] | None:
 
     `facts` and `capabilities` are those kept in `reports.routing`; `excluded` are the teams that
     have it before them or have answered it. One that was only stood down may be told again.
+    `not_ours` are the teams of organisations that said so, `not_ours_to` is the team that has just
+    said it: the next to be told is told because of that.
     """
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(STANDING, {"incident": incident_id}).fetchone()

@@ -103,6 +103,48 @@ class Routing:
     fit: tuple[UUID, ...] = ()
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a passenger's own words rule out, whoever chooses and whenever (design, wants)."""
+
+    allows_police: bool
+    wants_team: bool
+    under_18: bool
+
+
+def limits(wants: Sequence[str], *, under_18: bool | None) -> Limits:
+    """The limits of a stored report."""
+    stated = set(wants) - {Want.RECORD_ONLY, Want.SUPPORT_ONLY}
+    return Limits(
+        allows_police=not wants or Want.POLICE in wants,
+        wants_team=not stated or bool(stated & {Want.HELP, Want.CONTACT, Want.POLICE}),
+        under_18=bool(under_18),
+    )
+
+
+def refusal(
+    limits: Limits | Facts,
+    *,
+    organisation_kind: str,
+    capabilities: Sequence[str],
+    is_control_room: bool = False,
+) -> str | None:
+    """Why a team must not be told of a report, as a code of the reasons; None when it may be.
+
+    A control room may always be told but of a child: then it needs the safeguarding capability, as
+    every team does.
+    """
+    if limits.under_18 and "safeguarding" not in capabilities:
+        return "safeguarding_only"
+    if is_control_room:
+        return None
+    if not limits.allows_police and organisation_kind == "police":
+        return "police_not_wanted"
+    if not limits.wants_team:
+        return "team_not_wanted"
+    return None
+
+
 def facts(
     report: NewReport,
     priority: Priority,
@@ -191,12 +233,17 @@ def audience(report: NewReport) -> str:
 
     Joining tells the holder about the new report; a holder its passenger refused must not be one.
     """
+    return audience_of(limits(report.wants, under_18=report.under_18))
+
+
+def audience_of(limits: Limits) -> str:
+    """The audience of a report with these limits."""
     words = []
-    if report.under_18:
+    if limits.under_18:
         words.append("child")
-    if not report.allows_police:
+    if not limits.allows_police:
         words.append("no_police")
-    if report.wants and not set(report.wants) & {Want.HELP, Want.CONTACT, Want.POLICE}:
+    if not limits.wants_team:
         words.append("hub_only")
     return "_".join(words) or "open"
 
@@ -208,12 +255,14 @@ def vehicle(journey: Journey, mode: str | None) -> str | None:
     return f"{mode}|{journey.route_id}|{journey.vehicle_id}".lower()
 
 
-def as_rung(recipient: Recipient, *, rank: int) -> Recipient:
-    """The same recipient as a later rung of a ladder nobody has answered."""
+def as_rung(recipient: Recipient, *, rank: int, not_ours_to: str | None = None) -> Recipient:
+    """The same recipient as a later rung of a ladder nobody has answered.
+
+    `not_ours_to` is the team that has just said that it is not the right one.
+    """
     role = "backup" if recipient.role == "primary" else recipient.role
-    return replace(
-        recipient, rank=rank, role=role, reasons=(Reason("next_in_ladder"), *recipient.reasons)
-    )
+    why = Reason("rerouted", {"name": not_ours_to}) if not_ours_to else Reason("next_in_ladder")
+    return replace(recipient, rank=rank, role=role, reasons=(why, *recipient.reasons))
 
 
 def rank_hubs(
@@ -256,10 +305,13 @@ def walk_minutes(distance_m: float) -> int:
 def _fits(candidate: Candidate, facts: Facts) -> bool:
     return (
         candidate.on_duty
-        and facts.wants_team
         and not facts.description_only
-        and (facts.allows_police or candidate.organisation_kind != "police")
-        and (not facts.under_18 or "safeguarding" in candidate.capabilities)
+        and refusal(
+            facts,
+            organisation_kind=candidate.organisation_kind,
+            capabilities=candidate.capabilities,
+        )
+        is None
     )
 
 

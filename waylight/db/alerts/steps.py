@@ -15,8 +15,40 @@ from waylight.domain.alerts import ENDED, WORKING, Hold, State
 
 INCIDENT = """
 select id, city_id, state, priority, held_by_alert_id, escalate_at, restarted_at, unanswered_at,
-       exercise
+       opened_at, last_at, exercise, version, merged_into, split_from, category_groups, vehicle
 from incidents where id = %s"""
+
+ALERTS = """
+select id, incident_id, report_id, organisation_id, team_id, hub_id, role, rank, state, version,
+       priority, created_at, acknowledged_at, handed_from
+from alerts where incident_id = %s order by id
+"""
+
+# A merge tells of reports that are older than the answer to what was known before it.
+CAME_SINCE = """
+select from alerts a join reports r on r.incident_id = a.incident_id
+where a.id = %(id)s
+  and (r.received_at > coalesce(a.acknowledged_at, a.created_at)
+       or exists (
+           select from events m
+           where m.report_id = r.id and m.kind = 'report.moved'
+             and m.at > coalesce(a.acknowledged_at, a.created_at)))
+  and not exists (
+      select from events e
+      where e.report_id = r.id and e.alert_id = a.id and e.kind = 'alert.seen')
+limit 1
+"""
+
+# The ladder runs for the report that came at `since`, or that a merge named at that instant.
+HAS_READ = """
+select from reports r join events e on e.report_id = r.id
+where r.incident_id = %(incident)s and e.alert_id = %(alert)s and e.kind = 'alert.seen'
+  and (r.received_at = %(since)s
+       or r.id = (select m.report_id from events m
+                  where m.incident_id = %(incident)s and m.kind = 'incident.merged'
+                    and m.at = %(since)s limit 1))
+limit 1
+"""
 
 
 def lock(
@@ -24,60 +56,61 @@ def lock(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The incident of an alert, locked, and its alerts, as they are now.
 
-    Whoever waits here for another's step reads what that step wrote. Of a hub's alert only itself
-    is locked, and only itself is seen.
+    Whoever waits here for another's step reads what that step wrote, also when that was a merge and
+    the alert belongs to another incident by now. Of a hub's alert only itself is locked, and only
+    itself is seen.
     """
     is_hub = alert["hub_id"] is not None
+    incident_id = alert["incident_id"]
     with conn.cursor(row_factory=dict_row) as cursor:
         if is_hub:
             cursor.execute("select from alerts where id = %s for update", [alert["id"]])
-        incidents = cursor.execute(
-            INCIDENT if is_hub else INCIDENT + " for update", [alert["incident_id"]]
-        ).fetchall()
-        alerts = cursor.execute(
-            """
-            select id, report_id, hub_id, role, state, version, created_at, acknowledged_at
-            from alerts where incident_id = %s order by id
-            """,
-            [alert["incident_id"]],
-        ).fetchall()
-    return incidents[0], alerts
+        while True:
+            incident = cursor.execute(
+                INCIDENT if is_hub else INCIDENT + " for update", [incident_id]
+            ).fetchone()
+            alerts = cursor.execute(ALERTS, [incident_id]).fetchall()
+            if incident is not None and any(one["id"] == alert["id"] for one in alerts):
+                return incident, alerts
+            moved = cursor.execute(
+                "select incident_id from alerts where id = %s", [alert["id"]]
+            ).fetchone()
+            assert moved is not None  # noqa: S101 - no alert is ever deleted while it is acted on
+            incident_id = moved["incident_id"]
+
+
+def lock_incidents(conn: Connection[Any], *incident_ids: UUID) -> list[dict[str, Any]]:
+    """Incidents, locked in the order of their ids, so that no two callers wait in a circle.
+
+    Returned in the order in which they were asked for.
+    """
+    with conn.cursor(row_factory=dict_row) as cursor:
+        found = {
+            one: cursor.execute(INCIDENT + " for update", [one]).fetchone()
+            for one in sorted(incident_ids)
+        }
+    return [row for row in map(found.get, incident_ids) if row is not None]
+
+
+def alerts_of(conn: Connection[Any], incident_id: UUID) -> list[dict[str, Any]]:
+    """Every alert about an incident, oldest first; consistent while the incident is locked."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(ALERTS, [incident_id]).fetchall()
 
 
 def has_read(
     conn: Connection[Any], alert_id: UUID, *, incident_id: UUID, received_at: datetime
 ) -> bool:
-    """Whether a person opened this alert and was shown the report that came at `received_at`."""
-    return (
-        conn.execute(
-            """
-            select from events e join reports r on r.id = e.report_id
-            where e.incident_id = %s and e.alert_id = %s and e.kind = 'alert.seen'
-              and r.incident_id = e.incident_id and r.received_at = %s
-            limit 1
-            """,
-            [incident_id, alert_id, received_at],
-        ).fetchone()
-        is not None
-    )
+    """Whether a person opened this alert and was shown the report for which the ladder runs."""
+    values = {"incident": incident_id, "alert": alert_id, "since": received_at}
+    return conn.execute(HAS_READ, values).fetchone() is not None
 
 
 def has_unread(conn: Connection[Any], alert: Mapping[str, Any]) -> bool:
     """Whether a team's incident has a report, come after it was taken on, that it never opened."""
     return (
         alert["hub_id"] is None
-        and conn.execute(
-            """
-            select from alerts a join reports r on r.incident_id = a.incident_id
-            where a.id = %(id)s and r.received_at > coalesce(a.acknowledged_at, a.created_at)
-              and not exists (
-                  select from events e
-                  where e.report_id = r.id and e.alert_id = a.id and e.kind = 'alert.seen')
-            limit 1
-            """,
-            {"id": alert["id"]},
-        ).fetchone()
-        is not None
+        and conn.execute(CAME_SINCE, {"id": alert["id"]}).fetchone() is not None
     )
 
 
@@ -136,6 +169,15 @@ def withdraw(conn: Connection[Any], alert_ids: Sequence[UUID], *, now: datetime)
     drop_messages(conn, withdrawn, also_updates=True)
     _tell_of_standing_down(conn, withdrawn, now=now)
     return withdrawn
+
+
+def release(
+    conn: Connection[Any], alert_ids: Sequence[UUID], *, outcome: str, now: datetime
+) -> None:
+    """Closes alerts whose incident another has now, and tells their addresses that it is over."""
+    for alert_id in alert_ids:
+        set_state(conn, alert_id, State.CLOSED, staff_id=None, outcome=outcome, now=now)
+    _tell_of_standing_down(conn, alert_ids, now=now)
 
 
 def _tell_of_standing_down(

@@ -14,6 +14,7 @@ SEALED: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("narrative", "description_of_person", "contact", "location_description", "rejected"),
     ),
     "addresses": ("id", ("address",)),
+    "incident_notes": ("id", ("note",)),
 }
 """Every table with sealed columns: the id they are bound to, and the columns."""
 

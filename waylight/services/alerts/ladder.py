@@ -122,6 +122,7 @@ def _climb(
                 "role": recipient.role,
                 "rank": recipient.rank,
                 "priority": incident["priority"],
+                "reasons": [reason.code for reason in recipient.reasons[:1]],
             },
             exercise=incident["exercise"],
         ),
@@ -135,6 +136,49 @@ def _climb(
         unanswered_at=incident["unanswered_at"],
         climbed=True,
     )
+
+
+def start(
+    conn: Connection[Any],
+    incident: Mapping[str, Any],
+    *,
+    channels: Sequence[str],
+    now: datetime,
+) -> None:
+    """Begins the ladder of an incident that nobody has, in the caller's transaction.
+
+    Whoever would be told if its most urgent report came now is told now. With nobody left, or when
+    choosing breaks, the control room is alarmed.
+    """
+    channels = list(channels) if incident["priority"] < 4 else []
+    told = [
+        recipient
+        for recipient in _first_rungs(conn, incident["id"], now=now)
+        if ladder.tell(conn, incident["id"], _row(recipient, channels), now=now) is not None
+    ]
+    if not told:
+        _alarm(conn, incident, channels=channels, now=now)
+        return
+    ladder.set_ladder(
+        conn,
+        incident["id"],
+        escalate_at=next_climb(incident["priority"], now=now),
+        unanswered_at=None,
+        climbed=False,
+    )
+
+
+def _first_rungs(
+    conn: Connection[Any], incident_id: UUID, *, now: datetime
+) -> tuple[Recipient, ...]:
+    try:
+        with conn.transaction():
+            return routing.first_rungs(conn, incident_id, now=now)
+    except Unavailable:
+        raise
+    except Exception:
+        log.exception("first_rungs_failed", incident_id=str(incident_id))
+        return ()
 
 
 def _next_rung(conn: Connection[Any], incident_id: UUID, *, now: datetime) -> Recipient | None:

@@ -16,8 +16,7 @@ from waylight.domain.alerts import (
     DeclineCause,
     Ending,
     Hold,
-    Rung,
-    State,
+    Released,
     Step,
     Taken,
     take,
@@ -27,7 +26,9 @@ from waylight.domain.principals import Principal
 from waylight.log import get_logger
 from waylight.services.alerts.inbox import alert_for, open_alert
 from waylight.services.alerts.ladder import climb
+from waylight.services.alerts.standing import hold_of, knows, rung_of
 from waylight.services.hubs.walks import redirect_walks
+from waylight.services.notes import write_note
 from waylight.services.staff import organisation_of
 from waylight.vault import Vault
 
@@ -82,10 +83,13 @@ def decline(
     now: datetime,
     channels: Sequence[str],
     cause: DeclineCause | None = None,
+    note: str | None = None,
     if_match: int | None = None,
     request_id: str | None = None,
 ) -> AlertDetail:
     """The recipient will not come, or no longer: the next rung, or the next hub, is told at once.
+
+    With the cause `not_ours` that is a team of another organisation, wherever one covers the place.
 
     The climb follows the commit, in this call. Should it fail, the declining transaction has
     already made the incident due, so that the worker's next sweep climbs. Raises as `acknowledge`.
@@ -100,6 +104,7 @@ def decline(
         if_match=if_match,
         request_id=request_id,
         outcome=cause,
+        note=note,
     )
     try:
         climb(database, channels=channels, now=now, only=detail.alert.incident.id)
@@ -173,6 +178,7 @@ def close(
     alert_id: UUID,
     now: datetime,
     ending: Ending = Ending.RESOLVED,
+    note: str | None = None,
     if_match: int | None = None,
     request_id: str | None = None,
 ) -> AlertDetail:
@@ -190,6 +196,7 @@ def close(
         if_match=if_match,
         request_id=request_id,
         outcome=ending,
+        note=note,
     )
 
 
@@ -204,6 +211,7 @@ def _take(
     if_match: int | None,
     request_id: str | None,
     outcome: str | None = None,
+    note: str | None = None,
 ) -> AlertDetail:
     with database.staff(organisation_of(principal)) as conn:
         row = alert_for(conn, principal, alert_id)
@@ -217,22 +225,28 @@ def _take(
             raise StateConflict(
                 "Another report came after this was taken on: read the alert again, then close it."
             )
-        hold = Hold(
-            held_by=incident["held_by_alert_id"],
-            escalate_at=incident["escalate_at"],
-            unanswered_at=incident["unanswered_at"],
-            closed=incident["state"] == "closed",
-        )
+        hold = hold_of(incident)
         taken = take(
             step,
-            _rung(mine),
+            rung_of(mine),
             hold=hold,
-            others=[_rung(alert) for alert in alerts if alert is not mine],
+            others=[rung_of(alert) for alert in alerts if alert is not mine],
             now=now,
-            is_informed=if_match is not None or _knows(conn, mine, incident),
+            is_informed=if_match is not None or knows(conn, mine, incident),
         )
         if taken.changed:
-            _write(conn, taken, hold=hold, row=row, principal=principal, now=now, outcome=outcome)
+            _write(conn, taken, hold=hold, row=mine, principal=principal, now=now, outcome=outcome)
+            if note is not None:
+                write_note(
+                    conn,
+                    vault,
+                    note,
+                    kind=step,
+                    incident=incident,
+                    alert=mine,
+                    principal=principal,
+                    now=now,
+                )
             _tell_what_happened(
                 conn,
                 step,
@@ -241,7 +255,7 @@ def _take(
                 again=taken.state == mine["state"],
                 incident=incident,
                 alerts=alerts,
-                row=row,
+                row=mine,
                 principal=principal,
                 now=now,
                 outcome=outcome,
@@ -268,16 +282,6 @@ def _time_answer(incident: Mapping[str, Any], *, now: datetime) -> None:
     metrics.time(metrics.ANSWER, str(incident["priority"]), took_s=took_s)
 
 
-def _knows(conn: Connection[Any], alert: Mapping[str, Any], incident: Mapping[str, Any]) -> bool:
-    """Whether a recipient knows, by its alert or by reading, why the ladder runs."""
-    since = incident["restarted_at"]
-    return (
-        since is None
-        or alert["created_at"] >= since
-        or steps.has_read(conn, alert["id"], incident_id=incident["id"], received_at=since)
-    )
-
-
 def _write(
     conn: Connection[Any],
     taken: Taken,
@@ -300,6 +304,7 @@ def _write(
         steps.set_hold(conn, row["incident_id"], taken.hold, now=now)
     if taken.withdrawn:
         steps.withdraw(conn, taken.withdrawn, now=now)
+    steps.release(conn, taken.released, outcome=Released.HANDED_OVER, now=now)
 
 
 def _tell_what_happened(
@@ -337,20 +342,13 @@ def _tell_what_happened(
         )
 
     withdrawn = [alert for alert in alerts if alert["id"] in taken.withdrawn]
+    released = [alert for alert in alerts if alert["id"] in taken.released]
+    to = {"by_alert_id": str(row["id"]), "outcome": Released.HANDED_OVER}
     because = {"reason": "acknowledged_elsewhere", "by_alert_id": str(row["id"])}
     events.write(
         conn,
         event(EVENTS[step], row, data),
         *(event("alert.withdrawn", alert, because) for alert in withdrawn),
+        *(event("alert.handed_over", alert, to) for alert in released),
         *([event("incident.closed", None, {})] if taken.hold.closed and not hold.closed else []),
-    )
-
-
-def _rung(row: Mapping[str, Any]) -> Rung:
-    return Rung(
-        id=row["id"],
-        state=State(row["state"]),
-        is_hub=row["hub_id"] is not None,
-        is_overseer=row["role"] == "control_room",
-        acknowledged_at=row["acknowledged_at"],
     )

@@ -10,7 +10,12 @@ from waylight.services.routing.around import (
     hubs_for,
     look_around,
 )
-from waylight.services.routing.ladder import control_room_fallback, next_rung, route_unrouted
+from waylight.services.routing.ladder import (
+    control_room_fallback,
+    first_rungs,
+    next_rung,
+    route_unrouted,
+)
 
 __all__ = [
     "Draft",
@@ -20,6 +25,7 @@ __all__ = [
     "decide",
     "default_city",
     "draft",
+    "first_rungs",
     "hubs_for",
     "look_around",
     "next_rung",

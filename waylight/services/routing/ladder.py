@@ -1,6 +1,7 @@
 """Who comes next: the rungs of a ladder nobody has answered, and the last resort."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,18 +12,59 @@ from psycopg.types.json import Jsonb
 
 from waylight.db import nearby
 from waylight.domain import routing
-from waylight.domain.cities import City
+from waylight.domain.cities import City, ControlRoom
 from waylight.domain.reports import Recipient
 from waylight.services.cities import read_cities
 from waylight.services.routing.around import ask, candidate, default_city
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What the rules choose by: everything that is known of an incident and its surroundings."""
+
+    row: Mapping[str, Any]
+    facts: routing.Facts
+    candidates: Sequence[routing.Candidate]
+    room: ControlRoom | None
 
 
 def next_rung(conn: Connection[Any], incident_id: UUID, *, now: datetime) -> Recipient | None:
     """Whom to tell next about an incident nobody has acknowledged; None when all have been told.
 
     Chosen anew from who is on duty now, for the incident's most urgent report; the control room
-    comes last.
+    comes last. Where a team has said that it is not theirs, another organisation's teams come
+    before those of its own.
     """
+    choice = _look(conn, incident_id, now=now)
+    if choice is None:
+        return None
+    row = choice.row
+    chosen = routing.choose(choice.facts, choice.candidates, control_room=None).told
+    if chosen:
+        recipient = chosen[0]
+    elif choice.room is not None and choice.room.team_id not in row["excluded"]:
+        recipient = routing.control_room_recipient(choice.room, rank=1, facts=choice.facts)
+    else:
+        return None
+    return routing.as_rung(recipient, rank=row["rungs"] + 1, not_ours_to=row["not_ours_to"])
+
+
+def first_rungs(
+    conn: Connection[Any], incident_id: UUID, *, now: datetime
+) -> tuple[Recipient, ...]:
+    """Whom to tell about an incident whose ladder begins now, as if its report came now.
+
+    Nobody who has it before them already. Empty when there is nobody else.
+    """
+    choice = _look(conn, incident_id, now=now)
+    if choice is None:
+        return ()
+    told = routing.choose(choice.facts, choice.candidates, control_room=choice.room).told
+    fresh = [one for one in told if one.team_id not in choice.row["excluded"]]
+    return tuple(replace(one, rank=choice.row["rungs"] + n) for n, one in enumerate(fresh, start=1))
+
+
+def _look(conn: Connection[Any], incident_id: UUID, *, now: datetime) -> _Choice | None:
     row = nearby.standing(conn, incident_id)
     if row is None:
         return None
@@ -37,13 +79,11 @@ def next_rung(conn: Connection[Any], incident_id: UUID, *, now: datetime) -> Rec
         "capabilities": row["capabilities"],
         "allows_police": row["facts"]["allows_police"],
         "prefers_police": row["facts"]["prefers_police"],
-        "excluded": row["excluded"],
+        "excluded": [*row["excluded"], *row["not_ours"]],
         "exercise": row["exercise"],
         "vehicle": row["vehicle"],
     }
     (found,) = ask(conn, [question])
-    candidates = [candidate(team, city, now) for team in found["teams"]]
-    room = city.control_room if city else None
     facts = routing.Facts(
         priority=row["priority"],
         has_position=row["lon"] is not None,
@@ -52,14 +92,12 @@ def next_rung(conn: Connection[Any], incident_id: UUID, *, now: datetime) -> Rec
         capabilities=tuple(row["capabilities"]),
         **row["facts"],
     )
-    chosen = routing.choose(facts, candidates, control_room=None).told
-    if chosen:
-        return routing.as_rung(chosen[0], rank=row["rungs"] + 1)
-    if room is not None and room.team_id not in row["excluded"]:
-        return routing.as_rung(
-            routing.control_room_recipient(room, rank=1, facts=facts), rank=row["rungs"] + 1
-        )
-    return None
+    candidates = [candidate(team, city, now) for team in found["teams"]]
+    if row["not_ours"] and not routing.choose(facts, candidates, control_room=None).told:
+        # No other organisation covers it: rather another team of theirs than nobody.
+        (found,) = ask(conn, [question | {"excluded": row["excluded"]}])
+        candidates = [candidate(team, city, now) for team in found["teams"]]
+    return _Choice(row, facts, candidates, city.control_room if city else None)
 
 
 def control_room_fallback(city: City | None, channels: Sequence[str]) -> dict[str, Any] | None:
