@@ -122,6 +122,7 @@ def post_worker_init(worker: Worker) -> None:
     metrics.reserve()
     worker.wsgi.extensions["waylight.readiness"].stopping = lambda: not worker.alive
     worker.wsgi.extensions["waylight.hints"].start()
+    worker.wsgi.extensions["waylight.clock"].start()
     # gevent prints the failure of a greenlet with the address it was talking to.
     gevent.get_hub().print_exception = _log_failure
 

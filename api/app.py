@@ -38,6 +38,7 @@ from schemas.common import LANGUAGE
 from waylight import telemetry, texts
 from waylight.config import Settings
 from waylight.log import bind_request, configure_logging, get_logger
+from waylight.services.clock import Clock
 from waylight.services.context import Waylight, open_waylight
 from waylight.services.hints import Hints
 from waylight.services.operations.health import Readiness
@@ -87,6 +88,7 @@ def create_app(settings: Settings | None = None, *, context: Waylight | None = N
     )
     app.extensions["waylight.scrape"] = Scrape()
     app.extensions["waylight.hints"] = Hints(app.extensions["waylight"].database)
+    app.extensions["waylight.clock"] = Clock(app.extensions["waylight"].database)
     app.before_request(_begin)
     app.before_request(check_host)
     app.before_request(check_accept)

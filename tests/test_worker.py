@@ -15,6 +15,7 @@ from tests.desk import NOW, P1, P2, SPOT, open_desk
 from tests.processes import free_port
 from tests.proxy import soon
 from waylight import worker
+from waylight.channels import senders
 from waylight.domain.alerts import Outcome, Result
 from waylight.domain.errors import Unavailable
 from waylight.domain.geo import Point
@@ -84,8 +85,7 @@ def make(desk):
 
 def sent_out(one):
     """Waits until nothing is on its way."""
-    with one._freed:
-        assert one._freed.wait_for(lambda: not one._sending, timeout=PATIENCE_S)
+    assert one._senders.wait(PATIENCE_S)
 
 
 def delivery(desk):
@@ -170,7 +170,7 @@ def test_worker_that_slept_past_its_lease_does_not_undo_what_another_did(desk, m
 
 
 def test_slow_receiver_keeps_no_other_message_waiting(desk, make):
-    for n in range(worker.SENDERS + 3):
+    for n in range(senders.SENDERS + 3):
         desk.report(P2, at=Point(SPOT.lon, SPOT.lat + 0.02 * n))
 
     class SlowForOne(Recorder):
@@ -187,11 +187,11 @@ def test_slow_receiver_keeps_no_other_message_waiting(desk, make):
     one = make(channel)
     while one.turn():
         pass
-    channel.wait_for(worker.SENDERS + 3)
-    assert len(one._sending) >= 1
+    channel.wait_for(senders.SENDERS + 3)
+    assert not one._senders.wait(0.0)
     channel.let_go.set()
     sent_out(one)
-    assert len({m.delivery_id for m in channel.sent}) == worker.SENDERS + 3
+    assert len({m.delivery_id for m in channel.sent}) == senders.SENDERS + 3
 
 
 def test_channel_that_breaks_is_tried_again_and_its_words_are_not_kept(desk, make, capsys):
@@ -227,17 +227,17 @@ def test_message_for_a_channel_that_no_worker_has_is_tried_in_the_end_and_says_w
 
 
 def test_stuck_channel_keeps_no_other_waiting(desk, make):
-    for n in range(worker.SENDERS + 2):
+    for n in range(senders.SENDERS + 2):
         desk.report(P2, at=Point(SPOT.lon - 0.02 * n, SPOT.lat))
     desk.do("update deliveries set channel = 'stuck'")
     desk.report(P2, at=Point(SPOT.lon + 0.02, SPOT.lat))
     stuck, console = Stuck(), Recorder()
     one = make(console)
-    one._channels = {"stuck": stuck, "console": console}
+    one._senders.channels = {"stuck": stuck, "console": console}
     while one.turn() and not console.sent:
         pass
     console.wait_for(1)
-    assert len(stuck.sent) == worker.SENDERS
+    assert len(stuck.sent) == senders.SENDERS
     stuck.let_go.set()
     sent_out(one)
 
@@ -392,6 +392,7 @@ WAITS = """
         import os, sys
         from dataclasses import replace
         from waylight import worker
+from waylight.channels import senders
         from waylight.domain.alerts import Outcome, Result
 
         class Waits:
@@ -474,6 +475,7 @@ def test_worker_tells_prometheus_what_it_counts_and_a_second_on_its_port_works_o
     code = f"""
         from dataclasses import replace
         from waylight import worker
+from waylight.channels import senders
         worker.run(replace(settings, worker_metrics_port={port}))
         """
     desk.report(P2, now=datetime.now(UTC))

@@ -1,8 +1,9 @@
 """THE BACK DOOR: claim, deliver, escalate, expand, purge. Any number of workers may run.
 
 One loop does what somebody waits for: deliveries, the ladder, reports that could not be routed.
-Threads beside it number events, do the chores and listen for hints, and a thread per message does
-the sending, so that neither a slow provider nor a long chore keeps an alert waiting.
+Threads beside it number events, do the chores and listen for hints; others send, and one writes
+down what became of what was sent, so that neither a slow provider nor a long chore keeps an alert
+waiting.
 """
 
 import os
@@ -11,26 +12,28 @@ import signal
 import socket
 import threading
 import uuid
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 
 from prometheus_client import start_http_server
 
 from waylight import metrics, telemetry
 from waylight.channels import Channel, open_channels
+from waylight.channels.senders import Senders, Sent
 from waylight.config import Settings
-from waylight.domain.alerts import Message, Outcome, Result
+from waylight.domain.alerts import NextAttempt
 from waylight.domain.errors import Unavailable
 from waylight.log import configure_logging, get_logger
 from waylight.services import alerts, hints, hubs
+from waylight.services.clock import Clock
 from waylight.services.context import Waylight, open_waylight
 from waylight.services.operations import chores
 
-SENDERS = 8
-"""Messages on their way at once, of each channel: one that is stuck keeps no other waiting."""
+RECORDED_AT_ONCE = 100
+"""Outcomes written in one transaction, when so many have come while the last was being written."""
 
 NUMBER_EVERY_S = 0.25
 """How soon an event has its number when no hint came."""
@@ -103,20 +106,21 @@ class Worker:
         waylight: Waylight,
         *,
         channels: Mapping[str, Channel],
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.id = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._database = waylight.database
         self._vault = waylight.vault
         self._settings = waylight.settings
-        self._channels = channels
-        self._clock = clock
-        self._started_at = clock()
+        # Workers on machines whose clocks differ must agree on whose lease has ended.
+        self._clock = clock or Clock(waylight.database)
+        self._started_at: datetime | None = None
         self._beaten_at = float("-inf")
-        self._sending: dict[threading.Thread, str] = {}
-        self._freed = threading.Condition()
+        self._tried: SimpleQueue[Sent] = SimpleQueue()
+        self._recorder: threading.Thread | None = None
         self._orphaned: tuple[str, ...] = ()
         self._work, self._events = threading.Event(), threading.Event()
+        self._senders = Senders(channels, tried=self._tried.put, free=self._work.set)
 
     def run(self, stop: threading.Event) -> None:
         """Turns until `stop` is set. Survives whatever happens to the database."""
@@ -160,6 +164,7 @@ class Worker:
         A failing part is logged and does not keep the others from their turn. No beat follows a
         turn that could not deliver or climb: a worker that cannot do its work does not live.
         """
+        self._ask_time()
         delivered = self._try("deliver", self._deliver_due)
         climbed = self._try("climb", self._climb_due)
         routed = self._try("route_waiting", self._route_waiting)
@@ -167,6 +172,12 @@ class Worker:
         if None not in (delivered, climbed) and monotonic() - self._beaten_at >= BEAT_EVERY_S:
             self._try("beat", self._beat)
         return bool(delivered or climbed or routed)
+
+    def _ask_time(self) -> None:
+        if isinstance(self._clock, Clock):
+            self._clock.ask()
+        if self._started_at is None:
+            self._started_at = self._clock()
 
     def deliver(self) -> bool:
         """Does only what a hint may be about; True when there is more. Raises Unavailable."""
@@ -189,34 +200,37 @@ class Worker:
             return None
 
     def _deliver_due(self) -> bool:
-        """Starts a sender for each message due, as far as senders are free; True for more."""
-        with self._freed:
-            self._freed.wait_for(lambda: any(self._free()), timeout=self._settings.worker_poll_s)
-            free = self._free()
-        if not free:
+        """Gives each message due to the senders, as far as there is room; True for more."""
+        if self._senders.is_hungry(without_room=True):
+            self._work.wait(self._settings.worker_poll_s)
+            self._work.clear()
+        self._give_back_stale()
+        room = self._senders.room((*self._senders.channels, *self._orphaned))
+        if not room:
             return True
+        claimed_at = monotonic()
         messages = alerts.claim(
             self._database,
             self._vault,
             self.id,
-            free=free,
+            free={lane.channel: free for lane, free in room.items() if not lane.exercise},
+            drills={lane.channel: free for lane, free in room.items() if lane.exercise},
             lease_s=self._settings.lease_s,
             base_url=self._settings.base_url,
             now=self._clock(),
         )
-        for message in messages:
-            sender = threading.Thread(target=self._send, args=(message,), daemon=True)
-            with self._freed:
-                self._sending[sender] = message.channel
-            sender.start()
-        taken = Counter(message.channel for message in messages)
-        return any(taken[channel] == room for channel, room in free.items())
+        if messages and self._recorder is None:
+            self._recorder = threading.Thread(target=self._record, name="recorder", daemon=True)
+            self._recorder.start()
+        self._senders.take(messages, room, ends_at=claimed_at + self._settings.lease_s)
+        return self._senders.is_hungry()
 
-    def _free(self) -> dict[str, int]:
-        """How many more messages of each channel may be on their way; none that is full."""
-        busy = Counter(self._sending.values())
-        channels = (*self._channels, *self._orphaned)
-        return {name: SENDERS - busy[name] for name in channels if busy[name] < SENDERS}
+    def _give_back_stale(self) -> None:
+        """Leaves to others what was taken ahead and cannot be sent soon."""
+        stale = self._senders.give_up_stale()
+        if stale:
+            log.info("taken_ahead_given_back", worker_id=self.id, count=len(stale))
+            alerts.give_back(self._database, self.id, now=self._clock(), only=stale)
 
     def _climb_due(self) -> bool:
         climbed = alerts.climb(
@@ -244,77 +258,63 @@ class Worker:
             self.id,
             host=socket.gethostname(),
             pid=os.getpid(),
-            started_at=self._started_at,
+            started_at=self._started_at or self._clock(),
             now=self._clock(),
         )
         self._beaten_at = monotonic()
 
-    def _send(self, message: Message) -> None:
-        said: dict[telemetry.Attribute, str | int] = {
-            "waylight.channel": message.channel,
-            "waylight.message": message.kind,
-        }
-        try:
-            with telemetry.span("deliver", attributes=said):
-                began_at = monotonic()
-                outcome = self._outcome(message)
-                self._record(message, outcome, took_s=monotonic() - began_at)
-            self._events.set()
-        except Exception:
-            # Nothing is lost: the lease ends, and the message is sent again.
-            log.exception("outcome_not_recorded", delivery_id=str(message.delivery_id))
-        finally:
-            with self._freed:
-                self._sending.pop(threading.current_thread(), None)
-                self._freed.notify_all()
-
-    def _outcome(self, message: Message) -> Outcome:
-        channel = self._channels.get(message.channel)
-        if channel is None:
-            return Outcome(Result.FAILED, "no_such_channel")
-        try:
-            return channel.send(message)
-        except Exception as error:
-            log.exception("channel_failed", channel=message.channel)
-            return Outcome(Result.FAILED, type(error).__name__)
-
-    def _record(self, message: Message, outcome: Outcome, *, took_s: float) -> None:
-        """Writes the outcome; while the database is away, for as long as the lease lasts."""
-        give_up_at = monotonic() + self._settings.lease_s
-        wait_s = FIRST_WAIT_S
+    def _record(self) -> None:
+        """Writes down what became of what was sent, in handfuls when there is much."""
         while True:
+            tried = [self._tried.get()]
+            while len(tried) < RECORDED_AT_ONCE:
+                try:
+                    tried.append(self._tried.get_nowait())
+                except Empty:
+                    break
+            if not self._try_to_write(tried) and len(tried) > 1:
+                # One that cannot be written must not take the others with it.
+                for one in tried:
+                    self._try_to_write([one])
+            self._senders.settle([one.message for one in tried])
+            self._events.set()
+
+    def _try_to_write(self, tried: Sequence[Sent]) -> bool:
+        try:
+            self._write(tried)
+        except Exception:
+            # Nothing is lost: the leases end, and the messages are sent again.
+            ids = [str(one.message.delivery_id) for one in tried]
+            log.exception("outcome_not_recorded", delivery_ids=ids)
+            return False
+        return True
+
+    def _write(self, tried: Sequence[Sent]) -> None:
+        """Writes the outcomes; while the database is away, for as long as a lease lasts."""
+        rest = {one.message.delivery_id: one for one in tried}
+        wait_s = FIRST_WAIT_S
+        while rest:
             try:
-                following = alerts.record(
+                followings = alerts.record_all(
                     self._database,
-                    message,
-                    outcome=outcome,
+                    [(one.message, one.outcome, one.took_s) for one in rest.values()],
                     worker_id=self.id,
-                    jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
-                    took_s=took_s,
+                    jitter=random.random,
                     now=self._clock(),
                 )
             except Unavailable:
-                if monotonic() + wait_s >= give_up_at:
+                if monotonic() + wait_s >= max(one.ends_at for one in rest.values()):
                     raise
                 sleep(wait_s)
                 wait_s = min(wait_s * 2, LONGEST_WAIT_S)
                 continue
-            if following is None:
-                log.warning("lease_was_lost", delivery_id=str(message.delivery_id))
-            elif following.status in ("failed", "queued"):
-                log.warning(
-                    "delivery_failed" if following.status == "failed" else "delivery_again",
-                    delivery_id=str(message.delivery_id),
-                    channel=message.channel,
-                    attempt=message.attempt,
-                    detail=outcome.detail,
-                )
-            return
+            for delivery_id, following in followings.items():
+                _tell_of(rest.pop(delivery_id), following)
 
     def _finish(self) -> None:
         log.info("worker_stopping", worker_id=self.id)
-        with self._freed:
-            self._freed.wait_for(lambda: not self._sending, timeout=GRACE_S)
+        self._senders.give_up_stale(older_than_s=0.0)
+        self._senders.wait(GRACE_S)
         try:
             given = alerts.give_back(self._database, self.id, now=self._clock())
             chores.stop_beating(self._database, self.id)
@@ -341,7 +341,7 @@ class Worker:
         Left alone they would wait for ever, and a ladder that rests would never hear of it.
         """
         self._orphaned = alerts.orphaned_channels(
-            self._database, known=list(self._channels), now=self._clock()
+            self._database, known=list(self._senders.channels), now=self._clock()
         )
 
     def _number_events(self, stop: threading.Event) -> None:
@@ -390,3 +390,17 @@ class Worker:
             metrics.count(metrics.WORKER_FAILURES, chore.name)
             return chore.again_s
         return chore.every_s
+
+
+def _tell_of(one: Sent, following: NextAttempt | None) -> None:
+    """The log's line on an attempt that did not go well."""
+    if following is None:
+        log.warning("lease_was_lost", delivery_id=str(one.message.delivery_id))
+    elif following.status in ("failed", "queued"):
+        log.warning(
+            "delivery_failed" if following.status == "failed" else "delivery_again",
+            delivery_id=str(one.message.delivery_id),
+            channel=one.message.channel,
+            attempt=one.message.attempt,
+            detail=one.outcome.detail,
+        )

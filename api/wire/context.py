@@ -1,6 +1,6 @@
 """How a route finds the database, the vault and the settings of its app."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import cast
 
 from flask import current_app
@@ -15,4 +15,5 @@ def waylight() -> Waylight:
 
 def now() -> datetime:
     """The moment of this call; the one place where the door reads the clock."""
-    return datetime.now(UTC)
+    told: datetime = current_app.extensions["waylight.clock"]()
+    return told

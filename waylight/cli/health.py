@@ -3,7 +3,6 @@
 import http.client
 import socket
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -63,6 +62,6 @@ def _does_not_beat() -> str | None:
     from waylight.services.operations import chores
 
     with opened() as waylight:
-        if chores.is_beating(waylight.database, socket.gethostname(), now=datetime.now(UTC)):
+        if chores.is_beating(waylight.database, socket.gethostname()):
             return None
     return "The worker of this host has not been heard of for 15 seconds."

@@ -81,14 +81,17 @@ class Event:
 
 def write(conn: Connection[Any], *events: Event) -> None:
     """Writes events in order; they are numbered once this transaction has committed."""
+    if not events:
+        return
     with conn.cursor() as cursor:
-        for event in events:
-            cursor.execute(
-                """
-                insert into events (kind, at, city_id, organisation_id, report_id, incident_id,
-                                    alert_id, staff_id, data, exercise)
-                values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-                """,
+        # One round trip for all of them.
+        cursor.executemany(
+            """
+            insert into events (kind, at, city_id, organisation_id, report_id, incident_id,
+                                alert_id, staff_id, data, exercise)
+            values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+            """,
+            [
                 [
                     event.kind,
                     event.at,
@@ -100,8 +103,10 @@ def write(conn: Connection[Any], *events: Event) -> None:
                     event.staff_id,
                     Jsonb(dict(event.data)),
                     event.exercise,
-                ],
-            )
+                ]
+                for event in events
+            ],
+        )
 
 
 def give_numbers(conn: Connection[Any], *, limit: int) -> int:

@@ -7,17 +7,22 @@ from uuid import UUID
 
 from psycopg import Connection
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from waylight.domain.alerts import Message, NextAttempt, Outcome, Result
 
 # A claimed row comes due again when its lease ends: a dead worker needs no other remedy. Each
-# channel has a number of its own: one that is stuck must not use up the room of the others.
+# channel has a number of its own: one that is stuck must not use up the room of the others. So have
+# its drills: a real message waits behind none of them.
 CLAIM = """
 with due as materialized (
-    select d.id from unnest(%(channels)s::text[], %(free)s::int[]) room (channel, free)
+    select d.id
+    from unnest(%(channels)s::text[], %(exercises)s::bool[], %(free)s::int[])
+        room (channel, exercise, free)
     cross join lateral (
         select id from deliveries
-        where status = 'queued' and channel = room.channel and next_attempt_at <= %(now)s
+        where status = 'queued' and channel = room.channel and exercise = room.exercise
+          and next_attempt_at <= %(now)s
         order by priority, next_attempt_at
         limit room.free
         for update skip locked) d),
@@ -35,7 +40,7 @@ left join incidents i on i.id = a.incident_id
 left join teams t on t.id = a.team_id
 left join hubs h on h.id = a.hub_id
 left join addresses w on w.id = d.target_id and w.state = 'active'
-order by d.priority, d.id
+order by d.exercise, d.priority, d.id
 """
 
 # A message that went out although its alert was withdrawn meanwhile did go out; one that did not
@@ -58,12 +63,48 @@ returning d.status, d.channel, d.message, d.report_id, d.alert_id, d.exercise, d
                       and o.sent_at is not null) as is_first
 """
 
-# Also of an attempt whose lease had run out: it did happen.
-ATTEMPT = """
+# Many at once, of which none asks for a lock but on its own row: what the channel took, and what is
+# tried again. Rows are locked in the order of their ids, so that no two such writes wait for each
+# other in a circle.
+RECORD_ALL = """
+with said as materialized (
+    select * from jsonb_to_recordset(%(said)s) s (
+        id uuid, attempts smallint, status text, again_at timestamptz, outcome text, detail text)),
+mine as materialized (
+    select d.id from deliveries d where d.id = any (%(ids)s) order by d.id for update),
+written as (
+    update deliveries d set
+        status = case when d.status = 'dropped' and s.status <> 'sent'
+                      then 'dropped' else s.status end,
+        next_attempt_at = case when d.status = 'queued' and s.status = 'queued'
+                               then s.again_at end,
+        leased_by = null, leased_until = null, outcome = s.outcome, detail = s.detail,
+        sent_at = case when s.status = 'sent' then %(now)s else d.sent_at end
+    from said s join mine using (id)
+    where d.id = s.id and d.id = any (%(ids)s) and d.leased_by = %(worker)s
+      and d.attempts = s.attempts and d.status in ('queued', 'dropped')
+    returning d.*)
+select d.id, d.status, d.channel, d.message, d.report_id, d.alert_id, d.exercise, d.priority,
+       a.city_id, a.organisation_id, a.incident_id, a.created_at as decided_at,
+       not exists (select from deliveries o where o.alert_id = d.alert_id and o.id <> d.id
+                   and o.sent_at is not null) as is_first
+from written d left join alerts a on a.id = d.alert_id
+order by d.id
+"""
+
+# Also of an attempt whose lease had run out: it did happen. Once, however often it is written:
+# whoever lost the database at the commit does not know whether it was.
+ATTEMPTS = """
 insert into delivery_attempts (delivery_id, attempt, at, duration_ms, worker_id, provider,
                                provider_ref, outcome, detail)
-values (%(id)s, %(attempts)s, %(at)s, %(duration_ms)s, %(worker)s, %(provider)s, %(provider_ref)s,
-        %(outcome)s, %(detail)s)
+select s.id, s.attempts, s.at, s.duration_ms, %(worker)s, s.provider, s.provider_ref, s.outcome,
+       s.detail
+from jsonb_to_recordset(%(said)s) s (
+    id uuid, attempts smallint, at timestamptz, duration_ms integer, provider text,
+    provider_ref text, outcome text, detail text)
+where not exists (select from delivery_attempts t
+                  where t.delivery_id = s.id and t.attempt = s.attempts
+                    and t.worker_id = %(worker)s)
 """
 
 
@@ -72,20 +113,23 @@ def claim(
     worker_id: str,
     *,
     free: Mapping[str, int],
+    drills: Mapping[str, int],
     lease: timedelta,
     now: datetime,
 ) -> list[dict[str, Any]]:
     """Due deliveries, of each channel at most as many as are free, leased to this worker.
 
-    The most urgent first. `address` is null where there is none that works.
+    Of drills at most `drills`. The real ones first, the most urgent first. `address` is null where
+    there is none that works.
     """
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
             CLAIM,
             {
                 "worker": worker_id,
-                "channels": list(free),
-                "free": list(free.values()),
+                "channels": [*free, *drills],
+                "exercises": [*(False for _ in free), *(True for _ in drills)],
+                "free": [*free.values(), *drills.values()],
                 "until": now + lease,
                 "now": now,
             },
@@ -104,6 +148,55 @@ def late_channels(conn: Connection[Any], *, known: Sequence[str], before: dateti
     return [row[0] for row in rows]
 
 
+def record_all(
+    conn: Connection[Any],
+    outcomes: Sequence[tuple[Message, Outcome, NextAttempt, timedelta]],
+    *,
+    worker_id: str,
+    now: datetime,
+) -> list[dict[str, Any]]:
+    """Writes outcomes that are `sent` or tried again; a row for each whose lease was still held.
+
+    Each outcome comes with what follows and how long the attempt took. Addresses are locked before
+    deliveries, by everybody.
+    """
+    said = [_said(*one, now=now) for one in outcomes]
+    written = {
+        "said": Jsonb(said),
+        "ids": [message.delivery_id for message, *_ in outcomes],
+        "worker": worker_id,
+        "now": now,
+    }
+    reached = [
+        message.target.id
+        for message, outcome, *_ in outcomes
+        if message.target is not None and outcome.result is Result.SENT
+    ]
+    with conn.cursor(row_factory=dict_row) as cursor:
+        if reached:
+            _mark_reached(conn, reached, now=now)
+        rows = cursor.execute(RECORD_ALL, written).fetchall()
+        cursor.execute(ATTEMPTS, written)
+        return rows
+
+
+def _said(
+    message: Message, outcome: Outcome, following: NextAttempt, took: timedelta, *, now: datetime
+) -> dict[str, Any]:
+    return {
+        "id": message.delivery_id,
+        "attempts": message.attempt,
+        "status": following.status,
+        "again_at": following.at,
+        "outcome": outcome.result,
+        "detail": outcome.detail,
+        "provider": outcome.provider,
+        "provider_ref": outcome.provider_ref,
+        "at": now - took,
+        "duration_ms": round(took.total_seconds() * 1000),
+    }
+
+
 def record(
     conn: Connection[Any],
     message: Message,
@@ -119,20 +212,8 @@ def record(
     On `delivered` the alert's state is written first, and on `failed` the incident is locked first,
     in the order in which steps take their locks.
     """
-    written = {
-        "id": message.delivery_id,
-        "attempts": message.attempt,
-        "worker": worker_id,
-        "status": following.status,
-        "again_at": following.at,
-        "outcome": outcome.result,
-        "detail": outcome.detail,
-        "provider": outcome.provider,
-        "provider_ref": outcome.provider_ref,
-        "at": now - took,
-        "duration_ms": round(took.total_seconds() * 1000),
-        "now": now,
-    }
+    said = _said(message, outcome, following, took, now=now)
+    written = said | {"worker": worker_id, "now": now, "said": Jsonb([said])}
     with conn.cursor(row_factory=dict_row) as cursor:
         if following.status == "failed":
             cursor.execute(
@@ -144,10 +225,12 @@ def record(
             )
         if following.status == "delivered":
             cursor.execute(DELIVER, written)
-        row = cursor.execute(RECORD, written).fetchone()
-        cursor.execute(ATTEMPT, written)
         if message.target is not None:
             _mark_address(conn, message.target.id, outcome=outcome, now=now)
+        row = cursor.execute(RECORD, written).fetchone()
+        cursor.execute(ATTEMPTS, written)
+        if message.target is not None and outcome.result is Result.GONE:
+            cursor.execute(DROP, [message.target.id, message.delivery_id])
         return row
 
 
@@ -159,28 +242,39 @@ where d.id = %(id)s and a.id = d.alert_id
 """
 
 
+# In the order of their ids, as RECORD_ALL locks them.
+DROP = """
+update deliveries set status = 'dropped', detail = 'address_gone', next_attempt_at = null
+where id in (select id from deliveries
+             where target_id = %s and status = 'queued' and id <> %s order by id for update)
+"""
+
+
 def _mark_address(
     conn: Connection[Any], address_id: UUID, *, outcome: Outcome, now: datetime
 ) -> None:
     if outcome.result in (Result.SENT, Result.DELIVERED):
-        # Once in a while is enough to see that an address works: no row is written ten times over
-        # for one burst of messages.
-        conn.execute(
-            """
-            update addresses set last_sent_at = %(now)s
-            where id = %(id)s and coalesce(last_sent_at < %(now)s - interval '1 minute', true)
-            """,
-            {"id": address_id, "now": now},
-        )
+        _mark_reached(conn, [address_id], now=now)
     elif outcome.result is Result.GONE:
         conn.execute(
             "update addresses set state = 'gone', version = version + 1 where id = %s", [address_id]
         )
-        conn.execute(
-            "update deliveries set status = 'dropped', detail = 'address_gone',"
-            " next_attempt_at = null where target_id = %s and status = 'queued'",
-            [address_id],
-        )
+
+
+def _mark_reached(conn: Connection[Any], address_ids: Sequence[UUID], *, now: datetime) -> None:
+    # Once in a while is enough to see that an address works: no row is written ten times over for
+    # one burst of messages.
+    conn.execute(
+        """
+        update addresses set last_sent_at = %(now)s
+        where id in (
+            select id from addresses
+            where id = any (%(ids)s)
+              and coalesce(last_sent_at < %(now)s - interval '1 minute', true)
+            order by id for update)
+        """,
+        {"ids": list(address_ids), "now": now},
+    )
 
 
 def confirm(
@@ -256,14 +350,17 @@ def wake_ladder(conn: Connection[Any], delivery_id: UUID, *, now: datetime) -> N
     conn.execute(WAKE, {"id": delivery_id, "now": now})
 
 
-def give_back(conn: Connection[Any], worker_id: str, *, now: datetime) -> int:
-    """Ends every lease of a worker that stops, so that another need not wait for it to run out."""
+def give_back(
+    conn: Connection[Any], worker_id: str, *, now: datetime, only: Sequence[UUID] | None = None
+) -> int:
+    """Ends every lease of a worker, or some, so that another need not wait for it to run out."""
     given = conn.execute(
         """
-        update deliveries set attempts = attempts - 1, next_attempt_at = %s, leased_by = null,
+        update deliveries set attempts = attempts - 1, next_attempt_at = %(now)s, leased_by = null,
             leased_until = null
-        where leased_by = %s and status = 'queued'
+        where leased_by = %(worker)s and status = 'queued'
+          and (%(only)s::uuid[] is null or id = any (%(only)s))
         """,
-        [now, worker_id],
+        {"now": now, "worker": worker_id, "only": list(only) if only is not None else None},
     )
     return given.rowcount

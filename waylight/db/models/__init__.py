@@ -7,6 +7,7 @@ from waylight.db.models.alerts import Address, Alert, Delivery, DeliveryAttempt,
 from waylight.db.models.base import Base
 from waylight.db.models.check_ins import CheckIn, CheckInDefault
 from waylight.db.models.cities import Area, AreaPart, City, Line, LineStop, Place
+from waylight.db.models.drills import Drill
 from waylight.db.models.events import AuditEntry, Event, EventSequencer, WorkerHeartbeat
 from waylight.db.models.incidents import Incident, IncidentNote, IncidentParty
 from waylight.db.models.organisations import (
@@ -43,6 +44,7 @@ __all__ = [
     "Coverage",
     "Delivery",
     "DeliveryAttempt",
+    "Drill",
     "Event",
     "EventSequencer",
     "Grant",

@@ -121,6 +121,7 @@ class Delivery(Base):
         Index(
             "ix_deliveries_due",
             "channel",
+            "exercise",
             "priority",
             "next_attempt_at",
             postgresql_where=text("status = 'queued'"),

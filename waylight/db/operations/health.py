@@ -56,6 +56,8 @@ from (
     union all select 'waylight_intake', relation, privilege
     from unnest('{receipts,idempotency_keys,worker_heartbeats}'::text[]) relation,
         unnest('{select,insert}'::text[]) privilege
+    union all select 'waylight_intake', 'drills', privilege
+    from unnest('{select,insert,update}'::text[]) privilege
     union all select 'waylight_intake', relation, 'select'
     from unnest('{cities,areas,area_parts,places,teams,coverages,hubs,api_keys,staff}'::text[])
         relation
@@ -115,6 +117,7 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "delivery_attempts": ("intake_all", "staff_told"),
     "check_in_defaults": ("intake_all", "staff_own"),
     "check_ins": ("intake_all", "staff_runs_own", "staff_told"),
+    "drills": ("intake_all",),
     "events": ("intake_all", "staff_acts", "staff_oversees", "staff_told"),
     "grants": ("intake_all", "staff_own"),
     "hub_arrivals": ("intake_all", "staff_logs_own", "staff_own"),
@@ -155,6 +158,7 @@ MARKS: Mapping[str, str] = {
     "0010": "to_regclass('check_ins') is not null",
     "0011": "to_regclass('hub_overrides') is not null",
     "0012": "to_regclass('incident_notes') is not null",
+    "0013": "to_regclass('drills') is not null",
 }
 """How each migration is recognised in a database, whatever number stands in it."""
 

@@ -1,7 +1,14 @@
 """Alerts: what staff read, the steps they take, the ladder that climbs, and the deliveries."""
 
 from waylight.services.alerts.arrivals import log_arrival
-from waylight.services.alerts.deliveries import claim, confirm, give_back, orphaned_channels, record
+from waylight.services.alerts.deliveries import (
+    claim,
+    confirm,
+    give_back,
+    orphaned_channels,
+    record,
+    record_all,
+)
 from waylight.services.alerts.inbox import list_alerts, read_alert
 from waylight.services.alerts.ladder import climb, route_waiting
 from waylight.services.alerts.steps import acknowledge, close, decline, en_route, on_scene
@@ -21,5 +28,6 @@ __all__ = [
     "orphaned_channels",
     "read_alert",
     "record",
+    "record_all",
     "route_waiting",
 ]

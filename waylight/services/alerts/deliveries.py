@@ -3,7 +3,7 @@
 No connection is held between `claim` and `record`: a slow provider must not use up the pool.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -18,6 +18,7 @@ from waylight.db import events
 from waylight.db.alerts import deliveries
 from waylight.db.session import Database
 from waylight.domain.alerts import Message, NextAttempt, Outcome, Target, after_attempt
+from waylight.domain.errors import Unavailable
 from waylight.log import get_logger
 from waylight.vault import Vault, VaultError
 
@@ -40,18 +41,25 @@ def claim(
     worker_id: str,
     *,
     free: Mapping[str, int],
+    drills: Mapping[str, int] | None = None,
     lease_s: float,
     base_url: str,
     now: datetime,
 ) -> list[Message]:
     """Messages that are due, most urgent first, leased to this worker and committed.
 
-    Of each channel at most as many as are `free`. They come due for other workers when the lease
-    ends. Raises Unavailable.
+    Of each channel at most as many as are `free`, and of its drills, which come last, as many as
+    `drills` says, else the same number. They come due for other workers when the lease ends. Raises
+    Unavailable.
     """
     with database.intake() as conn:
         rows = deliveries.claim(
-            conn, worker_id, free=free, lease=timedelta(seconds=lease_s), now=now
+            conn,
+            worker_id,
+            free=free,
+            drills=free if drills is None else drills,
+            lease=timedelta(seconds=lease_s),
+            now=now,
         )
     return [
         Message(
@@ -134,12 +142,77 @@ def record(
         if row["status"] == "failed":
             deliveries.wake_ladder(conn, message.delivery_id, now=now)
         _tell(conn, row, now=now)
-    if not row["exercise"]:
-        metrics.count(metrics.DELIVERIES, row["channel"], row["status"])
-        if row["alert_id"] and row["is_first"] and row["status"] in ("sent", "delivered"):
-            waited = (now - row["decided_at"]).total_seconds()
-            metrics.time(metrics.FIRST_DELIVERY, str(row["priority"]), took_s=waited)
+    _count(row, now=now)
     return following
+
+
+def record_all(
+    database: Database,
+    outcomes: Sequence[tuple[Message, Outcome, float]],
+    *,
+    worker_id: str,
+    jitter: Callable[[], float],
+    now: datetime,
+) -> dict[UUID, NextAttempt | None]:
+    """As `record`, for many: each with the seconds it took. Returns what follows for each delivery.
+
+    What channels took and what is tried again is written in one transaction; what moves an alert or
+    ends a delivery takes locks of its own, each in its turn. When the database goes away in the
+    middle, what is not in the answer is not written. Raises Unavailable when nothing is.
+    """
+    followings = [
+        after_attempt(outcome, attempts=message.attempt, jitter=jitter(), now=now)
+        for message, outcome, _ in outcomes
+    ]
+    plain = [
+        (message, outcome, following, timedelta(seconds=took_s))
+        for (message, outcome, took_s), following in zip(outcomes, followings, strict=True)
+        if following.status in ("sent", "queued")
+    ]
+    found: dict[UUID, NextAttempt | None] = {}
+    if plain:
+        with database.intake() as conn:
+            rows = {
+                row["id"]: row
+                for row in deliveries.record_all(conn, plain, worker_id=worker_id, now=now)
+            }
+            _tell(conn, *rows.values(), now=now)
+        told = set[UUID]()
+        for message, _, following, _ in plain:
+            row = rows.get(message.delivery_id)
+            found[message.delivery_id] = following if row else None
+            if row is None:
+                metrics.count(metrics.DELIVERIES, message.channel, "lost")
+                continue
+            _count(row | {"is_first": row["is_first"] and row["alert_id"] not in told}, now=now)
+            told.add(row["alert_id"])
+    for (message, outcome, took_s), following in zip(outcomes, followings, strict=True):
+        if following.status in ("sent", "queued"):
+            continue
+        try:
+            found[message.delivery_id] = record(
+                database,
+                message,
+                outcome=outcome,
+                worker_id=worker_id,
+                jitter=0.0,
+                took_s=took_s,
+                now=now,
+            )
+        except Unavailable:
+            if not found:
+                raise
+            break
+    return found
+
+
+def _count(row: Mapping[str, Any], *, now: datetime) -> None:
+    if row["exercise"]:
+        return
+    metrics.count(metrics.DELIVERIES, row["channel"], row["status"])
+    if row["alert_id"] and row["is_first"] and row["status"] in ("sent", "delivered"):
+        waited = (now - row["decided_at"]).total_seconds()
+        metrics.time(metrics.FIRST_DELIVERY, str(row["priority"]), took_s=waited)
 
 
 def confirm(
@@ -170,29 +243,41 @@ def confirm(
     return True
 
 
-def _tell(conn: Connection[Any], row: Mapping[str, Any], *, now: datetime) -> None:
-    if row["status"] not in EVENTS or row["alert_id"] is None:
-        return
+def _tell(conn: Connection[Any], *rows: Mapping[str, Any], now: datetime) -> None:
     events.write(
         conn,
-        events.Event(
-            EVENTS[row["status"]],
-            now,
-            city_id=row["city_id"],
-            organisation_id=row["organisation_id"],
-            report_id=row["report_id"],
-            incident_id=row["incident_id"],
-            alert_id=row["alert_id"],
-            data={"channel": row["channel"], "message": row["message"]},
-            exercise=row["exercise"],
+        *(
+            events.Event(
+                EVENTS[row["status"]],
+                now,
+                city_id=row["city_id"],
+                organisation_id=row["organisation_id"],
+                report_id=row["report_id"],
+                incident_id=row["incident_id"],
+                alert_id=row["alert_id"],
+                data={"channel": row["channel"], "message": row["message"]},
+                exercise=row["exercise"],
+            )
+            for row in rows
+            if row["status"] in EVENTS and row["alert_id"] is not None
         ),
     )
 
 
-def give_back(database: Database, worker_id: str, *, now: datetime) -> int:
-    """Ends the leases of a worker that stops; returns how many there were. Raises Unavailable."""
+def give_back(
+    database: Database,
+    worker_id: str,
+    *,
+    now: datetime,
+    only: Sequence[Message] | None = None,
+) -> int:
+    """Ends the leases of a worker that stops, or of some messages it cannot send soon.
+
+    Returns how many there were. Raises Unavailable.
+    """
+    ids = None if only is None else [message.delivery_id for message in only]
     with database.intake() as conn:
-        return deliveries.give_back(conn, worker_id, now=now)
+        return deliveries.give_back(conn, worker_id, now=now, only=ids)
 
 
 def _wire_id(alert_id: UUID) -> str:

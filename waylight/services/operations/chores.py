@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from waylight.db import events
+from waylight.db import clock, events
 from waylight.db.operations import chores
 from waylight.db.session import Database
 from waylight.services import schedules
@@ -68,11 +68,11 @@ def beat(
         chores.beat(conn, worker_id, host=host, pid=pid, started_at=started_at, now=now)
 
 
-def is_beating(database: Database, host: str, *, now: datetime) -> bool:
+def is_beating(database: Database, host: str) -> bool:
     """Whether a worker on this host lives and can work. Raises Unavailable."""
     with database.connect("intake") as conn:
         last = chores.last_beat(conn, host)
-    return last is not None and now - last <= WORKER_SILENCE
+        return last is not None and clock.read(conn) - last <= WORKER_SILENCE
 
 
 def stop_beating(database: Database, worker_id: str) -> None:
