@@ -21,6 +21,10 @@ KEY_BYTES = 32
 _ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 
+_LOOPBACK = re.compile(r"http://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?$", re.ASCII)
+_UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+
 class ConfigurationError(Exception):
     """The settings cannot be used; `problems` names each wrong one and its fix."""
 
@@ -98,6 +102,48 @@ def _read_names(text: str, _above: Mapping[str, Any]) -> tuple[str, ...]:
     return names
 
 
+def _read_no_names(text: str, above: Mapping[str, Any]) -> tuple[str, ...]:
+    return _read_names(text, above) if text else ()
+
+
+def _read_provider_url(text: str, _above: Mapping[str, Any]) -> str:
+    address = text.rstrip("/")
+    # Keys travel to it: over TLS, or not beyond this machine.
+    if not _ORIGIN.fullmatch(address) or not (
+        address.startswith("https://") or _LOOPBACK.match(address)
+    ):
+        raise _Refused("must be an origin with https: https://api.example")
+    return address
+
+
+def _read_notify_key(text: str, _above: Mapping[str, Any]) -> str | None:
+    if text and not re.fullmatch(rf".*-{_UUID}-{_UUID}", text):
+        raise _Refused("is not a key of GOV.UK Notify: its name, then two UUIDs")
+    return text or None
+
+
+def _read_token(text: str, _above: Mapping[str, Any]) -> str | None:
+    if text and len(text) < 20:
+        raise _Refused("is too short to be a secret: 20 characters or more")
+    return text or None
+
+
+def _read_templates(text: str, _above: Mapping[str, Any]) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for part in (part.strip() for part in text.split(",") if part.strip()):
+        name, _, template = part.partition(":")
+        if not re.fullmatch(r"(sms|email)(\.[a-z_]+)*", name) or not re.fullmatch(_UUID, template):
+            raise _Refused("must read sms:UUID,email:UUID,... or, say, sms.alert.created.es:UUID")
+        found[name] = template
+    return found
+
+
+def _read_email(text: str, _above: Mapping[str, Any]) -> str | None:
+    if text and not re.fullmatch(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,190}", text):
+        raise _Refused("must be an e-mail address: alerts@waylight.example")
+    return text or None
+
+
 def _read_origins(text: str, _above: Mapping[str, Any]) -> tuple[str, ...]:
     given = (part.strip().rstrip("/") for part in text.split(","))
     origins = tuple(dict.fromkeys(part for part in given if part))
@@ -106,10 +152,14 @@ def _read_origins(text: str, _above: Mapping[str, Any]) -> tuple[str, ...]:
     return origins
 
 
-def _read_exempt_loopback(text: str, above: Mapping[str, Any]) -> bool:
+def _read_flag(text: str, _above: Mapping[str, Any]) -> bool:
     if text.lower() not in ("0", "1", "false", "true", "no", "yes"):
         raise _Refused("must be 1 or 0")
-    exempt = text.lower() in ("1", "true", "yes")
+    return text.lower() in ("1", "true", "yes")
+
+
+def _read_exempt_loopback(text: str, above: Mapping[str, Any]) -> bool:
+    exempt = _read_flag(text, above)
     if exempt and above.get("profile") == "production":
         raise _Refused("is for the profiles demo and test: behind a proxy every caller is loopback")
     return exempt
@@ -332,8 +382,85 @@ class Settings:
     )
     channels: tuple[str, ...] = _setting(
         Kind("names of channels, commas between", _read_names),
-        "The ways by which teams and hubs are told. There is `console`, which writes to the log",
+        "The ways by which teams and hubs are told. There is `console`, which writes to the log, "
+        "`sms` and `email`",
         default="console",
+    )
+    sms_providers: tuple[str, ...] = _setting(
+        Kind("`notify`, `twilio` or both, commas between", _read_no_names),
+        "Who carries text messages of the channel `sms`: the first that works, in this order",
+        unset="none",
+    )
+    email_providers: tuple[str, ...] = _setting(
+        Kind("`smtp`, `notify` or both, commas between", _read_no_names),
+        "Who carries messages of the channel `email`: the first that works, in this order",
+        unset="none",
+    )
+    sms_replies: bool = _setting(
+        Kind("`1` or `0`", _read_flag),
+        "Whether a text message says how to answer it by text. 0 where its sender takes none",
+        default="1",
+    )
+    notify_api_key: str | None = _setting(
+        Kind("API key of GOV.UK Notify", _read_notify_key),
+        "The key that the provider `notify` sends with",
+        unset="none",
+        secret=True,
+    )
+    notify_templates: Mapping[str, str] = _setting(
+        Kind("`NAME:UUID`, commas between", _read_templates),
+        "Which template of GOV.UK Notify carries what: `sms` and `email` carry all, "
+        "`sms.alert.created`, `sms.es` and `sms.alert.created.es` one message, one language, both",
+        unset="none",
+    )
+    notify_callback_token: str | None = _setting(
+        Kind("text of your own, 20 characters or more", _read_token),
+        "The bearer token that GOV.UK Notify sends with receipts and with texts that came in",
+        unset="none are taken",
+        secret=True,
+    )
+    notify_url: str = _setting(
+        Kind("origin", _read_provider_url),
+        "Where GOV.UK Notify is",
+        default="https://api.notifications.service.gov.uk",
+    )
+    twilio_account_sid: str | None = _setting(
+        _text("`AC...`"), "The account that the provider `twilio` sends with", unset="none"
+    )
+    twilio_auth_token: str | None = _setting(
+        _text("text"),
+        "Its token, which also signs what Twilio tells us",
+        unset="none; nothing from Twilio is taken",
+        secret=True,
+    )
+    twilio_from: str | None = _setting(
+        _text("`+44...`, a name, or the `MG...` of a messaging service"),
+        "Who text messages by `twilio` come from",
+        unset="none",
+    )
+    twilio_url: str = _setting(
+        Kind("origin", _read_provider_url),
+        "Where Twilio, or what speaks as it does, is",
+        default="https://api.twilio.com",
+    )
+    smtp_host: str | None = _setting(
+        _text("name of a machine"), "The mail server of the provider `smtp`", unset="none"
+    )
+    smtp_port: int = _setting(_integer(1, 65_535), "Its port", default="587")
+    smtp_security: str = _setting(
+        _choice("starttls", "tls", "none"),
+        "How the line to it is kept: STARTTLS demanded, TLS from the first byte, or, on this "
+        "machine, not at all",
+        default="starttls",
+    )
+    smtp_user: str | None = _setting(
+        _text("text"), "The login there, if it wants one", unset="none"
+    )
+    smtp_password: str | None = _setting(
+        _text("text"), "The password of that login", unset="none", secret=True
+    )
+    email_from: str | None = _setting(
+        Kind("e-mail address", _read_email), "Who e-mail by `smtp` comes from", unset="none"
     )
     log_level: str = _setting(_choice(*LOG_LEVELS), "The least grave line logged", default="info")
 
