@@ -49,7 +49,7 @@ def follow(query: dict[str, Any]) -> ResponseReturnValue:
     between.
     """
     team_id = _team_of(query)
-    stream.see_team(waylight().database, principal(), team_id)
+    stream.see_team(waylight().database, principal(), team_id, now=now())
     body = b"" if request.method == "HEAD" else _follow(query["last_event_id"], team_id)
     response = Response(body, mimetype=MEDIA_TYPE, direct_passthrough=True)
     return _unbuffered(response)

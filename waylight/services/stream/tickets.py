@@ -45,7 +45,7 @@ def issue_ticket(
     It says what the key says at the moment of its use: no more, and nothing once the key has ended.
     Raises NotFound for a team the caller may not see, NotAllowed for whoever is not staff.
     """
-    see_team(database, principal, team_id)
+    see_team(database, principal, team_id, now=now)
     if principal.key_id is None:
         raise NotAllowed("A ticket is made with a key.")
     token = vault.new_token(PURPOSE)
@@ -84,11 +84,13 @@ def redeem_ticket(
     )
 
 
-def see_team(database: Database, principal: Principal, team_id: UUID | None) -> None:
+def see_team(
+    database: Database, principal: Principal, team_id: UUID | None, *, now: datetime
+) -> None:
     """Raises NotFound for a team that the caller may not see; nothing without a team."""
     organisation_id = organisation_of(principal)
     if team_id is None:
         return
     with database.staff(organisation_id) as conn:
-        if db_teams.find(conn, team_id, organisation_id) is None:
+        if db_teams.find(conn, team_id, organisation_id, now=now) is None:
             raise NotFound
