@@ -18,7 +18,7 @@ from schemas.hubs import (
     NearestQuery,
     NearHubList,
     OverrideIn,
-    PositionIn,
+    HubPositionIn,
 )
 from waylight.domain.geo import Point
 from waylight.domain.hubs import Hub, HubDesk
@@ -126,7 +126,7 @@ def lift_override(hub_id: UUID) -> ResponseReturnValue:
 @blueprint.route('/v1/hubs/<wire_id("hub"):hub_id>/position', methods=["PUT"])
 @require(Kind.STAFF, scopes=("hubs:manage",))
 @versions.versioned(409)
-@blueprint.arguments(PositionIn, example=PositionIn.example)
+@blueprint.arguments(HubPositionIn, example=HubPositionIn.example)
 @blueprint.response(200, HubDeskOut, headers=versions.HEADERS)
 def move(body: dict[str, Any], hub_id: UUID) -> ResponseReturnValue:
     """Say where your mobile hub is. After 30 minutes of silence it may have moved."""

@@ -263,7 +263,7 @@ class OverrideIn(Body):
     example = {"status": "closed", "reason": "No first-aider on site."}
 
 
-class PositionIn(Body):
+class HubPositionIn(Body):
     """Where a mobile hub is."""
 
     position = Position(required=True)

@@ -23,6 +23,7 @@ PRIVATE = {
     "audit_entries",
     "addresses",
     "delivery_attempts",
+    "drills",
     "check_in_defaults",
     "check_ins",
     "shifts",
