@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from marshmallow import fields, pre_load, validate
+from marshmallow import Schema, fields, pre_load, validate
 
-from schemas.common import Answer, Body, Timestamp, WireId
+from schemas.common import Body, Timestamp, WireId
 from schemas.events import envelope
 from waylight.domain.events import VERSION, PublicEvent
 from waylight.domain.stream import TICKET_S
@@ -57,7 +57,7 @@ class TicketIn(Body):
     example = {"team": "team_01jdw2s4x0e6qv3t8k5n7b9c1d"}
 
 
-class TicketOut(Answer):
+class TicketOut(Schema):
     """Opens the stream once, within half a minute, as you. Keep it nowhere."""
 
     ticket = fields.String(required=True)

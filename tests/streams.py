@@ -1,4 +1,4 @@
-"""A client of the live stream for tests: a plain socket, so that nothing reads behind one's back."""
+"""A client of the live stream for tests: a plain socket, so that nobody reads behind our back."""
 
 import contextlib
 import json
@@ -41,7 +41,7 @@ class Stream:
     ) -> None:
         self.told: list[Told] = []
         self.comments = 0
-        self.problem: dict[str, Any] | None = None
+        self.problem: dict[str, Any] = {}
         self.ended = threading.Event()
         self._socket = socket.socket()
         if buffer is not None:
@@ -61,15 +61,18 @@ class Stream:
             name, _, value = line.decode().partition(":")
             self.head[name.lower()] = value.strip()
         if self.status != 200:
-            length = int(self.head["content-length"])
-            self.problem = json.loads(self._file.read(length)) if length else None
+            length = int(self.head["content-length"]) if method != "HEAD" else 0
+            self.problem = json.loads(self._file.read(length)) if length else {}
             self.close()
-        elif reading and method == "GET":
+        elif method == "HEAD":
+            self.close()
+        elif reading:
             threading.Thread(target=self._read, daemon=True).start()
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+        self._file.close()
         self._socket.close()
 
     def events(self, *types: str) -> list[Told]:
@@ -100,8 +103,8 @@ class Stream:
                 else:
                     self._keep(block)
                     block = []
-        except OSError:
-            pass
+        except (OSError, ValueError):
+            pass  # cut, by the server or by us
         finally:
             self.ended.set()
 

@@ -11,7 +11,7 @@ from waylight.domain.errors import Problem
 
 JSON = "application/json"
 HTML = "text/html"
-_ANYTHING = frozenset({None, "", "*/*", JSON})
+_ANYTHING = frozenset({None, "", "*/*"})
 _LONGEST = 1000
 """Characters of an Accept header that are read: a hostile one must not cost time."""
 
@@ -28,6 +28,8 @@ def check_accept() -> None:
     if not request.path.startswith("/v1/") or (request.method, request.path) in NEVER_LIMITED:
         return
     offered = produced_by(request.url_rule.endpoint)
+    if given in offered:
+        return
     if offered and best_of(offered) is None:
         problem = Problem("Accept", "not_acceptable", f"There is {' and '.join(offered)}.")
         raise NotAcceptable(problems=(problem,))

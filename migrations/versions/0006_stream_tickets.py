@@ -21,10 +21,11 @@ create table stream_tickets (
 create index ix_stream_tickets_key_id on stream_tickets (key_id);
 create index ix_stream_tickets_expires_at on stream_tickets (expires_at);
 
+-- Updating is never done; it is the right to lock a row, so that two who forget do not meet.
 -- Signing in is the intake's, here as with the keys: the staff role neither makes nor reads any.
 alter table stream_tickets enable row level security;
 create policy intake_all on stream_tickets to waylight_intake using (true) with check (true);
-grant select, insert, delete on stream_tickets to waylight_intake;
+grant select, insert, update, delete on stream_tickets to waylight_intake;
 """
 
 

@@ -34,9 +34,9 @@ def app(request: pytest.FixtureRequest, _one_app: Flask, settings: Settings, vau
     _one_app.extensions["waylight.last_known"] = LastKnown()
     _one_app.extensions["waylight.readiness"] = Readiness()
     _one_app.extensions["waylight.scrape"] = Scrape()
-    _one_app.extensions["waylight.feed"] = open_feed(
-        _one_app.extensions["waylight"], _one_app.extensions["waylight.readiness"]
-    )
+    feed = open_feed(_one_app.extensions["waylight"], _one_app.extensions["waylight.readiness"])
+    feed._die = lambda: None  # this process is the test's
+    _one_app.extensions["waylight.feed"] = feed
     return _one_app
 
 

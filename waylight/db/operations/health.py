@@ -62,7 +62,7 @@ from (
     from unnest('{cities,areas,area_parts,places,teams,coverages,hubs,api_keys,staff}'::text[])
         relation
     union all select 'waylight_intake', 'stream_tickets', privilege
-    from unnest('{select,insert,delete}'::text[]) privilege
+    from unnest('{select,insert,update,delete}'::text[]) privilege
     union all select 'waylight_staff', relation, 'select'
     from unnest('{reports,report_secrets,incidents,alerts,deliveries,events,grants,
                   audit_entries,addresses,delivery_attempts}'::text[]) relation
