@@ -152,6 +152,15 @@ def _read_origins(text: str, _above: Mapping[str, Any]) -> tuple[str, ...]:
     return origins
 
 
+def _read_loopback_ports(text: str, above: Mapping[str, Any]) -> tuple[int, ...]:
+    given = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(re.fullmatch(r"[0-9]{1,5}", part) and 1 <= int(part) <= 65_535 for part in given):
+        raise _Refused("must be ports with commas between them: 4010,4011")
+    if given and above.get("profile") == "production":
+        raise _Refused("is for the profiles demo and test: a partner could reach this machine")
+    return tuple(dict.fromkeys(map(int, given)))
+
+
 def _read_flag(text: str, _above: Mapping[str, Any]) -> bool:
     if text.lower() not in ("0", "1", "false", "true", "no", "yes"):
         raise _Refused("must be 1 or 0")
@@ -461,6 +470,12 @@ class Settings:
     )
     email_from: str | None = _setting(
         Kind("e-mail address", _read_email), "Who e-mail by `smtp` comes from", unset="none"
+    )
+    allowed_loopback_ports: tuple[int, ...] = _setting(
+        Kind("ports such as `4010,4011`", _read_loopback_ports),
+        "Ports of this machine that a URL given by others, such as a webhook's, may lead to, also "
+        "with `http://`. Not in the profile `production`",
+        unset="none: such a URL is https and on the open internet",
     )
     log_level: str = _setting(_choice(*LOG_LEVELS), "The least grave line logged", default="info")
 

@@ -1,0 +1,329 @@
+import re
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.proxy import soon
+from tests.receivers import answer, certificate, drip, receiving, silent
+from waylight.channels import guard as guarding
+from waylight.channels.guard import DestinationRefused, Guard, reason
+
+PUBLIC = "93.184.215.14"
+real_look_up = socket.getaddrinfo
+
+
+class Names:
+    """A name server: each name's answers in turn, the last one for ever."""
+
+    def __init__(self, monkeypatch, **answers):
+        self.answers = {name.replace("_", "."): list(found) for name, found in answers.items()}
+        self.asked = []
+        monkeypatch.setattr(socket, "getaddrinfo", self.look_up)
+
+    def look_up(self, host, port, *args, **kwargs):
+        if host not in self.answers:
+            return real_look_up(host, port, *args, **kwargs)
+        self.asked.append(host)
+        left = self.answers[host]
+        found = left.pop(0) if len(left) > 1 else left[0]
+        family = socket.AF_INET6 if ":" in found else socket.AF_INET
+        return [(family, socket.SOCK_STREAM, 6, "", (found, port or 0))]
+
+
+@pytest.fixture
+def connected(monkeypatch):
+    """Every address that anybody tried to connect to; nobody gets there."""
+    tried = []
+
+    def connect(_line, address):
+        tried.append(address[:2])
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    return tried
+
+
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def post(guard, url, **kwargs):
+    return guard.session().post(url, data=b"{}", **kwargs)
+
+
+def test_name_that_answers_a_private_address_the_second_time_is_not_asked_twice(
+    monkeypatch, connected
+):
+    names = Names(monkeypatch, partner_example=[PUBLIC, "127.0.0.1"])
+    with pytest.raises(requests.ConnectionError) as why:
+        post(Guard(), "https://partner.example/hook")
+    assert reason(why.value) == "not_connected"
+    assert names.asked == ["partner.example"]
+    assert connected == [(PUBLIC, 443)]
+
+
+def test_connection_to_another_address_than_was_checked_is_given_up(monkeypatch):
+    """As if what lies below asked again: the last lock on the door."""
+    with receiving() as receiver:
+        Names(monkeypatch, **{"partner.example": [PUBLIC], PUBLIC: ["127.0.0.1"]})
+        with pytest.raises(DestinationRefused):
+            post(Guard(), f"https://partner.example:{receiver.port}/hook")
+    assert receiver.received == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "10.0.0.1",
+        "169.254.169.254",
+        "100.100.100.200",
+        "0.0.0.0",  # noqa: S104 - not to listen on
+        "::1",
+        "::ffff:127.0.0.1",
+        "::127.0.0.1",
+        "::ffff:0:127.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::1",
+        "2001:0:7f00:1::1",
+        "fec0::1",
+        "fd00:ec2::254",
+        "fe80::1%lo",
+    ],
+)
+def test_name_of_an_address_inside_is_refused_before_anything_is_connected(
+    monkeypatch, connected, address
+):
+    Names(monkeypatch, partner_example=[address])
+    with pytest.raises(requests.RequestException) as why:
+        post(Guard(), "https://partner.example/hook")
+    assert reason(why.value) == "address_refused"
+    assert connected == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "127.1",
+        "[::ffff:7f00:1]",
+        "localhost",
+        "\uff11\uff12\uff17.0.0.1",
+    ],
+)
+def test_other_ways_to_write_loopback_are_refused(connected, host):
+    with pytest.raises(requests.RequestException) as why:
+        post(Guard(), f"https://{host}/hook")
+    assert reason(why.value) == "address_refused"
+    assert connected == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://partner.example/",
+        "http://partner.example:4010/",  # the port is named, but the address is not loopback
+        "https://user:secret@partner.example/",
+        "https://10.0.0.1:4010/",
+        "https://partner.example@10.0.0.1/",
+        "ftp://partner.example/",
+        "https:///hook",
+    ],
+)
+def test_url_without_tls_or_with_a_password_or_inside_is_refused(monkeypatch, connected, url):
+    Names(monkeypatch, partner_example=[PUBLIC])
+    with pytest.raises(requests.RequestException) as why:
+        post(Guard(loopback_ports=(4010,)), url)
+    assert reason(why.value) == "address_refused"
+    assert connected == []
+
+
+def test_host_that_two_parsers_read_in_two_ways_is_the_one_that_is_checked(monkeypatch, connected):
+    names = Names(monkeypatch, partner_example=[PUBLIC])
+    with pytest.raises(requests.ConnectionError):
+        post(Guard(), "https://partner.example\\@10.0.0.1/")
+    assert names.asked == ["partner.example"]
+    assert connected == [(PUBLIC, 443)]
+
+
+def test_loopback_is_called_only_on_the_ports_that_are_named():
+    with receiving(answer(200)) as named, receiving() as other:
+        guard = Guard(loopback_ports=(named.port,))
+        assert post(guard, f"http://127.0.0.1:{named.port}/hook").status_code == 200
+        with pytest.raises(requests.RequestException):
+            post(guard, f"http://127.0.0.1:{other.port}/hook")
+    assert other.connections == 0
+
+
+def test_loopback_of_ipv6_is_called_on_a_named_port():
+    with receiving(answer(204), host="::1") as receiver:
+        guard = Guard(loopback_ports=(receiver.port,))
+        assert post(guard, f"http://[::1]:{receiver.port}/hook").status_code == 204
+    assert receiver.received[0].headers["host"] == f"[::1]:{receiver.port}"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect_is_an_answer_and_never_followed(status):
+    with receiving() as inside:
+        there = f"http://127.0.0.1:{inside.port}/latest/meta-data"
+        with receiving(answer(status, Location=there)) as receiver:
+            # Even where both ports are allowed.
+            guard = Guard(loopback_ports=(receiver.port, inside.port))
+            url = f"http://127.0.0.1:{receiver.port}/hook"
+            assert post(guard, url, allow_redirects=True).status_code == status
+    assert inside.connections == 0
+
+
+def test_proxy_and_password_of_the_environment_are_not_used(monkeypatch, tmp_path):
+    with receiving() as proxy, receiving(answer(200)) as receiver:
+        for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+        guard = Guard(loopback_ports=(receiver.port, proxy.port))
+        url = f"http://127.0.0.1:{receiver.port}/hook"
+        proxies = {"http": f"http://127.0.0.1:{proxy.port}"}
+        assert post(guard, url, proxies=proxies).status_code == 200
+    assert proxy.connections == 0
+    assert "authorization" not in receiver.received[0].headers
+
+
+def test_cookie_is_not_kept():
+    with receiving(answer(200, Set_Cookie="a=b"), answer(200)) as receiver:
+        session = Guard(loopback_ports=(receiver.port,)).session()
+        for _ in range(2):
+            session.post(f"http://127.0.0.1:{receiver.port}/hook")
+    assert "cookie" not in receiver.received[1].headers
+    assert receiver.connections == 2
+
+
+def test_answer_that_never_ends_is_cut_at_its_limit():
+    def flood(line, closing):
+        line.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while not closing.is_set():
+            line.sendall(b"x" * 65_536)
+
+    with receiving(flood) as receiver:
+        session = Guard(loopback_ports=(receiver.port,)).session(answer_bytes=1_000)
+        assert len(session.post(f"http://127.0.0.1:{receiver.port}/").content) == 1_000
+
+
+def test_packed_answer_is_not_unpacked():
+    with receiving(answer(200, b"\x1f\x8b bomb", Content_Encoding="gzip")) as receiver:
+        session = Guard(loopback_ports=(receiver.port,)).session()
+        assert session.post(f"http://127.0.0.1:{receiver.port}/").content == b"\x1f\x8b bomb"
+    assert receiver.received[0].headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        silent,
+        drip(b"HTTP/1.1 200 OK\r\nX-Slow: "),
+        drip(b"", b" "),
+        drip(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n"),
+        drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+)
+def test_head_that_does_not_come_in_time_ends_the_call(said):
+    with receiving(said) as receiver:
+        guard = Guard(loopback_ports=(receiver.port,), total_s=0.4)
+        with pytest.raises(requests.RequestException) as why:
+            post(guard, f"http://127.0.0.1:{receiver.port}/")
+    assert reason(why.value) == "timed_out"
+
+
+def test_answer_stands_when_only_its_body_drips():
+    with receiving(drip(b"HTTP/1.1 202 OK\r\nContent-Length: 9999\r\n\r\n")) as receiver:
+        guard = Guard(loopback_ports=(receiver.port,), total_s=0.4)
+        answered = post(guard, f"http://127.0.0.1:{receiver.port}/")
+    assert answered.status_code == 202
+    assert 0 < len(answered.content) < 9_999
+
+
+def test_handshake_that_drips_ends_in_time():
+    with receiving(port=0) as receiver:
+        guard = Guard(loopback_ports=(receiver.port,), total_s=0.4)
+        # No TLS there: it waits for the end of what looks like a request.
+        with pytest.raises(requests.RequestException):
+            post(guard, f"https://127.0.0.1:{receiver.port}/")
+    assert receiver.received == []
+
+
+def test_name_server_that_does_not_answer_ends_the_call_and_frees_its_place(monkeypatch):
+    answered = threading.Event()
+
+    def look_up(*_args, **_kwargs):
+        answered.wait(30)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(guarding, "_free", places := threading.BoundedSemaphore(1))
+    guard = Guard(total_s=0.1)
+    for _ in range(2):  # the second finds no place, and ends all the same
+        with pytest.raises(requests.ConnectTimeout):
+            post(guard, "https://partner.example/")
+    answered.set()
+    assert places.acquire(timeout=10)
+
+
+def test_name_that_nobody_knows_is_not_connected(monkeypatch):
+    def look_up(*_args, **_kwargs):
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with pytest.raises(requests.ConnectionError) as why:
+        post(Guard(), "https://partner.example/")
+    assert reason(why.value) == "not_connected"
+
+
+def test_tls_is_checked_against_the_name_and_the_authority(monkeypatch, tmp_path):
+    tls, authority = certificate(tmp_path, "partner.example")
+    with receiving(answer(200), tls=tls) as receiver:
+        Names(monkeypatch, partner_example=["127.0.0.1"], other_example=["127.0.0.1"])
+        ports = (receiver.port,)
+        trusting = Guard(loopback_ports=ports, authorities=authority)
+        url = f"https://partner.example:{receiver.port}/hook"
+        assert post(trusting, url).status_code == 200
+        for guard, refused in (
+            (trusting, url.replace("partner", "other")),
+            (trusting, url.replace("partner.example", "127.0.0.1")),
+            (Guard(loopback_ports=ports), url),
+        ):
+            with pytest.raises(requests.exceptions.SSLError) as why:
+                post(guard, refused, verify=False)
+            assert reason(why.value) == "tls_failed"
+    assert receiver.received[0].headers["host"] == f"partner.example:{receiver.port}"
+    assert len(receiver.received) == 1
+
+
+def test_certificates_of_the_environment_are_not_trusted(monkeypatch, tmp_path):
+    tls, authority = certificate(tmp_path, "127.0.0.1")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", authority)
+    with receiving(tls=tls) as receiver, pytest.raises(requests.exceptions.SSLError):
+        post(Guard(loopback_ports=(receiver.port,)), f"https://127.0.0.1:{receiver.port}/")
+
+
+def test_one_session_serves_many_threads_and_leaves_nothing_open():
+    with receiving(answer(200), forever=True) as receiver, ThreadPoolExecutor(4) as pool:
+        session = Guard(loopback_ports=(receiver.port,)).session()
+        urls = [f"http://127.0.0.1:{receiver.port}/"] * 40
+        before = open_files()
+        assert [one.status_code for one in pool.map(session.post, urls)] == [200] * 40
+        soon(lambda: open_files() <= before)
+
+
+def test_nothing_that_is_logged_names_the_address(monkeypatch, connected, caplog):
+    caplog.set_level("DEBUG")
+    Names(monkeypatch, partner_example=["10.0.0.1"], other_example=[PUBLIC])
+    for host in ("partner.example", "other.example"):
+        with pytest.raises(requests.RequestException):
+            post(Guard(), f"https://{host}/secret-path")
+    assert not re.search("example|secret-path|10.0.0.1", caplog.text)

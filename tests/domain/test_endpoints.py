@@ -1,0 +1,122 @@
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from waylight.domain.endpoints import is_public, problem_with
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://partner.example/waylight",
+        "https://partner.example:8443/a/b?token=a%20b&c=d",
+        "https://partner.example",
+        "https://xn--mnchen-3ya.example/",
+        "https://8.8.8.8/hook",
+        "https://[2606:4700::1111]/hook",
+        "https://PARTNER.example/",
+    ],
+)
+def test_public_address_over_https_is_taken(url):
+    assert problem_with(url) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("http://partner.example/", "https_only"),
+        ("ftp://partner.example/", "invalid_url"),
+        ("https://user:secret@partner.example/", "invalid_url"),
+        ("https://partner.example@10.0.0.1/", "invalid_url"),
+        ("https://10.0.0.1\\@partner.example/", "invalid_url"),
+        ("https://partner.example/#here", "invalid_url"),
+        ("https://partner.example/a b", "invalid_url"),
+        ("https://partner.example/\r\nX: y", "invalid_url"),
+        ("https://partner.example\n", "invalid_url"),
+        ("https://partner.example./", "invalid_url"),
+        ("https://partner..example/", "invalid_url"),
+        ("https://partner.example:0/", "invalid_url"),
+        ("https://partner.example:70000/", "invalid_url"),
+        ("https://münchen.example/", "invalid_url"),
+        ("https://\uff11\uff12\uff17.0.0.1/", "invalid_url"),
+        ("https:///path", "invalid_url"),
+        ("https://2130706433/", "invalid_url"),
+        ("https://0x7f000001/", "invalid_url"),
+        ("https://0177.0.0.1/", "invalid_url"),
+        ("https://127.1/", "invalid_url"),
+        ("https://[::ffff:127.0.0.1/", "invalid_url"),
+        ("https://[fe80::1%25eth0]/", "invalid_url"),
+        ("https://localhost/", "not_public"),
+        ("https://printer/", "not_public"),
+        ("https://metadata.google.internal/", "not_public"),
+        ("https://127.0.0.1/", "not_public"),
+        ("https://10.1.2.3/", "not_public"),
+        ("https://172.16.0.1/", "not_public"),
+        ("https://192.168.1.1/", "not_public"),
+        ("https://169.254.169.254/latest/meta-data/", "not_public"),
+        ("https://100.100.100.200/", "not_public"),
+        ("https://0.0.0.0/", "not_public"),
+        ("https://255.255.255.255/", "not_public"),
+        ("https://[::1]/", "not_public"),
+        ("https://[::]/", "not_public"),
+        ("https://[::ffff:8.8.8.8]/", "not_public"),
+        ("https://[fd00:ec2::254]/", "not_public"),
+        ("https://partner.example/" + "a" * 2_048, "too_long"),
+    ],
+)
+def test_address_that_leads_inside_or_is_not_plain_is_refused_with_its_fix(url, code):
+    assert problem_with(url)[0] == code
+
+
+def test_named_ports_of_loopback_need_no_tls_and_others_stay_shut():
+    assert problem_with("http://127.0.0.1:4010/hook", loopback_ports=(4010,)) is None
+    assert problem_with("http://localhost:4010/hook", loopback_ports=(4010,)) is None
+    assert problem_with("http://[::1]:4010/hook", loopback_ports=(4010,)) is None
+    assert problem_with("http://127.0.0.1:4011/hook", loopback_ports=(4010,))[0] == "https_only"
+    assert problem_with("http://10.0.0.1:4010/hook", loopback_ports=(4010,))[0] == "https_only"
+    assert problem_with("https://10.0.0.1:4010/hook", loopback_ports=(4010,))[0] == "not_public"
+    assert problem_with("http://partner.example:4010/", loopback_ports=(4010,))[0] == "https_only"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "::127.0.0.1",  # IPv4-compatible
+        "::ffff:127.0.0.1",  # mapped
+        "::ffff:0:127.0.0.1",  # translated (RFC 2765)
+        "64:ff9b::7f00:1",  # NAT64
+        "64:ff9b:1::7f00:1",  # NAT64 of a network's own
+        "2002:7f00:1::1",  # 6to4
+        "2001:0:7f00:1::1",  # Teredo
+        "2606:4700::5efe:10.0.0.1",  # ISATAP
+        "2606:4700::200:5efe:10.0.0.1",
+        "fec0::1",  # site-local
+        "fc00::1",
+        "fe80::1",
+        "ff02::1",
+        "2001:db8::1",
+        "100::1",
+        "5f00::1",
+        "198.18.0.1",
+        "192.88.99.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "192.0.0.8",
+        "203.0.113.1",
+    ],
+)
+def test_address_that_may_lead_inside_is_not_public(address):
+    assert not is_public(ip_address(address))
+
+
+@given(st.ip_addresses(v=4))
+def test_no_ipv4_address_is_public_inside_a_mapped_or_translated_one(address):
+    for prefix in ("::", "::ffff:", "::ffff:0:", "64:ff9b::"):
+        assert not is_public(ip_address(f"{prefix}{address}"))
+
+
+@given(st.ip_addresses())
+def test_what_python_calls_private_is_never_public(address):
+    assert not (is_public(address) and (address.is_private or address.is_reserved))
