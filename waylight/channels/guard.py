@@ -92,6 +92,7 @@ class Guard:
                     proxies={},
                 )
                 if watch.cut:  # an end in the middle of a head would pass for its end
+                    response.close()
                     raise requests.ReadTimeout("no whole answer within the limit")
                 _read(response, answer_bytes)
             except requests.RequestException as error:
