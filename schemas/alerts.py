@@ -146,6 +146,7 @@ ALERT_EXAMPLE: dict[str, Any] = {
     "acknowledged_by": None,
     "ended_at": None,
     "outcome": None,
+    "off_duty_at": None,
     "incident": {
         "id": "incident_01jdw2s4x0e6qv3t8k5n7b9c1d",
         "status": "open",
@@ -195,6 +196,14 @@ class AlertOut(Schema):
         metadata={
             "description": "How it was closed, or why it was declined.",
             "examples": ["founded"],
+        },
+    )
+    off_duty_at = Timestamp(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "When the team went off duty without an answer, so that the next was"
+            " told at once. It may still answer."
         },
     )
     incident = fields.Nested(IncidentSummaryOut, required=True)

@@ -44,6 +44,9 @@ CLIMBS_A_TURN = 20
 BEAT_EVERY_S = 3.0
 """A worker counts as dead after 15 s of silence."""
 
+LOOK_EVERY_S = 1.0
+"""Whether the team that a ladder waits for has gone off duty: all teams are looked at."""
+
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 5.0
 GRACE_S = 10.0
@@ -116,6 +119,7 @@ class Worker:
         self._clock = clock or Clock(waylight.database)
         self._started_at: datetime | None = None
         self._beaten_at = float("-inf")
+        self._looked_at = float("-inf")
         self._tried: SimpleQueue[Sent] = SimpleQueue()
         self._recorder: threading.Thread | None = None
         self._orphaned: tuple[str, ...] = ()
@@ -166,6 +170,9 @@ class Worker:
         """
         self._ask_time()
         delivered = self._try("deliver", self._deliver_due)
+        if monotonic() - self._looked_at >= LOOK_EVERY_S:
+            self._looked_at = monotonic()
+            self._try("off_duty", self._pass_over_off_duty)
         climbed = self._try("climb", self._climb_due)
         routed = self._try("route_waiting", self._route_waiting)
         self._try("redirect_walks", self._redirect_walks)
@@ -242,6 +249,9 @@ class Worker:
         if climbed:
             self._events.set()
         return climbed == CLIMBS_A_TURN
+
+    def _pass_over_off_duty(self) -> None:
+        alerts.pass_over_off_duty(self._database, now=self._clock(), limit=CLIMBS_A_TURN)
 
     def _route_waiting(self) -> bool:
         routed = alerts.route_waiting(self._database, now=self._clock(), limit=CLIMBS_A_TURN)

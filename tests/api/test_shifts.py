@@ -7,6 +7,7 @@ import pytest
 
 from schemas.common import WireId
 from tests.desk import NOW, P2, keys_for, open_desk
+from waylight.db import shifts as db_shifts
 from waylight.domain.errors import StaleVersion
 from waylight.domain.shifts import Hours, ShiftKind
 from waylight.services import schedules, shifts
@@ -207,6 +208,7 @@ def test_preview_shows_the_night_on_which_the_clocks_go_back(desk):
         hours=Hours(ShiftKind.RECURRING, rule="Sa 22:00-06:00"),
     )
     (one,) = seen.stretches
+    assert one.closes is not None
     assert one.closes - one.opens == timedelta(hours=9)
     assert (one.opens_locally, one.closes_locally) == (
         "2026-10-24T22:00+01:00",
@@ -424,10 +426,10 @@ def test_of_two_who_change_a_shift_at_once_one_is_told_that_it_was_late(desk):
 
 
 @pytest.mark.commits
-def test_shift_set_while_a_worker_works_shifts_out_is_not_lost(desk):
+def test_shift_set_while_a_worker_works_shifts_out_is_not_lost(desk, monkeypatch):
     """The worker has read the old shifts when staff set new ones: the new ones must win."""
     ready, go = threading.Event(), threading.Event()
-    real = schedules.db_shifts.lock_teams
+    real = db_shifts.lock_teams
 
     def slowly(conn, team_ids):
         if threading.current_thread().name.startswith("worker"):
@@ -435,22 +437,19 @@ def test_shift_set_while_a_worker_works_shifts_out_is_not_lost(desk):
             go.wait(30)
         real(conn, team_ids)
 
-    schedules.db_shifts.lock_teams = slowly
-    try:
-        with ThreadPoolExecutor(1, thread_name_prefix="worker") as pool:
-            working = pool.submit(schedules.expand_all, desk.database, now=NOW)
-            assert ready.wait(30)
-            shifts.add_shift(
-                desk.database,
-                desk.police,
-                team_id=desk.first,
-                hours=Hours(ShiftKind.RECURRING, rule=elsewhen()),
-                now=NOW,
-            )
-            go.set()
-            working.result(30)
-    finally:
-        schedules.db_shifts.lock_teams = real
+    monkeypatch.setattr(db_shifts, "lock_teams", slowly)
+    with ThreadPoolExecutor(1, thread_name_prefix="worker") as pool:
+        working = pool.submit(schedules.expand_all, desk.database, now=NOW)
+        assert ready.wait(30)
+        shifts.add_shift(
+            desk.database,
+            desk.police,
+            team_id=desk.first,
+            hours=Hours(ShiftKind.RECURRING, rule=elsewhen()),
+            now=NOW,
+        )
+        go.set()
+        working.result(30)
     (row,) = desk.rows(
         "select on_shift_during @> %s::timestamptz as on_shift from teams where id = %s",
         NOW,

@@ -1,5 +1,6 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,14 +18,14 @@ from waylight.domain.shifts import (
     without,
 )
 
-LONDON = {"time_zone": "Europe/London", "holidays": ()}
-NEW_YORK = {"time_zone": "America/New_York", "holidays": ()}
+LONDON: Any = {"time_zone": "Europe/London", "holidays": ()}
+NEW_YORK: Any = {"time_zone": "America/New_York", "holidays": ()}
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def utc(*parts):
-    return datetime(*parts, tzinfo=UTC)
+    return datetime(*parts).replace(tzinfo=UTC)  # noqa: DTZ001 - it is, a word later
 
 
 def stretches(plan, start, days=2, **clock):

@@ -93,7 +93,8 @@ class Facts:
 class Routing:
     """The decision: `told` now, `next` if nobody answers, and what stood in the way.
 
-    `facts` are what it was decided by, `fit` all teams that could have been chosen.
+    `facts` are what it was decided by, `fit` all teams that could have been chosen, and those that
+    could have been but for their shift.
     """
 
     facts: Facts
@@ -224,7 +225,8 @@ def choose(
         told=tuple(told),
         next=tuple(replace(r, told="if_unanswered") for r in waiting),
         shortfalls=shortfalls,
-        fit=tuple(c.team_id for c in fit),
+        # A team that works on past its shift still looks after what joins its incident.
+        fit=tuple(c.team_id for c in (*fit, *_off_duty(candidates, facts))) if fit else (),
     )
 
 
@@ -300,6 +302,10 @@ def hub_doubts(hub: OpenHub) -> tuple[Reason, ...]:
 def walk_minutes(distance_m: float) -> int:
     """Minutes on foot, rounded up: straight line times 1.3 at 80 m a minute."""
     return max(1, -int(-distance_m * WALK_DETOUR // WALK_M_PER_MIN))
+
+
+def _off_duty(candidates: Sequence[Candidate], facts: Facts) -> list[Candidate]:
+    return [c for c in candidates if not c.on_duty and _fits(replace(c, on_duty=True), facts)]
 
 
 def _fits(candidate: Candidate, facts: Facts) -> bool:

@@ -60,6 +60,7 @@ class AlertSummary:
     acknowledged_by: Named | None
     ended_at: datetime | None
     outcome: str | None
+    off_duty_at: datetime | None
     incident: IncidentSummary
 
 

@@ -11,6 +11,7 @@ from waylight.services.alerts.deliveries import (
 )
 from waylight.services.alerts.inbox import list_alerts, read_alert
 from waylight.services.alerts.ladder import climb, route_waiting
+from waylight.services.alerts.off_duty import pass_over_off_duty
 from waylight.services.alerts.steps import acknowledge, close, decline, en_route, on_scene
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "log_arrival",
     "on_scene",
     "orphaned_channels",
+    "pass_over_off_duty",
     "read_alert",
     "record",
     "record_all",

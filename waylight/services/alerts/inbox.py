@@ -205,6 +205,7 @@ def _summary(row: Mapping[str, Any]) -> AlertSummary:
         acknowledged_by=_named(row["acknowledged_by"], row["acknowledged_by_name"]),
         ended_at=row["ended_at"],
         outcome=row["outcome"],
+        off_duty_at=row["off_duty_at"],
         incident=IncidentSummary(
             id=row["incident_id"],
             state=row["incident_state"],

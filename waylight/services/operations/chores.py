@@ -2,9 +2,10 @@
 
 from datetime import datetime, timedelta
 
-from waylight.db import clock, events
+from waylight.db import clock, events, teams
 from waylight.db.operations import chores
 from waylight.db.session import Database
+from waylight.domain.teams import OLDEST_FIX
 from waylight.services import schedules
 from waylight.services.operations.health import WORKER_SILENCE
 
@@ -41,13 +42,17 @@ def expand_schedules(database: Database, *, now: datetime) -> None:
 
 
 def purge(database: Database, *, now: datetime) -> int:
-    """Forgets idempotency keys past their time, and workers long dead. Raises Unavailable."""
+    """Forgets idempotency keys past their time, workers long dead and where teams were a day ago.
+
+    Raises Unavailable.
+    """
     purged = 0
     while True:
         with database.intake() as conn:
             if not chores.take_turn(conn, "purge"):
                 return purged
             chores.forget_dead_workers(conn, now=now)
+            teams.forget_old_positions(conn, before=now - OLDEST_FIX)
             batch = chores.purge_idempotency_keys(conn, before=now - KEYS_KEPT_FOR, limit=BATCH)
         purged += batch
         if batch < BATCH:
