@@ -5,6 +5,7 @@ from typing import Any
 from marshmallow import Schema, fields, post_load, pre_dump
 
 from schemas.arrivals import ExpectedOut
+from schemas.check_ins import CheckInOut
 from schemas.common import (
     Body,
     Codes,
@@ -335,10 +336,20 @@ class AlertDetailOut(AlertOut):
         required=True,
         metadata={"description": "Of a hub's alert: whom the hub was told to expect. Else empty."},
     )
+    check_in = fields.Nested(
+        CheckInOut,
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The timer of the responder; of an alert with the reason"
+            " `responder_overdue`, of the responder that it is about. Null where none was started."
+        },
+    )
 
     example = {
         **ALERT_EXAMPLE,
         "seen_at": "2026-11-21T23:52:55Z",
+        "check_in": None,
         "rungs": [
             {
                 "alert_id": ALERT_EXAMPLE["id"],
@@ -439,4 +450,5 @@ class AlertDetailOut(AlertOut):
             "rungs": detail.rungs,
             "reports": detail.reports,
             "expects": detail.expects,
+            "check_in": detail.check_in,
         }

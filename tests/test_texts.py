@@ -24,6 +24,7 @@ CODES = {
         position_stale capability_met
         capability_missing police_not_wanted police_wanted safeguarding_only
         control_room_priority_1 control_room_fallback next_in_ladder hub_asked_for joined_incident
+        responder_overdue
         outside_service_area no_position no_team_covers no_team_on_duty routing_failed told_nobody
         support_only description_only exercise jurisdiction_unknown rerouted handed_over
         team_not_wanted""",

@@ -28,6 +28,7 @@ from waylight.domain.alerts import NextAttempt
 from waylight.domain.errors import Unavailable
 from waylight.log import configure_logging, get_logger
 from waylight.services import alerts, hints, hubs
+from waylight.services.alerts import check_ins
 from waylight.services.clock import Clock
 from waylight.services.context import Waylight, open_waylight
 from waylight.services.operations import chores
@@ -174,6 +175,7 @@ class Worker:
             self._looked_at = monotonic()
             self._try("off_duty", self._pass_over_off_duty)
         climbed = self._try("climb", self._climb_due)
+        self._try("check_ins", self._watch_check_ins)
         routed = self._try("route_waiting", self._route_waiting)
         self._try("redirect_walks", self._redirect_walks)
         if None not in (delivered, climbed) and monotonic() - self._beaten_at >= BEAT_EVERY_S:
@@ -252,6 +254,14 @@ class Worker:
 
     def _pass_over_off_duty(self) -> None:
         alerts.pass_over_off_duty(self._database, now=self._clock(), limit=CLIMBS_A_TURN)
+
+    def _watch_check_ins(self) -> None:
+        check_ins.watch(
+            self._database,
+            channels=self._settings.channels,
+            now=self._clock(),
+            limit=CLIMBS_A_TURN,
+        )
 
     def _route_waiting(self) -> bool:
         routed = alerts.route_waiting(self._database, now=self._clock(), limit=CLIMBS_A_TURN)

@@ -346,3 +346,10 @@ def test_declined_alert_of_priority_4_goes_to_the_next_inbox_without_a_message(d
     assert desk.states() == {desk.first: "declined", desk.second: "pending"}
     assert desk.incident()["escalate_at"] is None
     assert desk.rows("select from deliveries") == []
+
+
+def test_report_that_only_the_fallback_could_route_is_answered_like_any_other(desk):
+    desk.report(P1)
+    desk.do("update incidents set restarted_at = null")
+    found = desk.acknowledge(desk.police, desk.alert_of(desk.first))
+    assert found.alert.state == "acknowledged"

@@ -68,12 +68,15 @@ def timeline(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, An
         left join teams t on t.id = a.team_id
         left join hubs h on h.id = a.hub_id
         left join staff s on s.id = e.staff_id
-        where e.report_id = %(id)s
+        where not exists (
+            -- About a responder who did not check in: that is no part of the passenger's story.
+            select from incidents i where i.id = e.incident_id and i.about_alert_id is not null)
+          and (e.report_id = %(id)s
            or (e.kind not in ('alert.created', 'alert.updated', 'alert.seen')
                and e.kind not like all (array['delivery.%%', 'walk.%%', 'arrival.%%'])
                and e.at >= told.since)
            or (e.kind = 'incident.unanswered'
-               and e.at >= (select min(at) from story where report_id = %(id)s))
+               and e.at >= (select min(at) from story where report_id = %(id)s)))
         order by e.at, e.id
         """,
         {"id": report_id},

@@ -37,7 +37,7 @@ select a.*, t.name as team, h.name as hub, o.name as organisation,
        s.name as acknowledged_by_name, r.categories, r.mode, p.name as place,
        i.state as incident_state, i.priority as incident_priority, i.category_groups,
        i.report_count, i.opened_at, i.last_at, i.held_by_alert_id, i.escalate_at,
-       i.unanswered_at
+       i.unanswered_at, i.about_alert_id
 from a
 join incidents i on i.id = a.incident_id
 join organisations o on o.id = a.organisation_id

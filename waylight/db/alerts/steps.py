@@ -15,7 +15,8 @@ from waylight.domain.alerts import ENDED, WORKING, Hold, State
 
 INCIDENT = """
 select id, city_id, state, priority, held_by_alert_id, escalate_at, restarted_at, unanswered_at,
-       opened_at, last_at, exercise, version, merged_into, split_from, category_groups, vehicle
+       opened_at, last_at, exercise, version, merged_into, split_from, category_groups, vehicle,
+       about_alert_id
 from incidents where id = %s"""
 
 ALERTS = """
@@ -221,7 +222,9 @@ def set_hold(conn: Connection[Any], incident_id: UUID, hold: Hold, *, now: datet
     """Writes who holds an incident, when its ladder climbs, and whether it is closed now."""
     conn.execute(
         """
-        update incidents set held_by_alert_id = %(held_by)s, escalate_at = %(escalate_at)s,
+        update incidents set held_by_alert_id = %(held_by)s,
+            -- What is about a colleague has no ladder of teams: see check_ins.
+            escalate_at = case when about_alert_id is null then %(escalate_at)s::timestamptz end,
             unanswered_at = %(unanswered_at)s, version = version + 1,
             state = case when %(closed)s then 'closed' else state end,
             closed_at = case when %(closed)s then %(now)s else closed_at end

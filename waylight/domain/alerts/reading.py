@@ -7,6 +7,7 @@ from uuid import UUID
 
 from waylight.domain.alerts.steps import State
 from waylight.domain.arrivals import Expected
+from waylight.domain.check_ins import CheckIn
 from waylight.domain.reports import Contact, Journey, Located, Priority, Reason, Recipient
 
 
@@ -130,9 +131,13 @@ class GrantedReport:
 
 @dataclass(frozen=True)
 class AlertDetail:
-    """An alert with all that its team needs in order to act. `expects` is a hub's alone."""
+    """An alert with all that its team needs in order to act. `expects` is a hub's alone.
+
+    `check_in` is the timer of its responder, or of the one that the alert is about.
+    """
 
     alert: AlertSummary
     rungs: tuple[ToldRung, ...]
     reports: tuple[GrantedReport, ...]
     expects: tuple[Expected, ...] = ()
+    check_in: CheckIn | None = None

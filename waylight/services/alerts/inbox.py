@@ -13,7 +13,7 @@ from psycopg import Connection
 
 from waylight.db import events
 from waylight.db import teams as db_teams
-from waylight.db.alerts import inbox
+from waylight.db.alerts import check_ins, inbox
 from waylight.db.session import Database
 from waylight.domain.alerts import (
     AlertDetail,
@@ -25,6 +25,7 @@ from waylight.domain.alerts import (
     Story,
     ToldRung,
 )
+from waylight.domain.check_ins import CheckIn
 from waylight.domain.errors import NotFound
 from waylight.domain.principals import Principal
 from waylight.domain.reports import (
@@ -144,11 +145,13 @@ def open_alert(
         request_id=request_id,
         now=now,
     )
+    timer = check_ins.find(conn, row["about_alert_id"] or row["id"])
     return AlertDetail(
         alert=_summary(row),
         rungs=tuple(_rung(rung) for rung in inbox.rungs(conn, incident_id)),
         reports=tuple(_report(report, vault) for report in reports),
         expects=expected_by(conn, row),
+        check_in=None if timer is None else check_in_of(timer),
     )
 
 
@@ -304,6 +307,21 @@ def _story(row: Mapping[str, Any], vault: Vault) -> Story:
     except VaultError:
         log.exception("story_unreadable", report_id=str(row["id"]))
         return Story(readable=False)
+
+
+def check_in_of(row: Mapping[str, Any]) -> CheckIn:
+    """The timer of a responder, from its row."""
+    return CheckIn(
+        alert_id=row["alert_id"],
+        due_in_s=row["due_in_s"],
+        started_at=row["started_at"],
+        checked_in_at=row["checked_in_at"],
+        due_at=row["due_at"],
+        overdue_at=row["overdue_at"],
+        raised=row["raised"],
+        answered=row["answered"],
+        ended_at=row["ended_at"],
+    )
 
 
 def _named(id: UUID | None, name: str | None) -> Named | None:

@@ -24,6 +24,7 @@ from waylight.domain.alerts import (
 from waylight.domain.errors import NotAllowed, StaleVersion, StateConflict
 from waylight.domain.principals import Principal
 from waylight.log import get_logger
+from waylight.services.alerts import check_ins
 from waylight.services.alerts.inbox import alert_for, open_alert
 from waylight.services.alerts.ladder import climb
 from waylight.services.alerts.standing import hold_of, knows, rung_of
@@ -260,6 +261,7 @@ def _take(
                 now=now,
                 outcome=outcome,
             )
+            check_ins.follow(conn, step, row, principal=principal, now=now)
         detail = open_alert(
             conn,
             vault,
@@ -275,7 +277,11 @@ def _take(
 
 def _time_answer(incident: Mapping[str, Any], *, now: datetime) -> None:
     """Takes down how long an incident waited, at the first answer to what its ladder runs for."""
-    if incident["held_by_alert_id"] is not None or incident["exercise"]:
+    if (
+        incident["held_by_alert_id"] is not None
+        or incident["exercise"]
+        or incident["about_alert_id"] is not None
+    ):
         return
     since = incident["restarted_at"] or incident["opened_at"]
     took_s = (now - since).total_seconds()
