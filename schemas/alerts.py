@@ -15,6 +15,7 @@ from schemas.common import (
     Words,
     list_of,
 )
+from schemas.journeys import VEHICLE_EXAMPLE, VehicleOut
 from schemas.reports.outgoing import LocatedOut, PriorityOut, ReasonOut, RecipientOut
 from waylight.domain.alerts import LIVE, AlertDetail, DeclineCause, Ending, State
 
@@ -345,6 +346,12 @@ class AlertDetailOut(AlertOut):
             " `responder_overdue`, of the responder that it is about. Null where none was started."
         },
     )
+    vehicle = fields.Nested(
+        VehicleOut,
+        required=True,
+        allow_none=True,
+        metadata={"description": "Null where no report granted to you in full names a vehicle."},
+    )
 
     example = {
         **ALERT_EXAMPLE,
@@ -440,6 +447,7 @@ class AlertDetailOut(AlertOut):
             }
         ],
         "expects": [],
+        "vehicle": VEHICLE_EXAMPLE,
     }
 
     @pre_dump
@@ -451,4 +459,5 @@ class AlertDetailOut(AlertOut):
             "reports": detail.reports,
             "expects": detail.expects,
             "check_in": detail.check_in,
+            "vehicle": detail.vehicle,
         }

@@ -213,11 +213,21 @@ def surroundings(
         return cursor.fetchall()
 
 
-STANDING = """
+# What was last said of the vehicle: a report from further along says more.
+RIDE = """
+    select ride.route_id, ride.direction, ride.vehicle_id, ride.boarded_stop_id, ride.next_stop_id,
+           ride.happening, ride.recorded_at, ride.location_source, ride.radius_m,
+           st_x(ride.position::geometry) as lon, st_y(ride.position::geometry) as lat,
+           coalesce(p.stop_id, 'place:' || p.id) as place_ref
+    from reports ride left join places p on p.id = ride.place_id
+    where ride.incident_id = i.id and ride.route_id is not null and ride.withdrawn_at is null
+    order by ride.recorded_at desc, ride.id desc limit 1"""
+
+STANDING = f"""
 select i.city_id, i.category_groups, i.priority, i.exercise, i.vehicle,
        st_x(i.position::geometry) as lon, st_y(i.position::geometry) as lat, r.route_id,
        r.routing->'modes' as modes, r.routing->'capabilities' as capabilities,
-       r.routing->'facts' as facts,
+       r.routing->'facts' as facts, (select to_jsonb(ride) from ({RIDE}) ride) as ride,
        array(select a.team_id from alerts a
              where a.incident_id = i.id and a.team_id is not null
                and a.state not in ('withdrawn', 'expired')
@@ -242,16 +252,16 @@ join lateral (
     select r.route_id, r.routing from reports r where r.incident_id = i.id
     order by r.priority, r.id limit 1) r on true
 where i.id = %(incident)s
-"""
+"""  # noqa: S608 - constants of this file
 
 
 def standing(conn: Connection[Any], incident_id: UUID) -> dict[str, Any] | None:
     """Where an incident's ladder stands: its place, what its gravest report needs, who was told.
 
-    `facts` and `capabilities` are those kept in `reports.routing`; `excluded` are the teams that
-    have it before them or have answered it. One that was only stood down may be told again.
-    `not_ours` are the teams of organisations that said so, `not_ours_to` is the team that has just
-    said it: the next to be told is told because of that.
+    `ride` is what its latest report says of a vehicle. `facts` and `capabilities` are those kept in
+    `reports.routing`; `excluded` are the teams that have it before them or have answered it. One
+    that was only stood down may be told again. `not_ours` are the teams of organisations that said
+    so, `not_ours_to` is the team that has just said it: the next to be told is told because of that.
     """
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(STANDING, {"incident": incident_id}).fetchone()

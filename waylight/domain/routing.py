@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from waylight.domain.cities import ControlRoom
+from waylight.domain.journeys import Meeting
 from waylight.domain.reports import (
     Journey,
     Need,
@@ -70,6 +71,8 @@ class Candidate:
     demo: bool
     elsewhere: bool = False
     position_fresh: bool = True
+    ahead: Meeting | None = None
+    """Where it can be before the vehicle that the report is about."""
 
 
 @dataclass(frozen=True)
@@ -188,17 +191,22 @@ def choose(
     *,
     control_room: ControlRoom | None,
     hub: Recipient | None = None,
+    moving: bool = False,
+    notes: Sequence[Reason] = (),
 ) -> Routing:
     """The primary, the ladder below it, the hub, the control room, each with its reasons.
 
     A team must be on duty; a child's needs the safeguarding capability; police only where the
     passenger allows it. Then: capabilities met, police first when asked for, available before
-    busy, nearest; a team that is at work on another incident is busy, and when all are, the nearest
-    of them is told. The control room is told when nobody fits and, at priority 1, always. Somebody
-    is always told when there is a control room.
+    busy, ahead of the vehicle before behind it, nearest; a team that is at work on another incident
+    is busy, and when all are, the nearest of them is told. The control room is told when nobody fits
+    and, at priority 1, always. Somebody is always told when there is a control room. `moving`: the
+    next stops of the report's vehicle are known; `notes` are shortfalls found elsewhere.
     """
     fit = sorted((c for c in candidates if _fits(c, facts)), key=lambda c: _preference(c, facts))
-    shortfalls = _shortfalls(facts, candidates, fit)
+    shortfalls = (*_shortfalls(facts, candidates, fit), *notes)
+    if moving and not any(c.ahead for c in fit):
+        shortfalls += (Reason("no_team_ahead"),)
     ladder = [
         _recipient(c, facts, rank=rank, nearest=_is_nearest(c, fit))
         for rank, c in enumerate(fit[: BACKUPS + 1], start=1)
@@ -330,13 +338,16 @@ def _preference(candidate: Candidate, facts: Facts) -> tuple[object, ...]:
         len(_missing(candidate, facts)),
         facts.prefers_police and candidate.organisation_kind != "police",
         candidate.busy or candidate.elsewhere,
+        candidate.ahead is None,
+        candidate.ahead.earliest.timestamp() if candidate.ahead else 0.0,
         candidate.distance_m,
         candidate.team_id,
     )
 
 
 def _is_nearest(candidate: Candidate, fit: Sequence[Candidate]) -> bool:
-    return candidate.distance_m == min(c.distance_m for c in fit)
+    # Of a team ahead it is no merit to be near a place that the vehicle has left.
+    return candidate.ahead is None and candidate.distance_m == min(c.distance_m for c in fit)
 
 
 def _recipient(candidate: Candidate, facts: Facts, *, rank: int, nearest: bool) -> Recipient:
@@ -357,6 +368,14 @@ def _recipient(candidate: Candidate, facts: Facts, *, rank: int, nearest: bool) 
     ]
     if facts.prefers_police and candidate.organisation_kind == "police":
         reasons.append(Reason("police_wanted"))
+    if candidate.ahead:
+        met = candidate.ahead
+        reasons.append(
+            Reason(
+                "ahead_of_vehicle",
+                {"stop": met.stop, "from_min": met.from_min, "to_min": met.to_min},
+            )
+        )
     if nearest:
         reasons.append(Reason("nearest", {"distance_m": candidate.distance_m}))
     age_s = candidate.position_age_s

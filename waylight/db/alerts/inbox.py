@@ -69,7 +69,7 @@ order by a.id
 
 REPORTS = """
 select r.*, granted.level, whole.routing, whole.location_source, whole.location_method,
-       whole.radius_m, whole.fixed_at,
+       whole.radius_m, whole.fixed_at, whole.city_id, whole.recorded_at,
        st_x(whole.position::geometry) as lon, st_y(whole.position::geometry) as lat,
        coalesce(p.stop_id, 'place:' || p.id) as place_ref, p.name as place_name,
        p.demo as place_demo,

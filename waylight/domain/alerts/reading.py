@@ -8,6 +8,7 @@ from uuid import UUID
 from waylight.domain.alerts.steps import State
 from waylight.domain.arrivals import Expected
 from waylight.domain.check_ins import CheckIn
+from waylight.domain.journeys import Vehicle
 from waylight.domain.reports import Contact, Journey, Located, Priority, Reason, Recipient
 
 
@@ -133,7 +134,8 @@ class GrantedReport:
 class AlertDetail:
     """An alert with all that its team needs in order to act. `expects` is a hub's alone.
 
-    `check_in` is the timer of its responder, or of the one that the alert is about.
+    `check_in` is the timer of its responder, or of the one that the alert is about. `vehicle` is
+    what the latest report that was granted in full says of one, as of the reading.
     """
 
     alert: AlertSummary
@@ -141,3 +143,4 @@ class AlertDetail:
     reports: tuple[GrantedReport, ...]
     expects: tuple[Expected, ...] = ()
     check_in: CheckIn | None = None
+    vehicle: Vehicle | None = None

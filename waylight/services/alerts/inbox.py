@@ -27,6 +27,7 @@ from waylight.domain.alerts import (
 )
 from waylight.domain.check_ins import CheckIn
 from waylight.domain.errors import NotFound
+from waylight.domain.journeys import Vehicle
 from waylight.domain.principals import Principal
 from waylight.domain.reports import (
     Contact,
@@ -35,8 +36,10 @@ from waylight.domain.reports import (
 )
 from waylight.log import get_logger
 from waylight.services.alerts.expected import expected_by
+from waylight.services.cities import read_cities
 from waylight.services.reports.record import structured
 from waylight.services.reports.stored import located, priority, reasons
+from waylight.services.routing import vehicle_of
 from waylight.services.staff import organisation_of
 from waylight.vault import Vault, VaultError
 
@@ -152,6 +155,7 @@ def open_alert(
         reports=tuple(_report(report, vault) for report in reports),
         expects=expected_by(conn, row),
         check_in=None if timer is None else check_in_of(timer),
+        vehicle=_vehicle(conn, reports, now=now),
     )
 
 
@@ -182,6 +186,21 @@ def _tell_who_has_read(
             if report.id not in seen
         ),
     )
+
+
+def _vehicle(
+    conn: Connection[Any], rows: Sequence[Mapping[str, Any]], *, now: datetime
+) -> Vehicle | None:
+    """The vehicle of the latest report that says something of one; a heads-up says nothing."""
+    rides = [
+        row
+        for row in rows
+        if row["level"] == "full" and row["route_id"] is not None and row["withdrawn_at"] is None
+    ]
+    if not rides:
+        return None
+    latest = max(rides, key=lambda row: (row["recorded_at"] or row["received_at"], row["id"]))
+    return vehicle_of(conn, read_cities(conn), latest, now=now)
 
 
 def _summary(row: Mapping[str, Any]) -> AlertSummary:

@@ -1,5 +1,6 @@
 """Finding who is nearby and deciding who is told; also the next rung of a ladder."""
 
+from waylight.services.routing.ahead import look_around
 from waylight.services.routing.around import (
     Draft,
     Surroundings,
@@ -8,8 +9,8 @@ from waylight.services.routing.around import (
     default_city,
     draft,
     hubs_for,
-    look_around,
 )
+from waylight.services.routing.journeys import vehicle_of
 from waylight.services.routing.ladder import (
     control_room_fallback,
     first_rungs,
@@ -30,4 +31,5 @@ __all__ = [
     "look_around",
     "next_rung",
     "route_unrouted",
+    "vehicle_of",
 ]

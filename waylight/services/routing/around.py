@@ -45,6 +45,9 @@ class Surroundings:
     worker_alive: bool
     cities_version: int | None
     warnings: tuple[ReportWarning, ...] = ()
+    moving: bool = False
+    """In a vehicle whose next stops are known; `notes` say why they are not."""
+    notes: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -230,6 +233,8 @@ def decide(draft: Draft, around: Surroundings, city: City | None) -> routing.Rou
         if city and city.control_room
         else None,
         hub=_heads_up(around),
+        moving=around.moving,
+        notes=around.notes,
     )
 
 

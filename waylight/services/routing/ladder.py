@@ -13,9 +13,15 @@ from psycopg.types.json import Jsonb
 from waylight.db import nearby
 from waylight.domain import routing
 from waylight.domain.cities import City, ControlRoom
+from waylight.domain.journeys import Prediction
 from waylight.domain.reports import Recipient
+from waylight.log import get_logger
 from waylight.services.cities import read_cities
+from waylight.services.routing.ahead import with_teams_ahead
 from waylight.services.routing.around import ask, candidate, default_city
+from waylight.services.routing.journeys import foresee
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,12 +98,43 @@ def _look(conn: Connection[Any], incident_id: UUID, *, now: datetime) -> _Choice
         capabilities=tuple(row["capabilities"]),
         **row["facts"],
     )
-    candidates = [candidate(team, city, now) for team in found["teams"]]
+
+    def understood() -> Sequence[routing.Candidate]:
+        teams = [candidate(team, city, now) for team in found["teams"]]
+        return _ahead_too(conn, question, teams, ride=row["ride"], city=city, now=now)
+
+    candidates = understood()
     if row["not_ours"] and not routing.choose(facts, candidates, control_room=None).told:
         # No other organisation covers it: rather another team of theirs than nobody.
-        (found,) = ask(conn, [question | {"excluded": row["excluded"]}])
-        candidates = [candidate(team, city, now) for team in found["teams"]]
+        question |= {"excluded": row["excluded"]}
+        (found,) = ask(conn, [question])
+        candidates = understood()
     return _Choice(row, facts, candidates, city.control_room if city else None)
+
+
+def _ahead_too(
+    conn: Connection[Any],
+    question: dict[str, Any],
+    candidates: Sequence[routing.Candidate],
+    *,
+    ride: dict[str, Any] | None,
+    city: City | None,
+    now: datetime,
+) -> Sequence[routing.Candidate]:
+    """The candidates, and where its vehicle is known to go, those ahead of where it is by now."""
+    if ride is None:
+        return candidates
+    try:
+        # A fault in here must not spoil the transaction that climbs.
+        with conn.transaction():
+            recorded_at = datetime.fromisoformat(ride["recorded_at"])
+            seen = foresee(conn, city, {**ride, "recorded_at": recorded_at})
+            if not isinstance(seen, Prediction):
+                return candidates
+            return with_teams_ahead(conn, question, candidates, prediction=seen, city=city, now=now)
+    except Exception:
+        log.exception("look_ahead_failed")
+        return candidates
 
 
 def control_room_fallback(city: City | None, channels: Sequence[str]) -> dict[str, Any] | None:
