@@ -18,9 +18,10 @@ from schemas.alerts import (
     DeclineIn,
     NothingIn,
 )
+from schemas.incidents import HandOverIn
 from waylight.domain.alerts import AlertDetail
 from waylight.domain.principals import Kind
-from waylight.services import alerts
+from waylight.services import alerts, incidents
 
 blueprint = Blueprint("alerts", __name__, description="What teams are told, and their answers.")
 
@@ -90,9 +91,12 @@ def acknowledge(_body: dict[str, Any], alert_id: UUID) -> ResponseReturnValue:
 @blueprint.arguments(DeclineIn, required=False)
 @blueprint.response(200, AlertDetailOut, headers=versions.HEADERS)
 def decline(body: dict[str, Any], alert_id: UUID) -> ResponseReturnValue:
-    """We cannot come, or no longer. The next team is told at once."""
+    """We cannot come, or no longer. The next team is told at once.
+
+    With the cause `not_ours` that is a team of another organisation, if one covers the place.
+    """
     channels = waylight().settings.channels
-    return _answer(alerts.decline(**_step(alert_id), cause=body["cause"], channels=channels))
+    return _answer(alerts.decline(**_step(alert_id), **body, channels=channels))
 
 
 @blueprint.route('/v1/alerts/<wire_id("alert"):alert_id>/en-route', methods=["POST"])
@@ -122,7 +126,22 @@ def on_scene(_body: dict[str, Any], alert_id: UUID) -> ResponseReturnValue:
 @blueprint.response(200, AlertDetailOut, headers=versions.HEADERS)
 def close(body: dict[str, Any], alert_id: UUID) -> ResponseReturnValue:
     """We are done. The last team to close also closes the incident."""
-    return _answer(alerts.close(**_step(alert_id), ending=body["outcome"]))
+    return _answer(alerts.close(**_step(alert_id), ending=body["outcome"], note=body["note"]))
+
+
+@blueprint.route('/v1/alerts/<wire_id("alert"):alert_id>/hand-over', methods=["POST"])
+@require(Kind.STAFF, scopes=("alerts:act",))
+@versions.versioned(409)
+@blueprint.arguments(HandOverIn, example=HandOverIn.example)
+@blueprint.response(200, AlertDetailOut, headers=versions.HEADERS)
+def hand_over(body: dict[str, Any], alert_id: UUID) -> ResponseReturnValue:
+    """Ask another team to take the incident over. You have it until they do.
+
+    They are told at once, and the ladder runs for their answer. Both ends are in the passenger's
+    timeline.
+    """
+    channels = waylight().settings.channels
+    return _answer(incidents.hand_over(**_step(alert_id), **body, channels=channels))
 
 
 def _step(alert_id: UUID) -> dict[str, Any]:

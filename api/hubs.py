@@ -14,11 +14,11 @@ from schemas.hubs import (
     HubEditIn,
     HubList,
     HubOut,
+    HubPositionIn,
     HubsQuery,
     NearestQuery,
     NearHubList,
     OverrideIn,
-    HubPositionIn,
 )
 from waylight.domain.geo import Point
 from waylight.domain.hubs import Hub, HubDesk

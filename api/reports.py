@@ -11,6 +11,7 @@ from api.wire.blueprint import Blueprint
 from api.wire.coding import decoded_kindly
 from api.wire.context import now, waylight
 from api.wire.json import StrictParser, body_of, loads
+from api.wire.retries import idempotency_key
 from schemas.common import LANGUAGE, SUFFIX, WireId
 from schemas.reports import MyReportOut, ReportIn, ReportReceiptOut
 from waylight import texts
@@ -79,7 +80,7 @@ def submit(report: NewReport) -> tuple[ReportReceipt, int, dict[str, str]]:
     submission = Submission(
         report=report,
         received_at=now(),
-        idempotency_key=_idempotency_key(),
+        idempotency_key=idempotency_key(),
         principal=principal(),
     )
     answer = reports.submit_reports(
@@ -117,8 +118,3 @@ def _mine() -> MyReport:
     found = reports.my_report(context.database, context.vault, principal().receipt or "")
     LANGUAGE.set(texts.choose(request.headers.get("Accept-Language"), found.language))
     return found
-
-
-def _idempotency_key() -> str | None:
-    """The key without the quotes of a structured-field string; None when there is none."""
-    return request.headers.get("Idempotency-Key", "").strip().strip('"')[:255] or None

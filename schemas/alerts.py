@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import Schema, fields, post_load, pre_dump
+from marshmallow import Schema, fields, post_load, pre_dump, validate
 
 from schemas.arrivals import ExpectedOut
 from schemas.check_ins import CheckInOut
@@ -21,6 +21,7 @@ from waylight.domain.alerts import LIVE, AlertDetail, DeclineCause, Ending, Stat
 
 OPEN = "open"
 STATES = tuple(state.value for state in State)
+NOTE_LIMIT = 4_000
 ROLES = ["primary", "backup", "control_room", "hub"]
 
 
@@ -52,6 +53,15 @@ class AlertsQuery(PageQuery):
         return data
 
 
+def _note() -> fields.String:
+    """Free text beside a step. A function: each schema needs a field of its own."""
+    return fields.String(
+        load_default=None,
+        validate=validate.Length(min=1, max=NOTE_LIMIT),
+        metadata={"description": "A note for the others who act on the incident; sealed."},
+    )
+
+
 class NothingIn(Body):
     """A step that needs no words: an empty object, or no body at all."""
 
@@ -59,7 +69,16 @@ class NothingIn(Body):
 class DeclineIn(Body):
     """Why the team does not come, in a word."""
 
-    cause = fields.Enum(DeclineCause, by_value=True, load_default=None)
+    cause = fields.Enum(
+        DeclineCause,
+        by_value=True,
+        load_default=None,
+        metadata={
+            "description": "With `not_ours` the next to be told is a team of another organisation,"
+            " wherever one covers the place, and the passenger reads why."
+        },
+    )
+    note = _note()
 
 
 class CloseIn(Body):
@@ -71,10 +90,13 @@ class CloseIn(Body):
         load_default=Ending.RESOLVED,
         metadata={
             "description": "`founded`: it happened as reported. `minor`: it did, and was small."
-            " `unfounded`: nothing was found. `cancelled`: help was no longer wanted. `resolved`:"
-            " done, and none of these."
+            " `unfounded`: it did not happen as reported. `no_trace`: looked for, and nobody was"
+            " found. `cancelled`: help was no longer wanted. `advised`: answered by word alone."
+            " `transferred`: a service outside Waylight has it, such as an ambulance. `duplicate`:"
+            " dealt with under another incident. `resolved`: done, and none of these."
         },
     )
+    note = _note()
 
 
 class TeamRefOut(Schema):
@@ -254,6 +276,13 @@ class StoryOut(Schema):
         metadata={"description": "By JSON Pointer: what was sent and could not be used as it is."},
     )
     readable = fields.Boolean(required=True)
+    redacted = Codes(
+        required=True,
+        metadata={
+            "description": "Texts of which somebody hid a part: what is shown is what was left."
+            " `not_understood` is empty then, for it may repeat them."
+        },
+    )
 
 
 class JourneyOut(Schema):
@@ -440,6 +469,7 @@ class AlertDetailOut(AlertOut):
                     },
                     "not_understood": {},
                     "readable": True,
+                    "redacted": [],
                 },
                 "joined": False,
                 "withdrawn": False,

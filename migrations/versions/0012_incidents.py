@@ -15,6 +15,7 @@ depends_on = None
 TABLES = """
 alter table incidents add column merged_into uuid, add column split_from uuid;
 create index ix_incidents_merged_into on incidents (merged_into) where merged_into is not null;
+create index ix_incidents_split_from on incidents (split_from) where split_from is not null;
 alter table alerts add column handed_from uuid;
 
 -- Free text of staff, closed by a key of each note's own. Never changed: a correction is a new note.

@@ -301,6 +301,19 @@ class TimelineEntryOut(Schema):
     text = Said("timeline", required=True)
 
 
+class HeldByOut(Schema):
+    """The team that has a report now."""
+
+    name = fields.String(required=True)
+    organisation = fields.String(required=True)
+    status = fields.String(
+        attribute="state",
+        required=True,
+        metadata={"enum": ["acknowledged", "en_route", "on_scene"]},
+    )
+    since = Timestamp(required=True, allow_none=True)
+
+
 class MyReportOut(Schema):
     """A report as its passenger sees it. Nothing they wrote comes back over the wire."""
 
@@ -313,4 +326,10 @@ class MyReportOut(Schema):
     priority = fields.Nested(PriorityOut, required=True)
     location = fields.Nested(LocatedOut, required=True)
     told = fields.List(fields.Nested(RecipientOut), required=True)
+    held_by = fields.Nested(
+        HeldByOut,
+        required=True,
+        allow_none=True,
+        metadata={"description": "Who has it now; null while nobody has, and when all is done."},
+    )
     timeline = fields.List(fields.Nested(TimelineEntryOut), required=True)

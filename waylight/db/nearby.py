@@ -261,7 +261,7 @@ def standing(conn: Connection[Any], incident_id: UUID) -> dict[str, Any] | None:
     `ride` is what its latest report says of a vehicle. `facts` and `capabilities` are those kept in
     `reports.routing`; `excluded` are the teams that have it before them or have answered it. One
     that was only stood down may be told again. `not_ours` are the teams of organisations that said
-    so, `not_ours_to` is the team that has just said it: the next to be told is told because of that.
+    so, `not_ours_to` is the team that has just said it: the next one is told because of that.
     """
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(STANDING, {"incident": incident_id}).fetchone()

@@ -44,17 +44,24 @@ def timeline(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, An
 
     An alert raised by an earlier report of the same incident counts from when it was told of this
     one; what staff did before that belongs to other passengers' stories. So do a message about
-    another report and the moment when somebody read that one.
+    another report and the moment when somebody read that one. Of an incident that the report has
+    left, only what happened until then.
     """
     return _all(
         conn,
         """
         with mine as (
             select id, incident_id from reports where id = %(id)s),
+        moves as (
+            select (m.data->>'from')::uuid as incident_id, max(m.at) as until from events m
+            where m.report_id = %(id)s and m.kind = 'report.moved' group by 1),
         story as (
             select e.* from events e where e.report_id = %(id)s
             union
-            select e.* from events e where e.incident_id = (select incident_id from mine)),
+            select e.* from events e where e.incident_id = (select incident_id from mine)
+            union
+            select e.* from moves m join events e on e.incident_id = m.incident_id
+            where e.at <= m.until),
         told as (
             select alert_id, min(at) as since from story
             where report_id = %(id)s and kind in ('alert.created', 'alert.updated')
@@ -75,9 +82,29 @@ def timeline(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, An
            or (e.kind not in ('alert.created', 'alert.updated', 'alert.seen')
                and e.kind not like all (array['delivery.%%', 'walk.%%', 'arrival.%%'])
                and e.at >= told.since)
-           or (e.kind = 'incident.unanswered'
+           or (e.kind in ('incident.unanswered', 'incident.reopened', 'incident.merged')
                and e.at >= (select min(at) from story where report_id = %(id)s)))
         order by e.at, e.id
+        """,
+        {"id": report_id},
+    )
+
+
+def holder(conn: Connection[Any], report_id: UUID | None) -> dict[str, Any] | None:
+    """Who has the incident of a report now, if they were told of that report; None when nobody."""
+    return _one(
+        conn,
+        """
+        select t.name, o.name as organisation, a.state, a.acknowledged_at as since
+        from reports r
+        join incidents i on i.id = r.incident_id and i.state = 'open'
+        join alerts a on a.id = i.held_by_alert_id
+        join teams t on t.id = a.team_id
+        join organisations o on o.id = a.organisation_id
+        where r.id = %(id)s and exists (
+            select from events e
+            where e.report_id = %(id)s and e.alert_id = a.id
+              and e.kind in ('alert.created', 'alert.updated'))
         """,
         {"id": report_id},
     )

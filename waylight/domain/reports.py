@@ -332,6 +332,16 @@ class TimelineEntry:
 
 
 @dataclass(frozen=True)
+class HeldBy:
+    """The team that has a report now: it has said so, and is not done."""
+
+    name: str
+    organisation: str
+    state: str
+    since: datetime | None
+
+
+@dataclass(frozen=True)
 class MyReport:
     """A report as its passenger sees it when they come back with the receipt."""
 
@@ -347,3 +357,4 @@ class MyReport:
     language: str | None
     timeline: tuple[TimelineEntry, ...]
     told: tuple[Recipient, ...]
+    held_by: HeldBy | None = None

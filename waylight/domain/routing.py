@@ -199,9 +199,10 @@ def choose(
     A team must be on duty; a child's needs the safeguarding capability; police only where the
     passenger allows it. Then: capabilities met, police first when asked for, available before
     busy, ahead of the vehicle before behind it, nearest; a team that is at work on another incident
-    is busy, and when all are, the nearest of them is told. The control room is told when nobody fits
-    and, at priority 1, always. Somebody is always told when there is a control room. `moving`: the
-    next stops of the report's vehicle are known; `notes` are shortfalls found elsewhere.
+    is busy, and when all are, the nearest of them is told. The control room is told when nobody
+    fits and, at priority 1, always. Somebody is always told when there is a control room.
+    `moving`: the next stops of the report's vehicle are known; `notes` are shortfalls found
+    elsewhere.
     """
     fit = sorted((c for c in candidates if _fits(c, facts)), key=lambda c: _preference(c, facts))
     shortfalls = (*_shortfalls(facts, candidates, fit), *notes)

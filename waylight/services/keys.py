@@ -25,6 +25,9 @@ SCOPES = (
     "exercise",
     "metrics:read",
     "hubs:manage",
+    "incidents:manage",
+    "reports:redact",
+    "reports:original",
 )
 
 TOKEN = re.compile(r"waylight_[sc]k_[A-Za-z0-9_-]{43}")

@@ -75,8 +75,16 @@ select r.*, granted.level, whole.routing, whole.location_source, whole.location_
        p.demo as place_demo,
        whole.route_id, whole.direction, whole.vehicle_id, whole.carriage, whole.boarded_stop_id,
        whole.next_stop_id,
-       k.key_version, k.wrapped_key, k.narrative, k.description_of_person, k.contact,
-       k.location_description, k.rejected
+       k.key_version, k.wrapped_key, k.contact,
+       hidden.redacted_fields, hidden.redaction_ids, hidden.redacted_texts,
+       -- An original that was redacted does not even leave the database.
+       case when 'narrative' = any (hidden.redacted_fields) then null else k.narrative end
+           as narrative,
+       case when 'description_of_person' = any (hidden.redacted_fields) then null
+            else k.description_of_person end as description_of_person,
+       case when 'location_description' = any (hidden.redacted_fields) then null
+            else k.location_description end as location_description,
+       case when hidden.redacted_fields is null then k.rejected end as rejected
 from report_facts r
 join lateral (
     select case when bool_or(g.level = 'full') then 'full' else 'heads_up' end as level
@@ -86,8 +94,13 @@ join lateral (
 left join reports whole on whole.id = r.id and granted.level = 'full'
 left join places p on p.id = whole.place_id
 left join report_secrets k on k.report_id = r.id and granted.level = 'full'
+left join lateral (
+    select array_agg(x.field) as redacted_fields, array_agg(x.id) as redaction_ids,
+           array_agg(x.redacted) as redacted_texts
+    from (select distinct on (field) field, id, redacted from report_redactions
+          where report_id = r.id order by field, id desc) x) hidden on granted.level = 'full'
 where r.incident_id = %(incident)s
-order by r.id = %(first)s or r.received_at = (
+order by coalesce(r.id = %(first)s, false) or r.received_at = (
     select i.restarted_at from incidents i where i.id = %(incident)s) desc, r.id desc
 limit %(limit)s
 """
@@ -148,7 +161,7 @@ def reports(
     incident_id: UUID,
     organisation_id: UUID,
     *,
-    first: UUID,
+    first: UUID | None,
     limit: int,
 ) -> list[dict[str, Any]]:
     """The reports of an incident that the organisation was granted: `first`, then the newest.
@@ -169,17 +182,17 @@ def reports(
 
 def audit(
     conn: Connection[Any],
-    report_ids: Sequence[UUID],
+    report_ids: Sequence[UUID | None],
     *,
     action: str,
     organisation_id: UUID,
     staff_id: UUID | None,
-    incident_id: UUID,
-    alert_id: UUID,
+    incident_id: UUID | None,
+    alert_id: UUID | None,
     request_id: str | None,
     now: datetime,
 ) -> None:
-    """Writes one audit entry for each report that a person acted on."""
+    """Writes one audit entry for each report that a person acted on; None is none in particular."""
     conn.execute(
         AUDIT,
         {

@@ -32,6 +32,11 @@ class Incident(Base):
             "merged_into",
             postgresql_where=text("merged_into is not null"),
         ),
+        Index(
+            "ix_incidents_split_from",
+            "split_from",
+            postgresql_where=text("split_from is not null"),
+        ),
     )
 
     id: Mapped[Id]

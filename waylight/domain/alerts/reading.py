@@ -84,7 +84,11 @@ class ToldRung:
 
 @dataclass(frozen=True)
 class Story:
-    """What the passenger wrote, decrypted. `readable` is False when its key is gone or wrong."""
+    """What the passenger wrote, decrypted. `readable` is False when its key is gone or wrong.
+
+    Of the fields in `redacted` the text is what somebody left of it, and `not_understood` is empty:
+    it may repeat what was hidden.
+    """
 
     narrative: str | None = None
     description_of_person: str | None = None
@@ -92,6 +96,7 @@ class Story:
     contact: Contact | None = None
     not_understood: Mapping[str, object] = field(default_factory=dict)
     readable: bool = True
+    redacted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

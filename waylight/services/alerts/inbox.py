@@ -134,9 +134,67 @@ def open_alert(
     incident_id: UUID = row["incident_id"]
     if row["organisation_id"] == organisation_id and inbox.mark_seen(conn, row["id"], now=now):
         row["seen_at"] = now
-    reports = inbox.reports(
-        conn, incident_id, organisation_id, first=row["report_id"], limit=REPORTS_SHOWN
+    reports = _audited(
+        conn,
+        incident_id,
+        first=row["report_id"],
+        alert_id=row["id"],
+        principal=principal,
+        now=now,
+        request_id=request_id,
     )
+    timer = check_ins.find(conn, row["about_alert_id"] or row["id"])
+    return AlertDetail(
+        alert=_summary(row),
+        rungs=told_of(conn, incident_id),
+        reports=tuple(_report(report, vault) for report in reports),
+        expects=expected_by(conn, row),
+        check_in=None if timer is None else check_in_of(timer),
+        vehicle=_vehicle(conn, reports, now=now),
+    )
+
+
+def told_of(conn: Connection[Any], incident_id: UUID) -> tuple[ToldRung, ...]:
+    """Everybody who was told about an incident, in the order of telling."""
+    return tuple(_rung(rung) for rung in inbox.rungs(conn, incident_id))
+
+
+def granted_reports(
+    conn: Connection[Any],
+    vault: Vault,
+    incident_id: UUID,
+    *,
+    first: UUID | None,
+    alert_id: UUID | None,
+    principal: Principal,
+    now: datetime,
+    request_id: str | None,
+) -> tuple[GrantedReport, ...]:
+    """The reports of an incident as far as the caller was granted them; each reading is audited."""
+    reports = _audited(
+        conn,
+        incident_id,
+        first=first,
+        alert_id=alert_id,
+        principal=principal,
+        now=now,
+        request_id=request_id,
+    )
+    return tuple(_report(report, vault) for report in reports)
+
+
+def _audited(
+    conn: Connection[Any],
+    incident_id: UUID,
+    *,
+    first: UUID | None,
+    alert_id: UUID | None,
+    principal: Principal,
+    now: datetime,
+    request_id: str | None,
+) -> list[dict[str, Any]]:
+    organisation_id = organisation_of(principal)
+    reports = inbox.reports(conn, incident_id, organisation_id, first=first, limit=REPORTS_SHOWN)
     inbox.audit(
         conn,
         [report["id"] for report in reports],
@@ -144,19 +202,11 @@ def open_alert(
         organisation_id=organisation_id,
         staff_id=principal.staff_id,
         incident_id=incident_id,
-        alert_id=row["id"],
+        alert_id=alert_id,
         request_id=request_id,
         now=now,
     )
-    timer = check_ins.find(conn, row["about_alert_id"] or row["id"])
-    return AlertDetail(
-        alert=_summary(row),
-        rungs=tuple(_rung(rung) for rung in inbox.rungs(conn, incident_id)),
-        reports=tuple(_report(report, vault) for report in reports),
-        expects=expected_by(conn, row),
-        check_in=None if timer is None else check_in_of(timer),
-        vehicle=_vehicle(conn, reports, now=now),
-    )
+    return reports
 
 
 def _tell_who_has_read(
@@ -285,7 +335,7 @@ def _report(row: Mapping[str, Any], vault: Vault) -> GrantedReport:
         shortfalls=reasons(routing.get("shortfalls", ())) if full else (),
         location=located(row) if full else None,
         journey=_journey(row) if full else None,
-        story=_story(row, vault) if full else None,
+        story=story(row, vault) if full else None,
         joined=row["joined"],
         withdrawn=row["withdrawn_at"] is not None,
         exercise=row["exercise"],
@@ -304,15 +354,33 @@ def _journey(row: Mapping[str, Any]) -> Journey:
     )
 
 
-def _story(row: Mapping[str, Any], vault: Vault) -> Story:
+def redaction_field(redaction_id: UUID) -> str:
+    """The name under which a redacted text is sealed with its report's key."""
+    return f"redaction {redaction_id}"
+
+
+def story(row: Mapping[str, Any], vault: Vault) -> Story:
     """The decrypted story. One that cannot be opened says so: the facts must still be seen."""
     if row["wrapped_key"] is None:
         return Story(readable=False)
 
+    redacted: dict[str, tuple[UUID, bytes]] = {
+        name: (id, text)
+        for name, id, text in zip(
+            row["redacted_fields"] or (),
+            row["redaction_ids"] or (),
+            row["redacted_texts"] or (),
+            strict=True,
+        )
+    }
+
     def opened(name: str) -> str | None:
-        if row[name] is None:
+        field, text = name, row[name]
+        if name in redacted:
+            field, text = redaction_field(redacted[name][0]), redacted[name][1]
+        if text is None:
             return None
-        return vault.open(row["id"], row["key_version"], row["wrapped_key"], name, row[name])
+        return vault.open(row["id"], row["key_version"], row["wrapped_key"], field, text)
 
     try:
         contact, rejected = opened("contact"), opened("rejected")
@@ -322,6 +390,7 @@ def _story(row: Mapping[str, Any], vault: Vault) -> Story:
             location_description=opened("location_description"),
             contact=Contact(**orjson.loads(contact)) if contact else None,
             not_understood=orjson.loads(rejected) if rejected else {},
+            redacted=tuple(sorted(redacted)),
         )
     except VaultError:
         log.exception("story_unreadable", report_id=str(row["id"]))

@@ -36,14 +36,14 @@ DEMOS = (
         organisation="control-room",
         person="Casey Demo",
         role="controller",
-        scopes=(*OFFICER, "exercise"),
+        scopes=(*OFFICER, "exercise", "incidents:manage", "reports:redact", "reports:original"),
     ),
     Demo(
         name="british_transport_police",
         organisation="british-transport-police",
         person="Robin Demo",
         role="officer",
-        scopes=OFFICER,
+        scopes=(*OFFICER, "incidents:manage"),
     ),
     Demo(
         name="metropolitan_police",

@@ -5,8 +5,10 @@ from typing import Any
 
 from waylight.db import reports as db_reports
 from waylight.db.session import Database
+from waylight.domain.alerts import DeclineCause
 from waylight.domain.errors import NotFound, Problem
 from waylight.domain.reports import (
+    HeldBy,
     MyReport,
     Recipient,
     TimelineEntry,
@@ -29,7 +31,13 @@ STORY: Mapping[str, str] = {
     "alert.on_scene": "on_scene",
     "alert.closed": "closed",
     "alert.withdrawn": "withdrawn",
+    "alert.hand_over_asked": "handing_over",
+    "alert.handed_over": "handed_over",
     "incident.unanswered": "unanswered",
+    "incident.reopened": "reopened",
+    "incident.merged": "joined",
+    "report.moved": "joined",
+    "report.redacted": "redacted",
     "routing.failed": "rerouted",
     "walk.hub_closing": "hub_closing",
     "walk.hub_moved": "hub_moved",
@@ -64,6 +72,7 @@ def my_report(database: Database, vault: Vault, receipt: str) -> MyReport:
         report_id = row["id"] if row else None
         events = db_reports.timeline(conn, report_id)
         told = db_reports.told(conn, report_id)
+        holder = db_reports.holder(conn, report_id)
     if row is None:
         typo = Problem(
             "Authorization",
@@ -84,6 +93,7 @@ def my_report(database: Database, vault: Vault, receipt: str) -> MyReport:
         language=row["language"],
         timeline=tuple(_story(events)),
         told=tuple(_told(one) for one in told),
+        held_by=HeldBy(**holder) if holder else None,
     )
 
 
@@ -103,25 +113,22 @@ def _told(row: Mapping[str, Any]) -> Recipient:
     )
 
 
-def _code(event: Mapping[str, Any]) -> str:
-    kind = event["kind"]
-    if event["role"] == "hub" and kind in OF_A_HUB:
-        return OF_A_HUB[kind]
-    return STORY[kind]
-
-
 def _story(events: Sequence[Mapping[str, Any]]) -> list[TimelineEntry]:
     # A later rung is told by two events: "nobody had answered" says more than "told", but after a
     # decline it would be untrue.
     declined = {event["at"] for event in events if event["kind"] == "alert.declined"}
     escalated = [event for event in events if event["kind"] == "alert.escalated"]
     later = {event["alert_id"] for event in escalated if event["at"] not in declined}
+    # A report that came with others is told so once, by its own move.
+    moved = {event["at"] for event in events if event["kind"] == "report.moved"}
 
     def is_said(event: Mapping[str, Any]) -> bool:
         if event["kind"] == "alert.created":
             return event["alert_id"] not in later
         if event["kind"] == "alert.escalated":
             return event["alert_id"] in later
+        if event["kind"] == "incident.merged":
+            return event["at"] not in moved
         return event["kind"] in STORY
 
     return [
@@ -134,6 +141,7 @@ def _story(events: Sequence[Mapping[str, Any]]) -> list[TimelineEntry]:
                     ("name", event["name"]),
                     ("organisation", event["organisation"]),
                     ("role", event["staff_role"] or event["role"]),
+                    ("to", event["data"].get("to")),
                 )
                 if value is not None
             },
@@ -141,3 +149,13 @@ def _story(events: Sequence[Mapping[str, Any]]) -> list[TimelineEntry]:
         for event in events
         if is_said(event)
     ]
+
+
+def _code(event: Mapping[str, Any]) -> str:
+    if event["kind"] == "alert.declined" and event["data"].get("outcome") == DeclineCause.NOT_OURS:
+        return "not_ours"
+    if event["kind"] == "report.moved" and event["data"].get("because") == "split":
+        return "parted"
+    if event["role"] == "hub" and event["kind"] in OF_A_HUB:
+        return OF_A_HUB[event["kind"]]
+    return STORY[event["kind"]]

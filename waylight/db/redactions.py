@@ -1,0 +1,64 @@
+"""Redactions: what readers get instead of a text, kept beside the original."""
+
+from collections.abc import Mapping
+from typing import Any, LiteralString
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.abc import Params
+from psycopg.rows import dict_row
+
+ORIGINAL = """
+select k.report_id as id, r.incident_id, r.city_id, r.exercise, k.key_version, k.wrapped_key,
+       k.narrative, k.description_of_person, k.contact, k.location_description, k.rejected,
+       null as redacted_fields, null as redaction_ids, null as redacted_texts
+from reports r join report_secrets k on k.report_id = r.id
+where r.id = %(report)s and exists (
+    select from grants g
+    where g.report_id = r.id and g.organisation_id = %(organisation)s and g.level = 'full'
+      and g.revoked_at is null)
+"""
+
+
+def original(
+    conn: Connection[Any], report_id: UUID, organisation_id: UUID
+) -> dict[str, Any] | None:
+    """A report's texts as they came, sealed; None without a full grant of the organisation."""
+    return _one(conn, ORIGINAL, {"report": report_id, "organisation": organisation_id})
+
+
+def wait_for_others(conn: Connection[Any], report_id: UUID) -> None:
+    """One redaction of a report at a time: each is made from what the one before it left."""
+    conn.execute(
+        "select pg_advisory_xact_lock(hashtextextended('redaction:' || %s::text, 0))", [report_id]
+    )
+
+
+def latest(conn: Connection[Any], report_id: UUID, field: str) -> dict[str, Any] | None:
+    """The newest redaction of a text: {id, redacted}."""
+    return _one(
+        conn,
+        "select id, redacted from report_redactions where report_id = %s and field = %s"
+        " order by id desc limit 1",
+        [report_id, field],
+    )
+
+
+def insert(conn: Connection[Any], redaction: Mapping[str, Any]) -> None:
+    """Writes a redaction, given by its columns."""
+    conn.execute(
+        """
+        insert into report_redactions (id, report_id, field, organisation_id, staff_id, at,
+                                       redacted, reason)
+        values (%(id)s, %(report_id)s, %(field)s, %(organisation_id)s, %(staff_id)s, %(at)s,
+                %(redacted)s, %(reason)s)
+        """,
+        redaction,
+    )
+
+
+def _one(
+    conn: Connection[Any], statement: LiteralString, parameters: Params
+) -> dict[str, Any] | None:
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(statement, parameters).fetchone()
