@@ -116,6 +116,6 @@ def room(desk) -> Room:
 
 
 @pytest.fixture
-def east() -> Point:
+def west() -> Point:
     """A place too far from the others for reports to be linked."""
-    return Point(-0.1426 + 0.05, 51.5390)
+    return Point(-0.1426 - 0.05, 51.5390)

@@ -316,7 +316,7 @@ def write_left(conn: Connection[Any], incident_id: UUID, hold: Hold) -> None:
     conn.execute(LEFT, {"incident": incident_id, "escalate_at": hold.escalate_at})
     conn.execute(
         """
-        update alerts a set report_id = (
+        update alerts a set version = a.version + 1, report_id = (
             select r.id from reports r join events e on e.report_id = r.id
             where r.incident_id = %(incident)s and e.alert_id = a.id
               and e.kind in ('alert.created', 'alert.updated')

@@ -343,7 +343,7 @@ def _tell_what_happened(
             incident_id=incident["id"],
             alert_id=alert["id"] if alert else None,
             staff_id=principal.staff_id,
-            data=about,
+            data={"role": principal.role, **about},
             exercise=incident["exercise"],
         )
 

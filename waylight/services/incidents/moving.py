@@ -161,12 +161,12 @@ def reopen(
     organisation_id = organisation_of(principal)
     with database.staff(organisation_id) as conn:
         row = visible(conn, principal, incident_id)
+        if row["merged_into"] is not None:
+            raise StateConflict("This incident was merged into another: open that one again.")
         if not (row["oversees"] or _closed_one(conn, incident_id, organisation_id)):
             raise NotAllowed("Only whoever closed it, or the control room, opens it again.")
     with database.intake() as conn:
         (incident,) = steps.lock_incidents(conn, incident_id)
-        if incident["merged_into"] is not None:
-            raise StateConflict("This incident was merged into another: open that one again.")
         if incident["state"] == "closed":
             if if_match is not None and if_match != incident["version"]:
                 raise StaleVersion
@@ -195,6 +195,8 @@ def reopen(
 
 
 def _check_may_manage(row: Row) -> None:
+    if row["merged_into"] is not None:
+        raise StateConflict("This incident was merged into another.")
     if not (row["holds"] or row["oversees"]):
         raise NotAllowed("Only the organisation that has an incident, or the control room, may.")
 
