@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from waylight.channels.console import Console
+from waylight.channels.providers import open_email, open_sms
 from waylight.config import ConfigurationError, Settings
 from waylight.domain.alerts import Message, Outcome
 
@@ -23,7 +24,11 @@ class Channel(Protocol):
         ...
 
 
-KNOWN: Mapping[str, Callable[[Settings], Channel]] = {"console": lambda _settings: Console()}
+KNOWN: Mapping[str, Callable[[Settings], Channel]] = {
+    "console": lambda _settings: Console(),
+    "sms": open_sms,
+    "email": open_email,
+}
 """Every channel by the name that WAYLIGHT_CHANNELS gives it."""
 
 
