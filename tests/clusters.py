@@ -10,8 +10,12 @@ from tests.databases import ROOT, Cluster
 
 
 @contextmanager
-def new_cluster(folder: Path) -> Iterator[Cluster]:
-    """A PostgreSQL of its own, made by initdb: no role and no database of ours is in it."""
+def new_cluster(folder: Path, *, test: bool = True) -> Iterator[Cluster]:
+    """A PostgreSQL of its own, made by initdb: no role and no database of ours is in it.
+
+    One that is not a `test` keeps what it has when it is killed: a test's forgets the last commits,
+    and is made anew when it does not start.
+    """
     (folder / "bin").mkdir(parents=True)
     (folder / ".local").mkdir()
     (folder / "bin/cluster").write_text((ROOT / "bin/cluster").read_text())
@@ -20,7 +24,10 @@ def new_cluster(folder: Path) -> Iterator[Cluster]:
 
     def run(*words: str) -> str:
         return subprocess.run(
-            [*command, *words, "--test"], check=True, capture_output=True, text=True
+            [*command, *words, *(["--test"] if test else [])],
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout.strip()
 
     try:
