@@ -10,10 +10,13 @@ import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import time
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from waylight.domain.drills import WEEKDAYS, Slot
 
 PROFILES = ("production", "demo", "test")
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -150,6 +153,16 @@ def _read_origins(text: str, _above: Mapping[str, Any]) -> tuple[str, ...]:
     if not all(_ORIGIN.fullmatch(origin) for origin in origins):
         raise _Refused("must be origins with commas between them: https://desk.example")
     return origins
+
+
+def _read_slots(text: str, _above: Mapping[str, Any]) -> tuple[Slot, ...]:
+    slots = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        found = re.fullmatch(r"([A-Za-z]{3})[a-z]*\s+([01]?[0-9]|2[0-3]):([0-5][0-9])", part)
+        if found is None or found[1].lower() not in WEEKDAYS:
+            raise _Refused("must be days and times with commas between them: wed 14:00")
+        slots.append(Slot(WEEKDAYS.index(found[1].lower()), time(int(found[2]), int(found[3]))))
+    return tuple(dict.fromkeys(slots))
 
 
 def _read_loopback_ports(text: str, above: Mapping[str, Any]) -> tuple[int, ...]:
@@ -476,6 +489,11 @@ class Settings:
         "Ports of this machine that a URL given by others, such as a webhook's, may lead to, also "
         "with `http://`. Not in the profile `production`",
         unset="none: such a URL is https and on the open internet",
+    )
+    exercise_schedule: tuple[Slot, ...] = _setting(
+        Kind("times such as `wed 14:00`, commas between", _read_slots),
+        "When a worker drills all teams of a city that are on duty, in the city's own time",
+        unset="never",
     )
     log_level: str = _setting(_choice(*LOG_LEVELS), "The least grave line logged", default="info")
 

@@ -27,7 +27,7 @@ from waylight.config import Settings
 from waylight.domain.alerts import NextAttempt
 from waylight.domain.errors import Unavailable
 from waylight.log import configure_logging, get_logger
-from waylight.services import alerts, hints, hubs
+from waylight.services import alerts, drills, hints, hubs
 from waylight.services.alerts import check_ins
 from waylight.services.clock import Clock
 from waylight.services.context import Waylight, open_waylight
@@ -353,7 +353,11 @@ class Worker:
             ),
             Chore("purge", lambda: chores.purge(database, now=self._clock()), every_s=3600),
             Chore("orphans", self._find_orphans, every_s=60),
+            Chore("drills", self._drill, every_s=15),
         )
+
+    def _drill(self) -> None:
+        drills.keep(self._database, self._vault, self._settings, now=self._clock())
 
     def _find_orphans(self) -> None:
         """Sees to messages of channels that no worker has any more: they are given up in the end.

@@ -13,6 +13,7 @@ from tests.databases import settings_for
 from tests.desk import NOW, P1, P2, P4, SPOT, keys_for, open_desk
 from tests.proxy import Line, soon
 from waylight import metrics, worker
+from waylight.channels.senders import Sent
 from waylight.db.session import Database
 from waylight.domain.alerts import Outcome, Result
 from waylight.domain.geo import Point
@@ -332,7 +333,7 @@ def test_the_worker_counts_what_it_delivers(desk, scrape):
         base_url="http://x",
         now=NOW + timedelta(seconds=3),
     )
-    one._record(message, Outcome(Result.SENT), took_s=0.0)
+    one._write([Sent(message, Outcome(Result.SENT), took_s=0.0, ends_at=float("inf"))])
     after = scrape()
     grew = grown(before, after)
     assert grew["waylight_deliveries_total", "console", "sent"] == 1

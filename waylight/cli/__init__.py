@@ -2,7 +2,17 @@
 
 import click
 
-from waylight.cli import backups, data, documents, health, keys, looking, processes, rotation
+from waylight.cli import (
+    backups,
+    data,
+    documents,
+    exercise,
+    health,
+    keys,
+    looking,
+    processes,
+    rotation,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -27,6 +37,7 @@ for command in (
     looking.openapi,
     documents.documents,
     looking.doctor,
+    exercise.exercise,
     health.healthy,
 ):
     cli.add_command(command)

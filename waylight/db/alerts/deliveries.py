@@ -10,6 +10,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from waylight.domain.alerts import Message, NextAttempt, Outcome, Result
+from waylight.domain.drills import AUDIENCE
 
 # A claimed row comes due again when its lease ends: a dead worker needs no other remedy. Each
 # channel has a number of its own: one that is stuck must not use up the room of the others. So have
@@ -334,6 +335,7 @@ join alerts a on a.id = d.alert_id
 join reports r on r.id = d.report_id
 where d.id = %(id)s and i.id = a.incident_id and i.state = 'open' and i.escalate_at is null
   and a.team_id is not null and d.message in ('alert.created', 'alert.updated')
+  and not starts_with(i.audience, %(drills)s)
   and not exists (
       select from deliveries other
       where other.alert_id = d.alert_id and other.report_id = d.report_id
@@ -347,7 +349,7 @@ def wake_ladder(conn: Connection[Any], delivery_id: UUID, *, now: datetime) -> N
     It then runs for that report. Only when no other channel has told that team, or is still
     trying. A hub is no rung.
     """
-    conn.execute(WAKE, {"id": delivery_id, "now": now})
+    conn.execute(WAKE, {"id": delivery_id, "now": now, "drills": AUDIENCE})
 
 
 def give_back(

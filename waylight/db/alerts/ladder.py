@@ -10,6 +10,8 @@ from psycopg.abc import Params
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from waylight.domain.drills import AUDIENCE
+
 # tell_of_all() stamps everything with the report's own time and priority. A later rung is told
 # now, and at the priority that the incident has reached.
 TELL = """
@@ -34,9 +36,9 @@ def due(
     only: UUID | None = None,
     skip: Sequence[UUID] = (),
 ) -> dict[str, Any] | None:
-    """The most urgent incident whose rung has had its time, locked.
+    """The most urgent incident whose rung has had its time, locked; real ones before exercises.
 
-    One that another worker has is left to it.
+    One that another worker has is left to it. The ladders of drills do not climb.
     """
     return _one(
         conn,
@@ -45,11 +47,12 @@ def due(
         from incidents
         where escalate_at <= %(now)s and state = 'open'
           and (%(only)s::uuid is null or id = %(only)s) and id <> all (%(skip)s)
-        order by priority, escalate_at
+          and not starts_with(audience, %(drills)s)
+        order by exercise, priority, escalate_at
         limit 1
         for update skip locked
         """,
-        {"now": now, "only": only, "skip": list(skip)},
+        {"now": now, "only": only, "skip": list(skip), "drills": AUDIENCE},
     )
 
 
@@ -135,7 +138,7 @@ def unrouted(conn: Connection[Any], *, skip: Sequence[UUID] = ()) -> UUID | None
         conn,
         """
         select id from reports where status = 'unrouted' and id <> all (%s)
-        order by id limit 1 for update skip locked
+        order by exercise, id limit 1 for update skip locked
         """,
         [list(skip)],
     )

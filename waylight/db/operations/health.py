@@ -30,8 +30,8 @@ select (select max(beat_at) from worker_heartbeats) as last_beat,
            as deliveries_late,
        (select count(*) from events where sequence is null and at < %(late)s) as events_late,
        (select count(*) from reports where status = 'unrouted') as unrouted,
-       (select count(*) from incidents where escalate_at < %(late)s and state = 'open')
-           as climbs_late,
+       (select count(*) from incidents where escalate_at < %(late)s and state = 'open'
+           and not exercise) as climbs_late,
        (select count(*) from incidents where unanswered_at is not null and state = 'open'
            and not exercise) as unanswered,
        (select array_agg(host || ' (process ' || pid || ')' order by host, pid)
