@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.desk import NOW, P1, P2, P4
+from tests.desk import NOW, P2, P4
 from tests.services.incidents.conftest import LATER, MINUTE
 from waylight.domain.alerts import DeclineCause, State
 from waylight.domain.errors import (
