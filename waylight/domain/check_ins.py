@@ -4,17 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from waylight.domain.alerts.steps import State
-
 DEFAULT_S = 1_800
 """Half an hour on a scene, where the organisation has said nothing else."""
 
 SHORTEST_S = 60
 LONGEST_S = 14_400
 """Four hours: whoever needs longer is not on a scene any more."""
-
-MAY_RUN = frozenset({State.EN_ROUTE, State.ON_SCENE})
-"""Where somebody is out alone. On the scene a timer starts by itself."""
 
 SOON = timedelta(minutes=1)
 OFTEN = 5

@@ -43,6 +43,7 @@ from waylight.domain.alerts.reading import (
 from waylight.domain.alerts.steps import (
     ENDED,
     LIVE,
+    OUT,
     STEPS,
     STOOD_DOWN,
     WAITING,
@@ -67,6 +68,7 @@ __all__ = [
     "FIRST_RETRY_S",
     "LADDER_S",
     "LIVE",
+    "OUT",
     "RETRY_CAP_S",
     "SHORT",
     "STEPS",

@@ -32,6 +32,9 @@ WORKING = frozenset({State.ACKNOWLEDGED, State.EN_ROUTE, State.ON_SCENE})
 LIVE = WAITING | WORKING
 ENDED = frozenset(State) - LIVE
 
+OUT = frozenset({State.EN_ROUTE, State.ON_SCENE})
+"""Somebody is out there, perhaps alone. On the scene a timer starts by itself."""
+
 STOOD_DOWN = frozenset({State.WITHDRAWN, State.EXPIRED})
 """Ended without an answer of its own: such a recipient may be told again, by a new alert."""
 

@@ -14,11 +14,10 @@ from psycopg import Connection
 from waylight.db import events
 from waylight.db.alerts import check_ins, ladder, steps
 from waylight.db.session import Database
-from waylight.domain.alerts import LIVE, WAITING, WORKING, State, Step
+from waylight.domain.alerts import LIVE, OUT, WAITING, WORKING, State, Step
 from waylight.domain.check_ins import (
     DEFAULT_S,
     LONGEST_S,
-    MAY_RUN,
     CheckIn,
     CheckInDefault,
     due_at,
@@ -52,7 +51,7 @@ def check_in(
     """
     with database.staff(organisation_of(principal)) as conn:
         row = _own(conn, principal, alert_id)
-        if row["hub_id"] is not None or State(_state(conn, row)) not in MAY_RUN:
+        if row["hub_id"] is not None or State(_state(conn, row)) not in OUT:
             raise StateConflict(
                 "A timer runs for a team that is on the way or on the scene: take that step first."
             )
