@@ -54,17 +54,31 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(environment: Mapping[str, str], log: Path, postmaster: int) -> Iterator[Served]:
-    """`waylight serve` as in production, on a free port, stopped at the end."""
+def served(
+    environment: Mapping[str, str], log: Path, postmaster: int, *, command: str = "serve"
+) -> Iterator[Served]:
+    """`waylight serve`, or `stream`, as in production, on a free port, stopped at the end."""
     port = _free_port()
+    variable = {"serve": "WAYLIGHT_PORT", "stream": "WAYLIGHT_STREAM_PORT"}[command]
+    own = {**environment, "WAYLIGHT_HOST": "127.0.0.1", variable: str(port)}
+    with started([sys.executable, "-m", "waylight.cli", command], own, log) as process:
+        _wait_for_answer(process, port, log)
+        yield Served(port, process.pid, postmaster)
+
+
+@contextlib.contextmanager
+def started(
+    command: Sequence[str], environment: Mapping[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program of ours, all of whose words go to `log`; stopped at the end."""
     # Dies with us, also when we are killed.
     tied = ["setpriv", "--pdeathsig", "SIGTERM", "--"] if shutil.which("setpriv") else []
     with (
         log.open("wb") as output,
         subprocess.Popen(  # noqa: S603 - our own program
-            [*tied, sys.executable, "-m", "waylight.cli", "serve"],
+            [*tied, *command],
             cwd=ROOT,
-            env={**environment, "WAYLIGHT_HOST": "127.0.0.1", "WAYLIGHT_PORT": str(port)},
+            env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -72,8 +86,7 @@ def served(environment: Mapping[str, str], log: Path, postmaster: int) -> Iterat
         ) as process,
     ):
         try:
-            _wait_for_answer(process, port, log)
-            yield Served(port, process.pid, postmaster)
+            yield process
         finally:
             _stop(process)
 
