@@ -13,7 +13,7 @@ from schemas.teams import (
     CapabilitiesIn,
     DutyIn,
     HeartbeatOut,
-    PositionIn,
+    TeamPositionIn,
     TeamList,
     TeamOut,
     TeamsQuery,
@@ -73,7 +73,7 @@ def set_duty(body: dict[str, Any], team_id: UUID) -> ResponseReturnValue:
 
 @blueprint.route('/v1/teams/<wire_id("team"):team_id>/position', methods=["PUT"])
 @require(Kind.STAFF, scopes=("teams:duty",))
-@blueprint.arguments(PositionIn, example=PositionIn.example)
+@blueprint.arguments(TeamPositionIn, example=TeamPositionIn.example)
 @blueprint.response(200, HeartbeatOut)
 def set_position(fix: Fix, team_id: UUID) -> Heartbeat:
     """Say where a team is, every 10 to 30 seconds. It takes the place of the one before.

@@ -49,7 +49,7 @@ class DutyOut(Schema):
     until = Timestamp(required=True, allow_none=True)
 
 
-class PositionIn(Body):
+class TeamPositionIn(Body):
     """Where a team's device is, by its own clock."""
 
     position = Position(required=True)
