@@ -13,9 +13,9 @@ from schemas.teams import (
     CapabilitiesIn,
     DutyIn,
     HeartbeatOut,
-    TeamPositionIn,
     TeamList,
     TeamOut,
+    TeamPositionIn,
     TeamsQuery,
 )
 from waylight.domain.principals import Kind
