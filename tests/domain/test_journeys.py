@@ -348,9 +348,14 @@ def test_team_meets_the_vehicle_at_the_first_stop_it_surely_reaches_before_it():
     # 1 km is 2 minutes to set off and 3.9 on the way.
     assert meeting([(passing(5.9), 1000.0)], now=NOW) is not None
     assert meeting([(passing(5.8), 1000.0)], now=NOW) is None
-    found = meeting([(passing(3), 1000.0), (passing(7), 1100.0), (passing(20), 0.0)], now=NOW)
+    found = meeting([(passing(3), 1000.0), (passing(7), 1100.0), (passing(20), 160.0)], now=NOW)
     assert found is not None
     assert (found.from_min, found.to_min) == (7, 14)
+
+
+def test_team_that_stands_at_the_next_stop_is_ahead_of_a_vehicle_about_to_arrive():
+    assert meeting([(passing(0), 150.0)], now=NOW) is not None
+    assert meeting([(passing(0), 151.0)], now=NOW) is None
 
 
 @given(st.floats(0, 60), st.floats(0, 20_000), st.floats(0, 30))

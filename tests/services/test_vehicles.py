@@ -53,10 +53,13 @@ def line(desk):
                 """,
                 {"id": stop_id, "name": f"Stop {n}", "at": point.ewkt(), "n": n},
             )
-        conn.execute(
-            "update teams set base = %s::geography where id = %s",
-            [STOPS["stop7"].ewkt(), desk.third],
-        )
+        for team, base in (
+            (desk.first, Point(SPOT.lon - 0.004, SPOT.lat)),
+            (desk.third, STOPS["stop7"]),
+        ):
+            conn.execute(
+                "update teams set base = %s::geography where id = %s", [base.ewkt(), team]
+            )
     return desk
 
 

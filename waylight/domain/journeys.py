@@ -36,6 +36,9 @@ traffic in inner London (TfL, "Travel in London"). With blue lights it is faster
 TEAM_DETOUR = 1.3
 TEAM_SETS_OFF = timedelta(minutes=2)
 
+AT_STOP_M = 150.0
+"""A team this near to a stop is there."""
+
 SIDEWAYS = 0.3
 """A compass word says nothing of a line that runs less than this part of its length that way."""
 
@@ -189,8 +192,10 @@ def meeting(passings: Sequence[tuple[Passing, float]], *, now: datetime) -> Meet
     Each passing comes with the team's distance from that stop in metres, in a straight line.
     """
     for passing, distance_m in passings:
-        drive = timedelta(hours=distance_m * TEAM_DETOUR / 1000 / TEAM_KMH)
-        if now + TEAM_SETS_OFF + drive <= passing.earliest:
+        takes = TEAM_SETS_OFF + timedelta(hours=distance_m * TEAM_DETOUR / 1000 / TEAM_KMH)
+        if distance_m <= AT_STOP_M:
+            takes = timedelta(0)
+        if now + takes <= passing.earliest:
             return Meeting(
                 stop=passing.stop.name,
                 earliest=passing.earliest,
