@@ -18,7 +18,7 @@ class ArrivalIn(Body):
         by_value=True,
         required=True,
         metadata={
-            "description": "`did_not_arrive` only once they have had their time: `arrival.latest`."
+            "description": "`did_not_arrive` only once they have had their time: `walk.latest`."
             " `left_safely`, `handed_to_police` and `handed_to_ambulance` follow `arrived`."
         },
     )

@@ -85,8 +85,8 @@ def test_passenger_reads_that_the_hub_expects_them_that_they_arrived_and_how_the
         ("arrived_at_hub", "Hub"),
         ("left_hub_safely", "Hub"),
     ]
-    kinds = [event["kind"] for event in desk.events("arrival.arrived", "arrival.left_safely")]
-    assert kinds == ["arrival.arrived", "arrival.left_safely"]
+    kinds = [event["kind"] for event in desk.events("alert.arrived", "alert.left_safely")]
+    assert kinds == ["alert.arrived", "alert.left_safely"]
 
 
 def test_arrival_leaves_the_teams_ladder_and_the_incident_alone(desk):

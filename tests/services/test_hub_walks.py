@@ -133,7 +133,7 @@ def test_hub_that_closes_early_tells_everybody_on_the_way_once(desk):
         ("hub_instead", "Other"),
     ]
     assert sweep(desk, SOON + timedelta(seconds=40)) == 0
-    assert len(desk.events("walk.redirected")) == 1
+    assert len(desk.events("alert.redirected")) == 1
     told = my_report(desk.database, desk.vault, report.receipt).told
     assert {one.name for one in told} == {"First", "Hub", "Other"}
 
@@ -168,7 +168,7 @@ def test_hub_that_closes_after_the_walk_and_a_margin_disturbs_nobody(desk):
     assert sweep(desk) == 0
     # Nor hours later, when nobody is on the way any more.
     assert sweep(desk, NOW + timedelta(hours=2)) == 0
-    assert desk.events("walk.hub_closing") == []
+    assert desk.events("alert.hub_closing") == []
     assert desk.rows("select walk_ended_at from alerts where hub_id is not null")[0][
         "walk_ended_at"
     ] == NOW + timedelta(hours=2)
@@ -261,7 +261,7 @@ def test_stale_horizon_closes_no_hub_for_those_on_the_way(desk):
     desk.report(WANTS_HUB)
     desk.do("update hubs set open_during = '{}', expanded_until = %s", NOW - timedelta(days=1))
     assert sweep(desk) == 0
-    assert desk.events("walk.hub_closing") == []
+    assert desk.events("alert.hub_closing") == []
 
 
 def test_one_walk_that_cannot_be_redirected_keeps_no_other(desk, monkeypatch):

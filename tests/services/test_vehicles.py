@@ -57,9 +57,7 @@ def line(desk):
             (desk.first, Point(SPOT.lon - 0.004, SPOT.lat)),
             (desk.third, STOPS["stop7"]),
         ):
-            conn.execute(
-                "update teams set base = %s::geography where id = %s", [base.ewkt(), team]
-            )
+            conn.execute("update teams set base = %s::geography where id = %s", [base.ewkt(), team])
     return desk
 
 

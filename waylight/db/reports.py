@@ -19,6 +19,23 @@ def submit(conn: Connection[Any], submissions: Sequence[Mapping[str, Any]]) -> l
         return [row[0] for row in cursor.fetchall()]
 
 
+PERSONAL = (
+    "alert.created",
+    "alert.updated",
+    "alert.seen",
+    "alert.hub_closing",
+    "alert.hub_moved",
+    "alert.redirected",
+    "alert.not_redirected",
+    "alert.arrived",
+    "alert.did_not_arrive",
+    "alert.left_safely",
+    "alert.handed_to_police",
+    "alert.handed_to_ambulance",
+)
+"""Events of an alert that are about one report, and no part of another passenger's story."""
+
+
 def find_by_receipt(conn: Connection[Any], hashes: Sequence[bytes]) -> dict[str, Any] | None:
     """The report whose receipt has one of these hashes, without its secrets; None when unknown."""
     return _one(
@@ -79,14 +96,13 @@ def timeline(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, An
             -- About a responder who did not check in: that is no part of the passenger's story.
             select from incidents i where i.id = e.incident_id and i.about_alert_id is not null)
           and (e.report_id = %(id)s
-           or (e.kind not in ('alert.created', 'alert.updated', 'alert.seen')
-               and e.kind not like all (array['delivery.%%', 'walk.%%', 'arrival.%%'])
+           or (e.kind <> all (%(personal)s) and e.kind not like 'delivery.%%'
                and e.at >= told.since)
            or (e.kind in ('incident.unanswered', 'incident.reopened', 'incident.merged')
                and e.at >= (select min(at) from story where report_id = %(id)s)))
         order by e.at, e.id
         """,
-        {"id": report_id},
+        {"id": report_id, "personal": list(PERSONAL)},
     )
 
 

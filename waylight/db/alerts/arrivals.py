@@ -12,7 +12,7 @@ TOLD = """
 select told.report_id, told.since, f.needs, f.language, last.status, last.at,
        (select max(e.at) from events e
         where e.report_id = told.report_id and e.alert_id = %(alert)s
-          and e.kind in ('walk.hub_closing', 'walk.hub_moved', 'walk.not_redirected'))
+          and e.kind in ('alert.hub_closing', 'alert.hub_moved', 'alert.not_redirected'))
            as redirected_at,
        h.services || h.access as features, h.languages
 from (select e.report_id, min(e.at) as since from events e

@@ -156,15 +156,21 @@ def set_state(
     drop_messages(conn, [alert_id], also_updates=state not in WORKING)
 
 
-def withdraw(conn: Connection[Any], alert_ids: Sequence[UUID], *, now: datetime) -> list[UUID]:
-    """Stands down those of the alerts that nobody has answered, and drops their messages."""
+def withdraw(
+    conn: Connection[Any], alert_ids: Sequence[UUID], *, now: datetime, also_taken: bool = False
+) -> list[UUID]:
+    """Stands down those of the alerts that nobody has answered, and drops their messages.
+
+    With `also_taken` those as well that somebody has taken and not set out for.
+    """
     rows = conn.execute(
         """
         update alerts set state = 'withdrawn', ended_at = %s, version = version + 1
-        where id = any (%s) and state in ('pending', 'delivered')
+        where id = any (%s)
+          and (state in ('pending', 'delivered') or %s and state = 'acknowledged')
         returning id
         """,
-        [now, list(alert_ids)],
+        [now, list(alert_ids), also_taken],
     ).fetchall()
     withdrawn = [row[0] for row in rows]
     drop_messages(conn, withdrawn, also_updates=True)

@@ -9,6 +9,7 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from waylight.db.alerts import steps
 from waylight.domain.hubs import ARRIVAL_MARGIN
 from waylight.domain.routing import WALK_DETOUR, WALK_M_PER_MIN
 
@@ -59,7 +60,7 @@ where r.withdrawn_at is null and r.position is not null
   and not exists (
       select from events e
       where e.report_id = r.id and e.alert_id = %(alert)s
-        and e.kind in ('walk.hub_closing', 'walk.not_redirected'))
+        and e.kind in ('alert.hub_closing', 'alert.not_redirected'))
 order by r.id
 """
 
@@ -166,22 +167,19 @@ def stand_down(
 ) -> list[dict[str, Any]]:
     """Ends the other hubs' alerts that wait for this report's passenger alone; returns them."""
     with conn.cursor(row_factory=dict_row) as cursor:
-        ended = cursor.execute(
+        waiting = cursor.execute(
             """
-            update alerts a set state = 'withdrawn', ended_at = %(now)s, version = version + 1
+            select a.id, a.incident_id, a.city_id, a.organisation_id, a.exercise from alerts a
             where a.report_id = %(report)s and a.hub_id is not null and a.id <> %(but)s
               and a.state in ('pending', 'delivered', 'acknowledged')
               and not exists (
                   select from events e
                   where e.incident_id = a.incident_id and e.alert_id = a.id
                     and e.kind = 'alert.updated' and e.report_id <> %(report)s)
-            returning a.id, a.incident_id, a.city_id, a.organisation_id, a.exercise
+            order by a.id
+            for update
             """,
-            {"report": report_id, "but": but, "now": now},
+            {"report": report_id, "but": but},
         ).fetchall()
-        cursor.execute(
-            "update deliveries set status = 'dropped', next_attempt_at = null"
-            " where alert_id = any (%s) and status = 'queued'",
-            [[row["id"] for row in ended]],
-        )
-    return ended
+    steps.withdraw(conn, [row["id"] for row in waiting], now=now, also_taken=True)
+    return waiting

@@ -92,7 +92,7 @@ def log_arrival(
             events.write(
                 conn,
                 events.Event(
-                    f"arrival.{status}",
+                    f"alert.{status}",
                     now,
                     city_id=incident["city_id"],
                     organisation_id=row["organisation_id"],

@@ -199,9 +199,9 @@ def _tell(
         )
 
     if why != "declined":
-        events.write(conn, event(f"walk.hub_{why}", walk["id"], walk["organisation_id"]))
+        events.write(conn, event(f"alert.hub_{why}", walk["id"], walk["organisation_id"]))
     if instead is None:
-        events.write(conn, event("walk.not_redirected", walk["id"], walk["organisation_id"]))
+        events.write(conn, event("alert.not_redirected", walk["id"], walk["organisation_id"]))
         return
     if instead["id"] == walk["hub_id"]:
         return
@@ -223,7 +223,7 @@ def _tell(
     events.write(
         conn,
         event(
-            "walk.redirected",
+            "alert.redirected",
             alert_id,
             instead["organisation_id"],
             walk_minutes=routing.walk_minutes(instead["distance_m"]),
