@@ -18,16 +18,20 @@ from datetime import datetime
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 
+import orjson
 from prometheus_client import start_http_server
 
+from schemas.events import envelope
 from waylight import metrics, telemetry
 from waylight.channels import Channel, open_channels
 from waylight.channels.senders import Senders, Sent
 from waylight.config import Settings
 from waylight.domain.alerts import NextAttempt
 from waylight.domain.errors import Unavailable
+from waylight.domain.events import PublicEvent
+from waylight.domain.webhooks import CHANNEL as WEBHOOK
 from waylight.log import configure_logging, get_logger
-from waylight.services import alerts, drills, hints, hubs
+from waylight.services import alerts, drills, hints, hubs, webhooks
 from waylight.services.alerts import check_ins
 from waylight.services.clock import Clock
 from waylight.services.context import Waylight, open_waylight
@@ -193,10 +197,24 @@ class Worker:
         return bool(self._try("deliver", self._deliver_due))
 
     def number(self) -> bool:
-        """Numbers events once; True when there are more. Raises Unavailable."""
-        return self._try("number_events", lambda: chores.number_events(self._database)) == (
-            chores.BATCH
-        )
+        """Numbers events once and queues them for webhooks; True when there are more.
+
+        Raises Unavailable.
+        """
+        numbered = self._try("number_events", lambda: chores.number_events(self._database))
+        more = False
+        if WEBHOOK in self._senders.channels:
+            more = bool(self._try("tell_webhooks", self._tell_webhooks))
+        return numbered == chores.BATCH or more
+
+    def _tell_webhooks(self) -> bool:
+        told = webhooks.tell_webhooks(self._database, now=self._clock())
+        if told.queued:
+            self._work.set()
+        return told.more
+
+    def _render(self, event: PublicEvent) -> bytes:
+        return orjson.dumps(envelope(event, base_url=self._settings.base_url))
 
     def _try(self, name: str, part: Callable[[], object]) -> object:
         try:
@@ -226,6 +244,7 @@ class Worker:
             drills={lane.channel: free for lane, free in room.items() if lane.exercise},
             lease_s=self._settings.lease_s,
             base_url=self._settings.base_url,
+            render=self._render,
             now=self._clock(),
         )
         if messages and self._recorder is None:

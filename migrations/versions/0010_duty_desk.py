@@ -7,7 +7,7 @@ What a city pack says of a team's hours and capabilities stays in `teams.shifts`
 from alembic import op
 
 revision = "0010"
-down_revision = "0006"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from waylight.channels.console import Console
 from waylight.channels.providers import open_email, open_sms
+from waylight.channels.webhook import Webhooks
 from waylight.config import ConfigurationError, Settings
 from waylight.domain.alerts import Message, Outcome
 
@@ -28,6 +29,7 @@ KNOWN: Mapping[str, Callable[[Settings], Channel]] = {
     "console": lambda _settings: Console(),
     "sms": open_sms,
     "email": open_email,
+    "webhook": Webhooks.from_settings,
 }
 """Every channel by the name that WAYLIGHT_CHANNELS gives it."""
 

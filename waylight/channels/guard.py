@@ -27,7 +27,7 @@ from urllib3.util import parse_url
 
 from waylight.domain.endpoints import is_public
 
-TOTAL_S = 10.0
+TOTAL_S = 15.0
 """Seconds of one call from the first look for its name to the last byte of its answer."""
 CONNECT_S = 5.0
 LOOKUPS = 32

@@ -29,6 +29,7 @@ from waylight.db.models.reports import (
     ReportSecret,
 )
 from waylight.db.models.stream import StreamTicket
+from waylight.db.models.webhooks import Webhook, WebhookCursor
 
 __all__ = [
     "Address",
@@ -67,5 +68,7 @@ __all__ = [
     "StaffMember",
     "StreamTicket",
     "Team",
+    "Webhook",
+    "WebhookCursor",
     "WorkerHeartbeat",
 ]

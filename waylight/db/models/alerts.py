@@ -138,6 +138,21 @@ class Delivery(Base):
             "reply_code",
             postgresql_where=text("reply_code is not null"),
         ),
+        Index(
+            "ix_deliveries_webhook_due",
+            "target_id",
+            "exercise",
+            "priority",
+            "next_attempt_at",
+            postgresql_where=text("status = 'queued' and channel = 'webhook'"),
+        ),
+        Index(
+            "ix_deliveries_webhook_leased",
+            "target_id",
+            postgresql_where=text(
+                "status = 'queued' and channel = 'webhook' and leased_by is not null"
+            ),
+        ),
         {"postgresql_partition_by": "RANGE (id)"},
     )
 

@@ -81,7 +81,13 @@ from (
         unnest('{select,insert}'::text[]) privilege
     union all select 'waylight_staff', relation, privilege
     from unnest('{incident_notes,report_redactions}'::text[]) relation,
-        unnest('{select,insert}'::text[]) privilege) need
+        unnest('{select,insert}'::text[]) privilege
+    union all select role, 'webhooks', privilege
+    from unnest('{waylight_intake,waylight_staff}'::text[]) role,
+        unnest('{select,insert,update,delete}'::text[]) privilege
+    union all select 'waylight_intake', 'webhook_cursor', privilege
+    from unnest('{select,update}'::text[]) privilege
+    union all select 'waylight_staff', 'event_sequencer', 'select') need
 join pg_roles r on r.rolname = need.role
 where to_regclass(need.relation) is not null
   and not has_table_privilege(need.role, to_regclass(need.relation), need.privilege)
@@ -113,7 +119,13 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "addresses": ("intake_all", "staff_own"),
     "alerts": ("intake_all", "staff_acts", "staff_told"),
     "audit_entries": ("intake_reads", "staff_own", "staff_writes"),
-    "deliveries": ("intake_all", "staff_acts", "staff_tells", "staff_told"),
+    "deliveries": (
+        "intake_all",
+        "staff_acts",
+        "staff_own_webhooks",
+        "staff_tells",
+        "staff_told",
+    ),
     "delivery_attempts": ("intake_all", "staff_told"),
     "check_in_defaults": ("intake_all", "staff_own"),
     "check_ins": ("intake_all", "staff_runs_own", "staff_told"),
@@ -135,6 +147,8 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "staff": ("intake_all", "staff_own"),
     "stream_tickets": ("intake_all",),
     "teams": ("intake_all", "staff_reads", "staff_runs_own"),
+    "webhook_cursor": ("intake_all",),
+    "webhooks": ("intake_all", "staff_own"),
 }
 """The tables under row-level security, and the policies that say who sees which row."""
 
@@ -155,6 +169,7 @@ MARKS: Mapping[str, str] = {
     " and 'plan_cache_mode=force_generic_plan' = any (proconfig))",
     "0005": "to_regclass('addresses') is not null",
     "0006": "to_regclass('stream_tickets') is not null",
+    "0007": "to_regclass('webhooks') is not null",
     "0010": "to_regclass('check_ins') is not null",
     "0011": "to_regclass('hub_overrides') is not null",
     "0012": "to_regclass('incident_notes') is not null",

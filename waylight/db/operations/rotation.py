@@ -15,6 +15,7 @@ SEALED: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
     "addresses": ("id", ("address",)),
     "incident_notes": ("id", ("note",)),
+    "webhooks": ("id", ("url", "secret", "old_secret")),
 }
 """Every table with sealed columns: the id they are bound to, and the columns."""
 

@@ -7,6 +7,7 @@ the timetable of attempts says when a message that did not get through is sent a
 from waylight.domain.alerts.deliveries import (
     ATTEMPTS,
     FIRST_RETRY_S,
+    LONG,
     RETRY_CAP_S,
     SHORT,
     Message,
@@ -68,6 +69,7 @@ __all__ = [
     "FIRST_RETRY_S",
     "LADDER_S",
     "LIVE",
+    "LONG",
     "OUT",
     "RETRY_CAP_S",
     "SHORT",

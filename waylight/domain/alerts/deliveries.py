@@ -44,6 +44,8 @@ class Message:
     reply_code: str | None = None
     incident_id: UUID | None = None
     event_id: UUID | None = None
+    body: bytes | None = field(default=None, repr=False)
+    """What a channel for machines sends, made by whoever knows the wire."""
 
 
 class Result(StrEnum):
@@ -82,6 +84,9 @@ RETRY_CAP_S = 60.0
 
 SHORT = tuple(min(FIRST_RETRY_S * 2.0**n, RETRY_CAP_S) for n in range(ATTEMPTS - 1))
 """Seconds before each further attempt to reach a person: 1, 2, 4 ... 60."""
+
+LONG = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
+"""The same to reach a machine: the schedule of Standard Webhooks 1.0, some three days in all."""
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,19 @@ from waylight import metrics
 from waylight.db import events
 from waylight.db.alerts import deliveries
 from waylight.db.session import Database
-from waylight.domain.alerts import Message, NextAttempt, Outcome, Target, after_attempt
+from waylight.domain.alerts import (
+    LONG,
+    SHORT,
+    Message,
+    NextAttempt,
+    Outcome,
+    Target,
+    after_attempt,
+)
 from waylight.domain.errors import Unavailable
+from waylight.domain.webhooks import CHANNEL as WEBHOOK
 from waylight.log import get_logger
+from waylight.services.webhooks import queue as webhooks
 from waylight.vault import Vault, VaultError
 
 log = get_logger(__name__)
@@ -44,23 +54,40 @@ def claim(
     drills: Mapping[str, int] | None = None,
     lease_s: float,
     base_url: str,
+    render: webhooks.Render | None = None,
     now: datetime,
 ) -> list[Message]:
     """Messages that are due, most urgent first, leased to this worker and committed.
 
     Of each channel at most as many as are `free`, and of its drills, which come last, as many as
-    `drills` says, else the same number. They come due for other workers when the lease ends. Raises
+    `drills` says, else the same number. They come due for other workers when the lease ends. With
+    `render`, which makes the body of an event, those to endpoints of partners have one. Raises
     Unavailable.
     """
+    drills = free if drills is None else drills
+    lease = timedelta(seconds=lease_s)
     with database.intake() as conn:
         rows = deliveries.claim(
             conn,
             worker_id,
-            free=free,
-            drills=free if drills is None else drills,
-            lease=timedelta(seconds=lease_s),
+            free=_others(free, render),
+            drills=_others(drills, render),
+            lease=lease,
             now=now,
         )
+    to_endpoints: list[Message] = []
+    if render is not None:
+        for room, exercise in ((free, False), (drills, True)):
+            to_endpoints += _to_endpoints(
+                database,
+                vault,
+                worker_id,
+                free=room.get(WEBHOOK, 0),
+                exercise=exercise,
+                lease=lease,
+                render=render,
+                now=now,
+            )
     return [
         Message(
             delivery_id=row["id"],
@@ -79,7 +106,31 @@ def claim(
             event_id=row["event_id"],
         )
         for row in rows
-    ]
+    ] + to_endpoints
+
+
+def _others(room: Mapping[str, int], render: webhooks.Render | None) -> Mapping[str, int]:
+    """The channels that are claimed from one queue.
+
+    Without `render` nobody sends to endpoints, and what waits for them is claimed like the rest, to
+    be given up.
+    """
+    return room if render is None else {c: n for c, n in room.items() if c != WEBHOOK}
+
+
+def _to_endpoints(database: Database, *args: Any, free: int, **kwargs: Any) -> list[Message]:  # noqa: ANN401 - those of webhooks.claim
+    """What is due to the endpoints of partners.
+
+    No failure there keeps back the rest, which is leased to this worker already.
+    """
+    if not free:
+        return []
+    try:
+        with database.intake() as conn:
+            return webhooks.claim(conn, *args, free=free, **kwargs)
+    except Exception:
+        log.exception("webhooks_not_claimed")
+        return []
 
 
 def _target(vault: Vault, row: Mapping[str, Any]) -> Target | None:
@@ -125,16 +176,24 @@ def record(
     Returns None, and writes nothing, when the lease had run out and somebody else took over.
     Raises Unavailable; the message is then sent again after its lease.
     """
-    following = after_attempt(outcome, attempts=message.attempt, jitter=jitter, now=now)
+    following = _after(message, outcome, jitter=jitter, now=now)
     with database.intake() as conn:
-        row = deliveries.record(
-            conn,
-            message,
-            outcome=outcome,
-            following=following,
-            worker_id=worker_id,
-            took=timedelta(seconds=took_s),
-            now=now,
+
+        def write() -> dict[str, Any] | None:
+            return deliveries.record(
+                conn,
+                message,
+                outcome=outcome,
+                following=following,
+                worker_id=worker_id,
+                took=timedelta(seconds=took_s),
+                now=now,
+            )
+
+        row = (
+            webhooks.settle(conn, message, outcome, now=now, record=write)
+            if message.channel == WEBHOOK
+            else write()
         )
         if row is None:
             metrics.count(metrics.DELIVERIES, message.channel, "lost")
@@ -161,13 +220,12 @@ def record_all(
     middle, what is not in the answer is not written. Raises Unavailable when nothing is.
     """
     followings = [
-        after_attempt(outcome, attempts=message.attempt, jitter=jitter(), now=now)
-        for message, outcome, _ in outcomes
+        _after(message, outcome, jitter=jitter(), now=now) for message, outcome, _ in outcomes
     ]
     plain = [
         (message, outcome, following, timedelta(seconds=took_s))
         for (message, outcome, took_s), following in zip(outcomes, followings, strict=True)
-        if following.status in ("sent", "queued")
+        if _is_plain(message, following)
     ]
     found: dict[UUID, NextAttempt | None] = {}
     if plain:
@@ -187,7 +245,7 @@ def record_all(
             _count(row | {"is_first": row["is_first"] and row["alert_id"] not in told}, now=now)
             told.add(row["alert_id"])
     for (message, outcome, took_s), following in zip(outcomes, followings, strict=True):
-        if following.status in ("sent", "queued"):
+        if _is_plain(message, following):
             continue
         try:
             found[message.delivery_id] = record(
@@ -195,7 +253,7 @@ def record_all(
                 message,
                 outcome=outcome,
                 worker_id=worker_id,
-                jitter=0.0,
+                jitter=jitter(),
                 took_s=took_s,
                 now=now,
             )
@@ -204,6 +262,21 @@ def record_all(
                 raise
             break
     return found
+
+
+def _after(message: Message, outcome: Outcome, *, jitter: float, now: datetime) -> NextAttempt:
+    return after_attempt(
+        outcome,
+        attempts=message.attempt,
+        jitter=jitter,
+        now=now,
+        waits_s=LONG if message.channel == WEBHOOK else SHORT,
+    )
+
+
+def _is_plain(message: Message, following: NextAttempt) -> bool:
+    """Whether its outcome is written with others: it asks for no lock but on its own row."""
+    return following.status in ("sent", "queued") and message.channel != WEBHOOK
 
 
 def _count(row: Mapping[str, Any], *, now: datetime) -> None:

@@ -1,0 +1,1 @@
+"""Webhooks: their rows, their queue, and what an answer changes."""
