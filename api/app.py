@@ -27,6 +27,7 @@ from api import (
     shifts,
     stream,
     teams,
+    webhooks,
 )
 from api.wire import headers, limits, observe
 from api.wire.auth import LastKnown
@@ -66,6 +67,7 @@ BLUEPRINTS = (
     metrics.blueprint,
     reference.blueprint,
     stream.blueprint,
+    webhooks.blueprint,
 )
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)

@@ -34,6 +34,7 @@ SCOPES = frozenset(
         "teams:duty",
         "teams:manage",
         "hubs:manage",
+        "webhooks:manage",
         "exercise",
     }
 )

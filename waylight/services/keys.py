@@ -28,6 +28,7 @@ SCOPES = (
     "incidents:manage",
     "reports:redact",
     "reports:original",
+    "webhooks:manage",
 )
 
 TOKEN = re.compile(r"waylight_[sc]k_[A-Za-z0-9_-]{43}")

@@ -36,7 +36,14 @@ DEMOS = (
         organisation="control-room",
         person="Casey Demo",
         role="controller",
-        scopes=(*OFFICER, "exercise", "incidents:manage", "reports:redact", "reports:original"),
+        scopes=(
+            *OFFICER,
+            "exercise",
+            "incidents:manage",
+            "reports:redact",
+            "reports:original",
+            "webhooks:manage",
+        ),
     ),
     Demo(
         name="british_transport_police",
