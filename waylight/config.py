@@ -208,6 +208,35 @@ def _read_keys(text: str, _above: Mapping[str, Any]) -> Mapping[int, bytes]:
     return keys
 
 
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""How many points the curve P-256 has (FIPS 186-5): a private key is a smaller number."""
+
+_SUBJECT = re.compile(
+    r"(?:mailto:[A-Za-z0-9._%+-]+@|https://)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+", re.ASCII
+)
+
+
+def _read_vapid_keys(text: str, _above: Mapping[str, Any]) -> tuple[bytes, ...]:
+    keys = tuple(_decoded(_padded(part.strip())) for part in text.split(",") if text)
+    numbers = {int.from_bytes(key) for key in keys if len(key) == KEY_BYTES}
+    if len(numbers) != len(keys) or not all(0 < number < P256_ORDER for number in numbers):
+        raise _Refused(
+            "must be private keys with commas between them, each once: `waylight key vapid` makes"
+            " one"
+        )
+    return keys
+
+
+def _read_vapid_subject(text: str, _above: Mapping[str, Any]) -> str | None:
+    if text and not _SUBJECT.fullmatch(text):
+        raise _Refused("must read mailto:somebody@your.example or https://your.example")
+    return text or None
+
+
+def _padded(encoded: str) -> str:
+    return encoded + "=" * (-len(encoded) % 4)
+
+
 def _version_of(keys: str) -> Kind:
     def read(text: str, above: Mapping[str, Any]) -> int | None:
         held = above.get(keys, {})
@@ -496,6 +525,19 @@ class Settings:
         unset="never",
     )
     log_level: str = _setting(_choice(*LOG_LEVELS), "The least grave line logged", default="info")
+    vapid_keys: tuple[bytes, ...] = _setting(
+        Kind("KEY, and those used before it after commas; base64url of 32 bytes", _read_vapid_keys),
+        "The private keys that sign push messages; the first is the one that new devices "
+        "subscribe with. `waylight key vapid` makes one. Needed for the channel `web_push`",
+        unset="no device can subscribe",
+        secret=True,
+    )
+    vapid_subject: str | None = _setting(
+        Kind("`mailto:` address or `https:` origin", _read_vapid_subject),
+        "Where the operator of a push service reaches you about what you send. Needed for the "
+        "channel `web_push`",
+        unset="none",
+    )
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":

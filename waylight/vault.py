@@ -12,9 +12,11 @@ from hashlib import sha256
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from waylight.config import KEY_BYTES, Settings
 
@@ -25,6 +27,9 @@ NONCE_BYTES = 12
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Base 32 without I, L, O and U (Douglas Crockford)."""
+
+POINT_BYTES = 65
+"""A point of P-256, uncompressed."""
 
 SECRET_SYMBOLS = 20
 CHECK_SYMBOLS = 4
@@ -71,6 +76,8 @@ class Vault:
         self._masters = {n: AESGCM(key) for n, key in settings.vault_keys.items()}
         self._key_version = settings.vault_key_version or max(settings.vault_keys)
         self._receipt_version = settings.receipt_key_version or max(settings.receipt_keys)
+        self._push_keys = {_public(key): key for key in settings.vapid_keys}
+        self._push_subject = settings.vapid_subject
         self._first_key = settings.vault_keys[min(settings.vault_keys)]
         self._fingerprints = {
             purpose: {n: _fingerprint(key, purpose) for n, key in sorted(keys.items())}
@@ -216,6 +223,45 @@ class Vault:
         return int.from_bytes(_decrypt(cipher, sealed, purpose.encode()))
 
     @property
+    def push_keys(self) -> tuple[str, ...]:
+        """The public keys that devices subscribe with (RFC 8292), the one in use first.
+
+        Each is a point of P-256 in base64url, as a browser takes it. None where none is set.
+        """
+        return tuple(self._push_keys)
+
+    def push_authorization(self, public_key: str, *, audience: str, expires_at: int) -> str:
+        """What says to the push service `audience`, an origin, that a message is ours (RFC 8292).
+
+        Good until `expires_at`, in seconds since 1970, at most 24 hours ahead. Raises VaultError
+        without this key or without a subject.
+        """
+        from py_vapid import Vapid02  # noqa: PLC0415 - only the worker sends
+
+        private = self._push_keys.get(public_key)
+        if private is None or self._push_subject is None:
+            raise VaultError("there is no such VAPID key, or no subject")
+        claims = {"aud": audience, "exp": expires_at, "sub": self._push_subject}
+        signed: dict[str, str] = Vapid02(_private(private)).sign(claims)
+        return signed["Authorization"]
+
+    @staticmethod
+    def new_push_key() -> tuple[str, str]:
+        """A fresh private key as the settings take it, and its public key."""
+        private = ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value
+        encoded = private.to_bytes(KEY_BYTES)
+        return _base64url(encoded), _public(encoded)
+
+    @staticmethod
+    def is_public_key(point: bytes) -> bool:
+        """Whether these are the 65 bytes of a point of P-256, uncompressed."""
+        try:
+            ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+        except ValueError:
+            return False
+        return len(point) == POINT_BYTES
+
+    @property
     def first_version(self) -> int:
         """The version of the vault key that `keyed_hash` and the roles' passwords come from."""
         return min(self._masters)
@@ -239,6 +285,20 @@ class Vault:
         if key_version not in self._masters:
             raise VaultError(f"no master key has version {key_version}")
         return _decrypt(self._masters[key_version], wrapped_key, report_id.bytes)
+
+
+def _private(key: bytes) -> ec.EllipticCurvePrivateKey:
+    return ec.derive_private_key(int.from_bytes(key), ec.SECP256R1())
+
+
+@lru_cache(maxsize=16)
+def _public(key: bytes) -> str:
+    point = _private(key).public_key()
+    return _base64url(point.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint))
+
+
+def _base64url(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
 
 
 @lru_cache(maxsize=64)

@@ -102,6 +102,20 @@ def revoke_key(key_id: UUID) -> None:
     say(f"Key {key_id} is revoked.")
 
 
+@key.command("vapid")
+def vapid_key() -> None:
+    """Make a key that signs push messages: the line for the environment. Needs no settings."""
+    from waylight.vault import Vault
+
+    private, public = Vault.new_push_key()
+    say(
+        "Set this for the API and the workers, where secrets are kept. To change keys, put it in"
+        " front of the old one with a comma, and drop the old one when no device has `renew`."
+    )
+    say(f"Its public key, which GET /v1/push/key tells: {public}")
+    click.echo(f"WAYLIGHT_VAPID_KEYS={private}")
+
+
 @key.command("demo")
 @click.option(
     "--file",
