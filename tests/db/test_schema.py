@@ -18,6 +18,7 @@ PARTITIONED = {
 }
 FUNCTIONS = {
     "acting_organisation",
+    "end_devices",
     "make_partitions",
     "open_incident",
     "organisation_acts_on",
@@ -31,6 +32,7 @@ FUNCTIONS = {
     "route_to_fallback",
     "submit_report",
     "submit_reports",
+    "take_device",
     "tell",
     "tell_of_all",
     "tell_more",

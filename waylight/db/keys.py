@@ -140,17 +140,34 @@ def insert(
 
 
 def revoke(conn: Connection[Any], key_id: UUID, *, now: datetime) -> bool:
-    """Ends a key, unless it has ended; False when there is no such key."""
+    """Ends a key, unless it has ended, with its devices; False when there is no such key."""
     changed = conn.execute(
         "update api_keys set revoked_at = coalesce(revoked_at, %s) where id = %s", [now, key_id]
     )
+    _sign_out(conn, [key_id], now=now)
     return changed.rowcount == 1
 
 
 def revoke_others(conn: Connection[Any], key_id: UUID, *, now: datetime) -> None:
-    """Ends every other key of the person whose key this is."""
-    conn.execute(
+    """Ends every other key of the person whose key this is, with the devices of those keys."""
+    revoked = conn.execute(
         "update api_keys set revoked_at = %(now)s where revoked_at is null and id <> %(id)s"
-        " and staff_id = (select staff_id from api_keys where id = %(id)s)",
+        " and staff_id = (select staff_id from api_keys where id = %(id)s) returning id",
         {"now": now, "id": key_id},
+    ).fetchall()
+    _sign_out(conn, [row[0] for row in revoked], now=now)
+
+
+def _sign_out(conn: Connection[Any], key_ids: Sequence[UUID], *, now: datetime) -> None:
+    """Ends the devices of keys. After the keys: a device that is just being added waits for them.
+
+    By a statement of its own, which sees what that one wrote.
+    """
+    conn.execute(
+        """
+        select end_devices(array(select id from addresses
+                                 where api_key_id = any (%s) and state <> 'gone'),
+                           'signed_out', %s)
+        """,
+        [list(key_ids), now],
     )

@@ -150,14 +150,17 @@ def create_client_key(
 
 
 def revoke_key(database: Database, key_id: UUID, *, now: datetime) -> None:
-    """Ends a key at once; doing it again changes nothing. Raises NotFound."""
+    """Ends a key at once, and what was signed in with it is sent no message any more.
+
+    Doing it again changes nothing. Raises NotFound.
+    """
     with database.owner() as conn:
         if not db.revoke(conn, key_id, now=now):
             raise NotFound(f"There is no key {key_id}: `waylight key list` shows all.")
 
 
 def revoke_others(database: Database, key_id: UUID, *, now: datetime) -> None:
-    """Ends every other key of the person whose key this is."""
+    """Ends every other key of the person whose key this is, as `revoke_key` does."""
     with database.owner() as conn:
         db.revoke_others(conn, key_id, now=now)
 

@@ -41,6 +41,7 @@ left join incidents i on i.id = a.incident_id
 left join teams t on t.id = a.team_id
 left join hubs h on h.id = a.hub_id
 left join addresses w on w.id = d.target_id and w.state = 'active'
+    and coalesce(w.expires_at > %(now)s, true)
 order by d.exercise, d.priority, d.id
 """
 
@@ -257,9 +258,21 @@ def _mark_address(
     if outcome.result in (Result.SENT, Result.DELIVERED):
         _mark_reached(conn, [address_id], now=now)
     elif outcome.result is Result.GONE:
-        conn.execute(
-            "update addresses set state = 'gone', version = version + 1 where id = %s", [address_id]
-        )
+        conn.execute(MARK_GONE, {"id": address_id, "now": now})
+
+
+# The key of a person's device is destroyed with it: it makes a new subscription when it comes back.
+MARK_GONE = """
+with gone as (
+    update addresses set state = 'gone', version = version + 1,
+        wrapped_key = case when staff_id is null then wrapped_key end
+    where id = %(id)s and state <> 'gone'
+    returning id, organisation_id, staff_id, channel)
+insert into events (kind, at, organisation_id, staff_id, data)
+select 'device.unsubscribed', %(now)s, organisation_id, staff_id,
+       jsonb_build_object('device_id', id, 'channel', channel, 'reason', 'gone')
+from gone where staff_id is not null
+"""
 
 
 def _mark_reached(conn: Connection[Any], address_ids: Sequence[UUID], *, now: datetime) -> None:

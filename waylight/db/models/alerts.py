@@ -230,6 +230,12 @@ class Address(Base):
         ),
         Index("ix_addresses_fingerprint", "fingerprint"),
         Index("ix_addresses_organisation_id", "organisation_id", "id"),
+        Index(
+            "ix_addresses_api_key_id",
+            "api_key_id",
+            postgresql_where=text("api_key_id is not null"),
+        ),
+        Index("ix_addresses_staff_id", "staff_id", postgresql_where=text("staff_id is not null")),
     )
 
     id: Mapped[Id]
@@ -248,3 +254,5 @@ class Address(Base):
     created_by: Mapped[UUID | None]
     last_sent_at: Mapped[datetime | None]
     version: Mapped[int] = mapped_column(server_default=text("1"))
+    api_key_id: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id"))
+    expires_at: Mapped[datetime | None]

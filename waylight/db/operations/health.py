@@ -95,11 +95,11 @@ union all
 select need.role, format('execute on function %s of %s', f.oid::regprocedure, need.role)
 from (
     select 'waylight_intake' as role, unnest('{uuid_v7,uuid_v7_floor,make_partitions,open_incident,
-        queue_messages,route,route_to_fallback,submit_report,submit_reports,tell,tell_more,tell_of_all}'::text[])
+        end_devices,queue_messages,route,route_to_fallback,submit_report,submit_reports,tell,tell_more,tell_of_all}'::text[])
         as name
     union all select 'waylight_staff', unnest('{acting_organisation,organisation_acts_on,
         organisation_is_told,organisation_may_read,organisation_may_read_story,
-        organisation_oversees,uuid_v7}'::text[])) need
+        organisation_oversees,end_devices,take_device,uuid_v7}'::text[])) need
 join pg_roles r on r.rolname = need.role
 join pg_proc f on f.proname = need.name and f.pronamespace = 'public'::regnamespace
 where not has_function_privilege(need.role, f.oid, 'execute')
@@ -170,6 +170,7 @@ MARKS: Mapping[str, str] = {
     "0005": "to_regclass('addresses') is not null",
     "0006": "to_regclass('stream_tickets') is not null",
     "0007": "to_regclass('webhooks') is not null",
+    "0008": "to_regproc('take_device') is not null",
     "0010": "to_regclass('check_ins') is not null",
     "0011": "to_regclass('hub_overrides') is not null",
     "0012": "to_regclass('incident_notes') is not null",

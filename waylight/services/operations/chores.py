@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from waylight.db import clock, events, teams
+from waylight.db import clock, events, push, teams
 from waylight.db.operations import chores
 from waylight.db.session import Database
 from waylight.domain.teams import OLDEST_FIX
@@ -44,7 +44,7 @@ def expand_schedules(database: Database, *, now: datetime) -> None:
 def purge(database: Database, *, now: datetime) -> int:
     """Forgets idempotency keys past their time, workers long dead and where teams were a day ago.
 
-    Raises Unavailable.
+    Ends devices whose subscription or key has expired. Raises Unavailable.
     """
     purged = 0
     while True:
@@ -53,6 +53,7 @@ def purge(database: Database, *, now: datetime) -> int:
                 return purged
             chores.forget_dead_workers(conn, now=now)
             teams.forget_old_positions(conn, before=now - OLDEST_FIX)
+            push.end_expired(conn, now=now)
             batch = chores.purge_idempotency_keys(conn, before=now - KEYS_KEPT_FOR, limit=BATCH)
         purged += batch
         if batch < BATCH:
