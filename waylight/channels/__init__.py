@@ -25,8 +25,16 @@ class Channel(Protocol):
         ...
 
 
+def _web_push(settings: Settings) -> Channel:
+    # What it is made of takes a second to import, and most deployments do without.
+    from waylight.channels.web_push import WebPush  # noqa: PLC0415
+
+    return WebPush.from_settings(settings)
+
+
 KNOWN: Mapping[str, Callable[[Settings], Channel]] = {
     "console": lambda _settings: Console(),
+    "web_push": _web_push,
     "sms": open_sms,
     "email": open_email,
     "webhook": Webhooks.from_settings,
