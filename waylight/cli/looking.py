@@ -36,7 +36,12 @@ def doctor(*, as_json: bool) -> None:
     if settings is not None:
         waylight = open_waylight(settings)
         with closing(waylight.database):
-            for finding in examine(waylight.database, waylight.vault, now=datetime.now(UTC)):
+            for finding in examine(
+                waylight.database,
+                waylight.vault,
+                now=datetime.now(UTC),
+                channels=settings.channels,
+            ):
                 findings.append(finding)
                 if not as_json:
                     _tell([finding])

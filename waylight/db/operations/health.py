@@ -1,6 +1,6 @@
 """Facts about the server and the state of the data, for the doctor and for `/readyz`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -40,6 +40,13 @@ select (select max(beat_at) from worker_heartbeats) as last_beat,
               select from worker_heartbeats next
               where next.host = gone.host and next.started_at >= gone.beat_at
                 and next.beat_at > %(silent)s)) as silent_workers,
+       (select array_agg(t.name order by t.kind, t.name) from teams t
+        where not t.retired and cardinality(%(channels)s::text[]) > 0 and not exists (
+            select from addresses a
+            where a.team_id = t.id and a.channel = any (%(channels)s) and a.state = 'active'
+              and coalesce(a.expires_at > %(now)s, true))) as teams_unreached,
+       (select count(*) from delivery_attempts
+        where id >= uuid_v7_floor(%(missed)s) and detail like 'vapid%%') as pushes_unsigned,
        to_regclass('reports_' || to_char(%(soon)s at time zone 'UTC', 'YYYY_MM')) is not null
            as partition_soon
 """
@@ -260,13 +267,28 @@ def receipts(conn: Connection[Any], number: int) -> list[dict[str, Any]]:
 
 
 def state(
-    conn: Connection[Any], *, soon: datetime, late: datetime, silent: datetime, missed: datetime
+    conn: Connection[Any],
+    *,
+    soon: datetime,
+    late: datetime,
+    silent: datetime,
+    missed: datetime,
+    channels: Sequence[str],
+    now: datetime,
 ) -> dict[str, Any]:
     """The row of STATE: counts of what ends before `soon`, and of what waits since `late`.
 
-    Workers are silent that were last heard of between `missed` and `silent`.
+    Workers are silent that were last heard of between `missed` and `silent`; messages are counted
+    since `missed`. Teams are unreached that have no address on any of the `channels`.
     """
-    values = {"soon": soon, "late": late, "silent": silent, "missed": missed}
+    values = {
+        "soon": soon,
+        "late": late,
+        "silent": silent,
+        "missed": missed,
+        "channels": list(channels),
+        "now": now,
+    }
     with conn.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(STATE, values).fetchone()
         assert row is not None  # noqa: S101 - the same

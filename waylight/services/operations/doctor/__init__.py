@@ -1,6 +1,6 @@
 """What stands between this deployment and its work: every finding with its fix."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -59,8 +59,12 @@ def examine(
     *,
     now: datetime,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    channels: Sequence[str] = (),
 ) -> Iterator[Finding]:
-    """Looks at one thing after the other, and past a problem at whatever can still be seen."""
+    """Looks at one thing after the other, and past a problem at whatever can still be seen.
+
+    `channels` are those in use: whom none of them reaches is told of.
+    """
     logins: list[State] = []
     for role in ROLES:
         finding, login = _login(database, role)
@@ -82,7 +86,7 @@ def examine(
         yield of_server.schema(at, needed, health.built(conn))
         yield of_server.rights(health.lacking_rights(conn))
         yield of_server.row_security(health.unlocked_tables(conn), health.lost_policies(conn))
-        yield from _data(conn, vault, now=now, is_behind=(at or "") < needed)
+        yield from _data(conn, vault, now=now, is_behind=(at or "") < needed, channels=channels)
 
 
 def _login(database: Database, role: Role) -> tuple[Finding, State | None]:
@@ -129,7 +133,9 @@ def _somebody(database: Database) -> Connection | None:
     return None
 
 
-def _data(conn: Connection, vault: Vault, *, now: datetime, is_behind: bool) -> Iterator[Finding]:
+def _data(
+    conn: Connection, vault: Vault, *, now: datetime, is_behind: bool, channels: Sequence[str]
+) -> Iterator[Finding]:
     """What the tables say; an old schema may lack some, which is told already."""
     try:
         state = health.state(
@@ -138,6 +144,9 @@ def _data(conn: Connection, vault: Vault, *, now: datetime, is_behind: bool) -> 
             late=now - LATE,
             silent=now - WORKER_SILENCE,
             missed=now - MISSED_FOR,
+            # The console needs no address, and is a log that nobody has to read.
+            channels=[name for name in channels if name != "console"],
+            now=now,
         )
         secrets, receipts = health.secrets(conn, SAMPLE), health.receipts(conn, SAMPLE)
     except psycopg.Error as error:

@@ -114,6 +114,32 @@ def _contacts(state: State, now: datetime) -> Finding:
     return Finding("emergency contacts")
 
 
+def _addresses(state: State, _now: datetime) -> Finding:
+    names = state["teams_unreached"]
+    if names:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return Finding(
+            "addresses",
+            f"{len(names)} teams are reached on no channel in use, and told only who looks:"
+            f" {', '.join(names[:3])}{more}",
+            "give each a device, a telephone or a mailbox on a channel of WAYLIGHT_CHANNELS"
+            " (docs/channels.md)",
+        )
+    return Finding("addresses")
+
+
+def _push(state: State, _now: datetime) -> Finding:
+    if state["pushes_unsigned"]:
+        return Finding(
+            "web push",
+            f"{state['pushes_unsigned']} messages of the last hour went nowhere: push services do"
+            " not take our signature, or the key that a device subscribed with is gone",
+            "set this machine's clock, put the key before this one back behind it in"
+            " WAYLIGHT_VAPID_KEYS, and see that WAYLIGHT_VAPID_SUBJECT is an address of yours",
+        )
+    return Finding("web push")
+
+
 LOOKS: tuple[Callable[[State, datetime], Finding], ...] = (
     _cities,
     _worker,
@@ -122,6 +148,8 @@ LOOKS: tuple[Callable[[State, datetime], Finding], ...] = (
     _hours,
     _partitions,
     _contacts,
+    _addresses,
+    _push,
 )
 
 
