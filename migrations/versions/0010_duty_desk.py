@@ -7,7 +7,7 @@ What a city pack says of a team's hours and capabilities stays in `teams.shifts`
 from alembic import op
 
 revision = "0010"
-down_revision = "0008"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 

@@ -27,6 +27,7 @@ PRIVATE = {
     "check_in_defaults",
     "check_ins",
     "shifts",
+    "provider_notices",
     "staff",
     "stream_tickets",
     "teams",

@@ -26,6 +26,7 @@ FUNCTIONS = {
     "organisation_may_read",
     "organisation_may_read_story",
     "organisation_oversees",
+    "person_of_address",
     "queue_messages",
     "refuse_change",
     "route",

@@ -10,6 +10,7 @@ from waylight.db.models.cities import Area, AreaPart, City, Line, LineStop, Plac
 from waylight.db.models.drills import Drill
 from waylight.db.models.events import AuditEntry, Event, EventSequencer, WorkerHeartbeat
 from waylight.db.models.incidents import Incident, IncidentNote, IncidentParty
+from waylight.db.models.notices import ProviderNotice
 from waylight.db.models.organisations import (
     ApiKey,
     Coverage,
@@ -60,6 +61,7 @@ __all__ = [
     "LineStop",
     "Organisation",
     "Place",
+    "ProviderNotice",
     "Receipt",
     "Report",
     "ReportRedaction",

@@ -65,6 +65,8 @@ from (
         unnest('{select,insert}'::text[]) privilege
     union all select 'waylight_intake', 'drills', privilege
     from unnest('{select,insert,update}'::text[]) privilege
+    union all select 'waylight_intake', 'provider_notices', privilege
+    from unnest('{select,insert,update,delete}'::text[]) privilege
     union all select 'waylight_intake', relation, 'select'
     from unnest('{cities,areas,area_parts,places,teams,coverages,hubs,api_keys,staff}'::text[])
         relation
@@ -102,7 +104,8 @@ union all
 select need.role, format('execute on function %s of %s', f.oid::regprocedure, need.role)
 from (
     select 'waylight_intake' as role, unnest('{uuid_v7,uuid_v7_floor,make_partitions,open_incident,
-        end_devices,queue_messages,route,route_to_fallback,submit_report,submit_reports,tell,tell_more,tell_of_all}'::text[])
+        end_devices,person_of_address,queue_messages,route,route_to_fallback,submit_report,
+        submit_reports,tell,tell_more,tell_of_all}'::text[])
         as name
     union all select 'waylight_staff', unnest('{acting_organisation,organisation_acts_on,
         organisation_is_told,organisation_may_read,organisation_may_read_story,
@@ -146,6 +149,7 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "incident_notes": ("intake_all", "staff_acts", "staff_writes"),
     "incident_parties": ("intake_all",),
     "incidents": ("intake_all", "staff_acts", "staff_told"),
+    "provider_notices": ("intake_all",),
     "receipts": ("intake_all",),
     "report_redactions": ("intake_all", "staff_granted", "staff_writes"),
     "report_secrets": ("intake_all", "staff_granted"),
@@ -178,6 +182,7 @@ MARKS: Mapping[str, str] = {
     "0006": "to_regclass('stream_tickets') is not null",
     "0007": "to_regclass('webhooks') is not null",
     "0008": "to_regproc('take_device') is not null",
+    "0009": "to_regclass('provider_notices') is not null",
     "0010": "to_regclass('check_ins') is not null",
     "0011": "to_regclass('hub_overrides') is not null",
     "0012": "to_regclass('incident_notes') is not null",
