@@ -11,9 +11,11 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as AnyResponse
 
 from api import (
+    addresses,
     alerts,
     arrivals,
     categories,
+    channels,
     check_ins,
     health,
     hubs,
@@ -70,6 +72,8 @@ BLUEPRINTS = (
     reference.blueprint,
     stream.blueprint,
     webhooks.blueprint,
+    addresses.blueprint,
+    channels.blueprint,
 )
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)

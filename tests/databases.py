@@ -39,6 +39,8 @@ def environment_for(url: str, **changes: str) -> dict[str, str]:
         "WAYLIGHT_PROFILE": "test",
         "WAYLIGHT_EXEMPT_LOOPBACK": "1",
         "WAYLIGHT_POOL_SIZE": "10",
+        "WAYLIGHT_NOTIFY_CALLBACK_TOKEN": "notify-callback-token",
+        "WAYLIGHT_TWILIO_AUTH_TOKEN": "twilio-auth-token",
         # A busy machine is no dead server; the tests of dead servers choose their own.
         "WAYLIGHT_DATABASE_TIMEOUT_S": "10",
     } | changes

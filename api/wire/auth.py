@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 from api.wire import limits
 from api.wire.blueprint import View, document_responses, document_view
 from api.wire.context import now, waylight
+from api.wire.providers import Provider
 from waylight.domain.errors import NotAllowed, NotFound, NotSignedIn, Problem, Unavailable
 from waylight.domain.principals import NOBODY, Kind, Principal
 from waylight.services import keys, stream
@@ -33,6 +34,7 @@ class Required:
     scopes: tuple[str, ...] = ()
     outlives_database: bool = False
     tickets: bool = False
+    provider: Provider | None = None
 
 
 class LastKnown:
@@ -67,6 +69,7 @@ def require(
     scopes: tuple[str, ...] = (),
     outlives_database: bool = False,
     tickets: bool = False,
+    provider: Provider | None = None,
 ) -> Callable[[View], View]:
     """Lets only these kinds of caller in, and of those with a key only such as have every scope.
 
@@ -75,17 +78,19 @@ def require(
     (401) without a valid key, the same for a wrong one; NotAllowed (403) for the wrong kind or
     scope; TooManyRequests (429). With `outlives_database`, a key that was good within the hour is
     good while the database cannot be asked. With `tickets`, a stream ticket in the address does
-    for a key, once. Put it right under the route, so that it runs first.
+    for a key, once. `provider` is how the one caller of `Kind.PROVIDER` is recognised; its calls
+    are not limited, a forger's are. Put it right under the route, so that it runs first.
     """
     if not kinds:
         raise TypeError("say who may call: Kind.NOBODY for everybody")
-    required = Required(frozenset(kinds), scopes, outlives_database, tickets)
+    required = Required(frozenset(kinds), scopes, outlives_database, tickets, provider)
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> ResponseReturnValue:  # noqa: ANN401 - the view's own
             caller = g.principal = _identify(required)
-            limits.count_call(key_id=str(caller.key_id) if caller.key_id else None)
+            if caller.kind is not Kind.PROVIDER:
+                limits.count_call(key_id=str(caller.key_id) if caller.key_id else None)
             if caller.kind is not Kind.PASSENGER:
                 return view(*args, **kwargs)
             try:
@@ -110,6 +115,12 @@ def principal() -> Principal:
 def _identify(required: Required) -> Principal:
     if required.tickets and "ticket" in request.args:
         return _with_ticket(required, request.args["ticket"])
+    if required.provider is not None:
+        caller = required.provider.identify()
+        if caller is None:
+            limits.count_failure(limits.FAILED_KEYS)
+            raise NotSignedIn("This is for a provider of messages, and you are not it.")
+        return caller
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     scheme, secret = scheme.lower(), secret.strip()
     if Kind.PASSENGER in required.kinds and scheme == "receipt" and secret:
@@ -192,11 +203,15 @@ def _security(required: Required) -> list[dict[str, list[str]]]:
         schemes.append({"bearerAuth": list(required.scopes)})
     if required.tickets:
         schemes.append({"streamTicket": []})
+    if required.provider is not None:
+        schemes.append({required.provider.scheme: []})
     return schemes
 
 
 def _statuses(required: Required) -> Iterator[int]:
     yield from (429, 500, 503)
+    if required.provider is not None:
+        yield 413
     if Kind.PASSENGER in required.kinds:
         yield 404
     if Kind.NOBODY not in required.kinds:

@@ -59,6 +59,17 @@ SECURITY_SCHEMES = {
         "description": "`Authorization: Bearer waylight_sk_...` for a person on the staff,"
         " `waylight_ck_...` for an API client.",
     },
+    "providerToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "For GOV.UK Notify alone: the token of `WAYLIGHT_NOTIFY_CALLBACK_TOKEN`.",
+    },
+    "twilioSignature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Twilio-Signature",
+        "description": "For Twilio alone: HMAC-SHA1 over the public address and the form.",
+    },
     "receipt": {
         "type": "apiKey",
         "in": "header",

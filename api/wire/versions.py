@@ -54,3 +54,8 @@ def versioned(*statuses: int) -> Callable[[View], View]:
         return documented
 
     return decorate
+
+
+def conflicting(view: View) -> View:
+    """Documents the 409 of a view that changes something without a version."""
+    return document_responses(view, 409)

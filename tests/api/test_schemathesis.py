@@ -40,6 +40,12 @@ NOT_CHECKED = {
     ("GET", "/readyz"): [not_a_server_error],
     # Nor is whether a moment is still to come.
     ("PUT", "/v1/teams/{team_id}/duty"): [positive_data_acceptance],
+    # Nor whether a number or a mailbox is one.
+    ("POST", "/v1/teams/{team_id}/addresses"): [positive_data_acceptance],
+    ("POST", "/v1/hubs/{hub_id}/addresses"): [positive_data_acceptance],
+    # Only Twilio can sign what it sends.
+    ("POST", "/v1/channels/twilio/status"): [positive_data_acceptance, negative_data_rejection],
+    ("POST", "/v1/channels/twilio/inbound"): [positive_data_acceptance, negative_data_rejection],
 }
 """Checks that would contradict the design, by operation."""
 
@@ -70,7 +76,12 @@ def authorizations(database, vault):
         scopes=keys.SCOPES,
         now=now,
     )
-    return {"bearerAuth": f"Bearer {key.token}", "receipt": "Receipt K7QD-0000"}
+    return {
+        "bearerAuth": f"Bearer {key.token}",
+        "receipt": "Receipt K7QD-0000",
+        "providerToken": "Bearer notify-callback-token",
+        "twilioSignature": "",
+    }
 
 
 @pytest.mark.contract

@@ -12,6 +12,8 @@ class Kind(StrEnum):
     PASSENGER = "passenger"
     STAFF = "staff"
     CLIENT = "client"
+    PROVIDER = "provider"
+    """A provider of messages; with a person: who answered through it, and was shown nothing."""
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,10 @@ select d.id, d.alert_id, d.channel, d.message, d.priority, d.exercise, d.attempt
 from claimed d
 left join alerts a on a.id = d.alert_id
 left join incidents i on i.id = a.incident_id
-left join teams t on t.id = a.team_id
-left join hubs h on h.id = a.hub_id
 left join addresses w on w.id = d.target_id and w.state = 'active'
     and coalesce(w.expires_at > %(now)s, true)
+left join teams t on t.id = coalesce(a.team_id, w.team_id)
+left join hubs h on h.id = coalesce(a.hub_id, w.hub_id)
 order by d.exercise, d.priority, d.id
 """
 

@@ -12,10 +12,12 @@ from waylight.services.alerts.deliveries import (
 from waylight.services.alerts.inbox import list_alerts, read_alert
 from waylight.services.alerts.ladder import climb, route_waiting
 from waylight.services.alerts.off_duty import pass_over_off_duty
+from waylight.services.alerts.replies import answer_by_text
 from waylight.services.alerts.steps import acknowledge, close, decline, en_route, on_scene
 
 __all__ = [
     "acknowledge",
+    "answer_by_text",
     "claim",
     "climb",
     "close",

@@ -14,7 +14,7 @@ from typeid import TypeID
 from uuid_utils import UUID as FastUUID  # noqa: N811 - the two classes share their name
 
 from waylight import metrics
-from waylight.db import events
+from waylight.db import events, notices
 from waylight.db.alerts import deliveries
 from waylight.db.session import Database
 from waylight.domain.alerts import (
@@ -26,9 +26,11 @@ from waylight.domain.alerts import (
     Target,
     after_attempt,
 )
+from waylight.domain.alerts.replies import CODE_LIVES, CODED
 from waylight.domain.errors import Unavailable
 from waylight.domain.webhooks import CHANNEL as WEBHOOK
 from waylight.log import get_logger
+from waylight.services.alerts.replies import new_codes
 from waylight.services.webhooks import queue as webhooks
 from waylight.vault import Vault, VaultError
 
@@ -75,6 +77,11 @@ def claim(
             lease=lease,
             now=now,
         )
+        uncoded = [row for row in rows if _wants_code(row)]
+        if uncoded:
+            notices.give_codes(
+                conn, uncoded, new_codes(2 * len(uncoded) + 8), since=now - CODE_LIVES
+            )
     to_endpoints: list[Message] = []
     if render is not None:
         for room, exercise in ((free, False), (drills, True)):
@@ -133,6 +140,16 @@ def _to_endpoints(database: Database, *args: Any, free: int, **kwargs: Any) -> l
         return []
 
 
+def _wants_code(row: Mapping[str, Any]) -> bool:
+    """Whether a message by text asks for an answer and has nothing yet to answer with."""
+    return (
+        row["channel"] == "sms"
+        and row["message"] in CODED
+        and row["reply_code"] is None
+        and row["address"] is not None
+    )
+
+
 def _target(vault: Vault, row: Mapping[str, Any]) -> Target | None:
     """Where a message goes. None where that cannot be read: the channel refuses it by name."""
     if row["address"] is None or row["wrapped_key"] is None:
@@ -177,7 +194,11 @@ def record(
     Raises Unavailable; the message is then sent again after its lease.
     """
     following = _after(message, outcome, jitter=jitter, now=now)
+    early = None
     with database.intake() as conn:
+        if outcome.provider and outcome.provider_ref:
+            notices.lock_reference(conn, outcome.provider, outcome.provider_ref)
+            early = notices.early_receipt(conn, outcome.provider, outcome.provider_ref)
 
         def write() -> dict[str, Any] | None:
             return deliveries.record(
@@ -201,6 +222,8 @@ def record(
         if row["status"] == "failed":
             deliveries.wake_ladder(conn, message.delivery_id, now=now)
         _tell(conn, row, now=now)
+        if early is not None:
+            _confirm(conn, outcome.provider or "", outcome.provider_ref or "", **early, now=now)
     _count(row, now=now)
     return following
 
@@ -225,7 +248,7 @@ def record_all(
     plain = [
         (message, outcome, following, timedelta(seconds=took_s))
         for (message, outcome, took_s), following in zip(outcomes, followings, strict=True)
-        if _is_plain(message, following)
+        if _is_plain(message, outcome, following)
     ]
     found: dict[UUID, NextAttempt | None] = {}
     if plain:
@@ -245,7 +268,7 @@ def record_all(
             _count(row | {"is_first": row["is_first"] and row["alert_id"] not in told}, now=now)
             told.add(row["alert_id"])
     for (message, outcome, took_s), following in zip(outcomes, followings, strict=True):
-        if _is_plain(message, following):
+        if _is_plain(message, outcome, following):
             continue
         try:
             found[message.delivery_id] = record(
@@ -274,9 +297,16 @@ def _after(message: Message, outcome: Outcome, *, jitter: float, now: datetime) 
     )
 
 
-def _is_plain(message: Message, following: NextAttempt) -> bool:
-    """Whether its outcome is written with others: it asks for no lock but on its own row."""
-    return following.status in ("sent", "queued") and message.channel != WEBHOOK
+def _is_plain(message: Message, outcome: Outcome, following: NextAttempt) -> bool:
+    """Whether its outcome is written with others: it asks for no lock but on its own row.
+
+    One with a provider's name for it waits for a receipt that may be here already.
+    """
+    return (
+        following.status in ("sent", "queued")
+        and message.channel != WEBHOOK
+        and outcome.provider_ref is None
+    )
 
 
 def _count(row: Mapping[str, Any], *, now: datetime) -> None:
@@ -299,18 +329,36 @@ def confirm(
 ) -> bool:
     """A provider's receipt for a message that it took: the far side has it, or never will.
 
-    True when that was news. A message nobody got wakes the ladder as a failed attempt does. Raises
-    Unavailable.
+    True when that was news. One that is here before the outcome of its attempt is kept until that
+    is written. A message nobody got wakes the ladder as a failed attempt does. Raises Unavailable.
     """
     with database.intake() as conn:
-        row = deliveries.confirm(
+        notices.lock_reference(conn, provider, provider_ref)
+        if _confirm(conn, provider, provider_ref, delivered=delivered, detail=detail, now=now):
+            return True
+        notices.keep_receipt(
             conn, provider, provider_ref, delivered=delivered, detail=detail, now=now
         )
-        if row is None:
-            return False
-        if not delivered:
-            deliveries.wake_ladder(conn, row["id"], now=now)
-        _tell(conn, row, now=now)
+    return False
+
+
+def _confirm(
+    conn: Connection[Any],
+    provider: str,
+    provider_ref: str,
+    *,
+    delivered: bool,
+    detail: str | None,
+    now: datetime,
+) -> bool:
+    row = deliveries.confirm(
+        conn, provider, provider_ref, delivered=delivered, detail=detail, now=now
+    )
+    if row is None:
+        return False
+    if not delivered:
+        deliveries.wake_ladder(conn, row["id"], now=now)
+    _tell(conn, row, now=now)
     if not row["exercise"]:
         metrics.count(metrics.DELIVERIES, row["channel"], row["status"])
     return True

@@ -209,6 +209,11 @@ def _audited(
     return reports
 
 
+def closed_alert(row: Mapping[str, Any]) -> AlertDetail:
+    """An alert of which nobody is shown more than its state: no report is opened."""
+    return AlertDetail(alert=_summary(row), rungs=(), reports=())
+
+
 def _tell_who_has_read(
     conn: Connection[Any],
     row: Mapping[str, Any],

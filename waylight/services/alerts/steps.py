@@ -22,10 +22,10 @@ from waylight.domain.alerts import (
     take,
 )
 from waylight.domain.errors import NotAllowed, StaleVersion, StateConflict
-from waylight.domain.principals import Principal
+from waylight.domain.principals import Kind, Principal
 from waylight.log import get_logger
 from waylight.services.alerts import check_ins
-from waylight.services.alerts.inbox import alert_for, open_alert
+from waylight.services.alerts.inbox import alert_for, closed_alert, open_alert
 from waylight.services.alerts.ladder import climb
 from waylight.services.alerts.standing import hold_of, knows, rung_of
 from waylight.services.hubs.walks import redirect_walks
@@ -262,14 +262,14 @@ def _take(
                 outcome=outcome,
             )
             check_ins.follow(conn, step, row, principal=principal, now=now)
-        detail = open_alert(
-            conn,
-            vault,
-            alert_for(conn, principal, alert_id),
-            principal=principal,
-            now=now,
-            request_id=request_id,
-        )
+        after = alert_for(conn, principal, alert_id)
+        if principal.kind is Kind.PROVIDER:
+            # An answer by text shows nobody anything: nothing is opened or audited as read.
+            detail = closed_alert(after)
+        else:
+            detail = open_alert(
+                conn, vault, after, principal=principal, now=now, request_id=request_id
+            )
     if step is Step.ACKNOWLEDGE and taken.changed and mine["hub_id"] is None:
         _time_answer(incident, now=now)
     return detail
@@ -328,6 +328,8 @@ def _tell_what_happened(
     outcome: str | None,
 ) -> None:
     data: dict[str, Any] = {"role": principal.role}
+    if principal.kind is Kind.PROVIDER:
+        data["by"] = "sms"
     if outcome is not None:
         data["outcome"] = outcome
     if step is Step.ACKNOWLEDGE:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from waylight.db import clock, events, push, teams
+from waylight.db import clock, events, notices, push, teams
 from waylight.db.operations import chores
 from waylight.db.session import Database
 from waylight.domain.teams import OLDEST_FIX
@@ -11,6 +11,9 @@ from waylight.services.operations.health import WORKER_SILENCE
 
 KEYS_KEPT_FOR = timedelta(hours=72)
 """How long a retry is recognised by its Idempotency-Key (design, D4)."""
+
+NOTICES_KEPT_FOR = timedelta(days=7)
+"""How long an answer by text is known to have come: longer than any code, or a provider, lives."""
 
 MONTHS_AHEAD = 3
 BATCH = 1_000
@@ -54,6 +57,7 @@ def purge(database: Database, *, now: datetime) -> int:
             chores.forget_dead_workers(conn, now=now)
             teams.forget_old_positions(conn, before=now - OLDEST_FIX)
             push.end_expired(conn, now=now)
+            notices.purge(conn, now=now, kept_for=NOTICES_KEPT_FOR)
             batch = chores.purge_idempotency_keys(conn, before=now - KEYS_KEPT_FOR, limit=BATCH)
         purged += batch
         if batch < BATCH:
