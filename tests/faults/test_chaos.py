@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -18,6 +19,7 @@ from tests.faults import checks, receiver
 from tests.faults.people import Crowd
 from tests.faults.receiver import Receiver
 from tests.faults.town import LEASE_S, Town, town, until
+from waylight.services import drills
 
 pytestmark = [pytest.mark.slow]
 
@@ -148,8 +150,17 @@ def test_nothing_is_lost_and_nothing_moves_backwards_whatever_is_killed(tmp_path
     with town(tmp_path, receiver_port=far.port) as one:
         crowd.come(one, phones=PHONES, apart_s=0.25)
         until(lambda: len(crowd.answers) >= PHONES, what="the first reports")
+        drill = drills.begin(
+            one.desk.database,
+            one.desk.vault,
+            one.settings,
+            lasts=timedelta(seconds=SECONDS / 2),
+            now=datetime.now(UTC),
+        )
+        assert drill is not None
         Monkey(one, far, random.Random(seed)).run(SECONDS)
         crowd.go(patience_s=120)
+        drills.end(one.desk.database, drill.id, now=datetime.now(UTC))
         settle(one)
         wrong = [
             f"{check.__name__.replace('_', ' ')}: {sentence}"
@@ -192,6 +203,17 @@ def settle(one: Town) -> None:
         assert process.running is not None
         process.running.wait(60)
     # What a worker wrote while it stopped is numbered by nobody now.
-    restarted = one.workers[0]
-    restarted.start()
-    until(nothing_waits, what="the last numbers")
+    last = one.workers[0]
+    last.start()
+
+    def stands_still() -> bool:
+        if not nothing_waits():
+            return False
+        # Ladders go on by themselves: what is looked at must be of one moment.
+        last.signal(signal.SIGSTOP)
+        if nothing_waits():
+            return True
+        last.signal(signal.SIGCONT)
+        return False
+
+    until(stands_still, what="the last numbers")

@@ -1,0 +1,135 @@
+"""An outbox of tens of thousands, worked off while a worker dies; and workers that sleep too long.
+
+WAYLIGHT_FAULTS_OUTBOX is how many messages there are.
+"""
+
+import os
+import signal
+import sys
+import threading
+
+import pytest
+
+from tests.databases import ROOT, environment_for
+from tests.desk import P1, P2, SPOT, open_desk
+from tests.faults.receiver import BLACK_HOLE, WELL, Receiver
+from tests.faults.town import WORKER, Process, until
+from waylight.domain.geo import Point
+
+pytestmark = [pytest.mark.slow, pytest.mark.commits]
+
+MESSAGES = int(os.environ.get("WAYLIGHT_FAULTS_OUTBOX", "50000"))
+PATIENCE_S = 400
+
+FILL = """
+with told as (
+    insert into alerts (incident_id, report_id, city_id, organisation_id, team_id, role, rank,
+                        priority, reasons, exercise, created_at)
+    select incident_id, report_id, city_id, organisation_id, team_id, role, rank, 3, reasons,
+           exercise, created_at
+    from (select * from alerts order by id limit 1) one, generate_series(1, %s)
+    returning *)
+insert into deliveries (alert_id, report_id, channel, message, priority, exercise,
+                        next_attempt_at, created_at)
+select id, report_id, 'console', 'alert.created', priority, exercise, created_at, created_at
+from told
+"""
+
+
+@pytest.fixture
+def desk(database, vault, settings):
+    return open_desk(database, vault, settings)
+
+
+@pytest.fixture
+def start(desk, tmp_path):
+    """Starts `waylight worker` on the desk's database; all are killed at the end."""
+    started = []
+
+    def start(*command, **changes):
+        environment = {
+            **os.environ,
+            **environment_for(desk.settings.database_url, WAYLIGHT_LEASE_S="5", **changes),
+            "PYTHONPATH": str(ROOT),
+        }
+        name = f"worker-{len(started)}"
+        command = command or ("-m", "waylight.cli", "worker")
+        one = Process(name, [sys.executable, *command], environment, tmp_path / f"{name}.log")
+        one.start()
+        started.append(one)
+        return one
+
+    yield start
+    for one in started:
+        one.signal(signal.SIGCONT)
+        one.kill()
+
+
+def count(desk, where):
+    (row,) = desk.rows(f"select count(*) as n from deliveries where {where}")  # noqa: S608 - constants of this file
+    return row["n"]
+
+
+def test_full_outbox_is_worked_off_although_a_worker_is_killed_and_the_urgent_goes_first(
+    desk, start
+):
+    desk.report(P2)
+    desk.do(FILL, MESSAGES)
+    doomed, _ = start(), start()
+    until(lambda: count(desk, "status = 'sent'") > MESSAGES / 20, what="the first of many")
+    doomed.kill()
+    at = desk.rows("select now()")[0]["now"]
+    urgent = desk.report(P1, at=Point(SPOT.lon - 0.2, SPOT.lat), now=at)
+    until(
+        lambda: count(desk, f"status = 'sent' and report_id = '{urgent.id}'") == 2,
+        what="the urgent one",
+    )
+    left = count(desk, "status = 'queued'")
+    until(
+        lambda: not count(desk, "status <> 'sent'"),
+        patience_s=PATIENCE_S,
+        what="the end of the queue",
+    )
+    assert left > MESSAGES / 4, "the urgent report waited behind the queue"
+    (lost,) = desk.rows(
+        "select count(*) as n from deliveries d where not exists (select from delivery_attempts t"
+        " where t.delivery_id = d.id and t.outcome = 'sent')"
+    )
+    assert lost["n"] == 0
+    assert count(desk, "leased_by is not null or next_attempt_at is not null") == 0
+
+
+def test_worker_that_slept_past_its_lease_sends_nothing_that_another_has(desk, start):
+    far = Receiver()
+    try:
+        far.mode = BLACK_HOLE
+        desk.report(P2)
+        sleeper = start("-c", WORKER, str(far.port))
+        until(lambda: count(desk, "leased_by is not null"), what="a lease")
+        sleeper.signal(signal.SIGSTOP)
+        far.mode = WELL
+        start("-c", WORKER, str(far.port))
+        until(lambda: count(desk, "status in ('sent', 'delivered')"), what="the second worker")
+        before = desk.rows("select * from deliveries")
+        sleeper.signal(signal.SIGCONT)
+        until(lambda: "lease_was_lost" in sleeper.log.read_text(), what="the sleeper's awakening")
+        assert desk.rows("select * from deliveries") == before
+        assert sum(far.taken.values()) == 1
+    finally:
+        far.close()
+
+
+def test_fast_worker_does_not_keep_what_it_cannot_send_from_others(desk, start):
+    """It has taken ahead while its receiver was quick; the receiver falls silent."""
+    far = Receiver()
+    try:
+        desk.report(P2)
+        desk.do(FILL, 2_000)
+        first = start("-c", WORKER, str(far.port))
+        until(lambda: sum(far.taken.values()) > 200, what="the first of many")
+        far.mode = BLACK_HOLE
+        until(lambda: "taken_ahead_given_back" in first.log.read_text(), what="the giving back")
+        threading.Event().wait(0.1)
+        assert count(desk, "leased_by is not null") < 20
+    finally:
+        far.close()
