@@ -18,7 +18,7 @@ create index ix_incidents_merged_into on incidents (merged_into) where merged_in
 create index ix_incidents_split_from on incidents (split_from) where split_from is not null;
 alter table alerts add column handed_from uuid;
 
--- Free text of staff, closed by a key of each note's own. Never changed: a correction is a new note.
+-- Free text of staff, closed by a key of each note. Never changed: a correction is a new note.
 create table incident_notes (
     id uuid primary key,
     incident_id uuid not null,
@@ -36,8 +36,8 @@ create table incident_notes (
 );
 create index ix_incident_notes_incident_id on incident_notes (incident_id, id);
 
--- What readers get instead of a text of the passenger's, which stays as it was. Closed by the key of
--- the report: erasing that erases these with it.
+-- What readers get instead of a passenger's text, which stays as it was. Closed by the key of the
+-- report: erasing that erases these with it.
 create table report_redactions (
     id uuid primary key,
     report_id uuid not null,

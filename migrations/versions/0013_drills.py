@@ -35,6 +35,9 @@ create policy intake_all on drills to waylight_intake using (true) with check (t
 drop index ix_deliveries_due;
 create index ix_deliveries_due on deliveries (channel, exercise, priority, next_attempt_at)
     where status = 'queued';
+
+-- The doctor and every scrape ask for what failed lately, which is little.
+create index ix_deliveries_failed on deliveries (id) where status = 'failed';
 """
 
 
@@ -45,6 +48,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute(
         "drop table drills;"
+        "drop index ix_deliveries_failed;"
         "drop index ix_deliveries_due;"
         "create index ix_deliveries_due on deliveries (channel, priority, next_attempt_at)"
         " where status = 'queued'"

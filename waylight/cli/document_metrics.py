@@ -125,7 +125,8 @@ A worker is a process of its own. With `WAYLIGHT_WORKER_METRICS_PORT` it tells w
 127.0.0.1, without a key. Without it, the gauges read from the database still show all that is
 dangerous.
 
-Exercises are counted nowhere but among HTTP requests. No label holds an address, a path or an id.
+Exercises are counted nowhere but among HTTP requests and in the gauges of the last drill. No label
+holds an address, a path or an id.
 """
 
 TRACES = """\

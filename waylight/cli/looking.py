@@ -37,10 +37,7 @@ def doctor(*, as_json: bool) -> None:
         waylight = open_waylight(settings)
         with closing(waylight.database):
             for finding in examine(
-                waylight.database,
-                waylight.vault,
-                now=datetime.now(UTC),
-                channels=settings.channels,
+                waylight.database, waylight.vault, now=datetime.now(UTC), settings=settings
             ):
                 findings.append(finding)
                 if not as_json:

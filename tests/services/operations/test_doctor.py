@@ -432,6 +432,11 @@ def test_a_role_that_is_too_powerful_is_told_how_to_lose_it(well):
     assert found.fix.endswith('alter role "waylight_staff" nosuperuser nobypassrls')
 
 
+def using(database, *channels):
+    """The settings of a deployment with these channels in use."""
+    return replace(database._settings, channels=channels)
+
+
 def address(database, team, channel, **columns):
     """Gives a team an address on a channel."""
     columns = {"state": "active", "expires_at": None} | columns
@@ -453,15 +458,15 @@ def test_teams_that_no_channel_in_use_reaches_are_named(well):
     with well.owner() as conn:
         names = [row[0] for row in conn.execute("select name from teams where not retired")]
     pushing = ("console", "web_push", "sms")
-    told, fix = problem(well, "addresses", channels=pushing)
+    told, fix = problem(well, "addresses", settings=using(well, *pushing))
     assert told.startswith(f"{len(names)} teams")
     assert "WAYLIGHT_CHANNELS" in fix
     reached, *others = names
     address(well, reached, "web_push")
     for other in others:
         address(well, other, "sms")
-    assert findings(well, channels=pushing)["addresses"].problem is None
-    told, _ = problem(well, "addresses", channels=("console", "web_push"))
+    assert findings(well, settings=using(well, *pushing))["addresses"].problem is None
+    told, _ = problem(well, "addresses", settings=using(well, "console", "web_push"))
     assert reached not in told
     assert all(name in told for name in others[:3])
 
@@ -472,12 +477,12 @@ def test_address_that_leads_nowhere_any_more_reaches_nobody(well, columns):
         names = [row[0] for row in conn.execute("select name from teams where not retired")]
     for name in names:
         address(well, name, "web_push", **columns)
-    told, _ = problem(well, "addresses", channels=("web_push",))
+    told, _ = problem(well, "addresses", settings=using(well, "web_push"))
     assert told.startswith(f"{len(names)} teams")
 
 
 def test_where_only_the_console_is_in_use_no_address_is_missed(well):
-    assert ill(well, channels=("console",)) == set()
+    assert ill(well, settings=using(well, "console")) == set()
 
 
 def test_signature_that_push_services_refuse_is_told_with_its_fix(well):

@@ -126,6 +126,7 @@ class Delivery(Base):
             "next_attempt_at",
             postgresql_where=text("status = 'queued'"),
         ),
+        Index("ix_deliveries_failed", "id", postgresql_where=text("status = 'failed'")),
         Index("ix_deliveries_alert_id", "alert_id"),
         Index(
             "ix_deliveries_target_id",

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from waylight import metrics
 from waylight.db.operations import metrics as db
+from waylight.db.operations import reach
 from waylight.db.session import Database
 from waylight.domain.alerts import LADDER_S
 from waylight.domain.errors import Unavailable
@@ -39,7 +40,7 @@ class Scrape:
     def text(self, database: Database, *, now: datetime) -> bytes:
         """Everything that is counted, in Prometheus' text format.
 
-        One statement, and none within five seconds of the last. A database that is away is told as
+        Two statements, and none within five seconds of the last. A database that is away is told as
         `waylight_database_up 0`: the rest of the scrape is there.
         """
         with self._lock:
@@ -78,8 +79,16 @@ class Facts(Collector):
         )
         yield _by_priority(
             "waylight_unanswered_incidents",
-            "Open incidents of the last seven days where all have been told and nobody answered.",
+            "Open incidents of the last seven days whose ladder is exhausted: all have been told,"
+            " and nobody answered.",
             state["unanswered"],
+            WITH_LADDER,
+        )
+        yield _by_priority(
+            "waylight_undeliverable_alerts",
+            "Alerts of the last day that no channel could deliver, or that had no address, and"
+            " nobody has seen; counted up to 10,000.",
+            state["reach"]["dead"],
             WITH_LADDER,
         )
         yield _by_priority(
@@ -111,6 +120,22 @@ class Facts(Collector):
             ),
         ):
             yield GaugeMetricFamily(name, help_text, value=value)
+        drill = state["reach"]["last_drill"]
+        if drill is not None:
+            yield GaugeMetricFamily(
+                "waylight_last_drill_timestamp_seconds",
+                "When the last drill that is over began.",
+                value=drill["at"],
+            )
+            teams = GaugeMetricFamily(
+                "waylight_last_drill_teams",
+                "Teams in the last drill that is over, by outcome: told (on duty), and of these"
+                " reached.",
+                labels=["outcome"],
+            )
+            for outcome in ("told", "reached"):
+                teams.add_metric([outcome], drill[outcome] or 0)
+            yield teams
         if state["horizon_s"] is not None:
             yield GaugeMetricFamily(
                 "waylight_schedule_horizon_seconds",
@@ -130,7 +155,8 @@ def note_pools(database: Database) -> None:
 def _read(database: Database, now: datetime) -> Mapping[str, Any] | None:
     try:
         with database.intake(autocommit=True) as conn:
-            return db.state(conn, now=now, alive=now - WORKER_SILENCE)
+            found = db.state(conn, now=now, alive=now - WORKER_SILENCE)
+            return found | {"reach": reach.metrics(conn, now=now)}
     except (Unavailable, psycopg.Error):
         # A schema that is too old, among others: the scrape must not break where `/readyz` tells.
         return None

@@ -1,6 +1,6 @@
 """What stands between this deployment and its work: every finding with its fix."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -9,9 +9,11 @@ import psycopg
 
 from waylight.config import ConfigurationError, Settings
 from waylight.db.operations import health
+from waylight.db.operations import reach as db_reach
 from waylight.db.session import Connection, Database, Role
 from waylight.domain.errors import Unavailable
 from waylight.services.operations import migrations
+from waylight.services.operations.doctor import reach as of_reach
 from waylight.services.operations.doctor import server as of_server
 from waylight.services.operations.doctor import tables
 from waylight.services.operations.doctor.finding import Finding, State, first_line
@@ -59,11 +61,11 @@ def examine(
     *,
     now: datetime,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    channels: Sequence[str] = (),
+    settings: Settings | None = None,
 ) -> Iterator[Finding]:
     """Looks at one thing after the other, and past a problem at whatever can still be seen.
 
-    `channels` are those in use: whom none of them reaches is told of.
+    Whether alerts get through is asked by the channels of `settings`.
     """
     logins: list[State] = []
     for role in ROLES:
@@ -86,7 +88,24 @@ def examine(
         yield of_server.schema(at, needed, health.built(conn))
         yield of_server.rights(health.lacking_rights(conn))
         yield of_server.row_security(health.unlocked_tables(conn), health.lost_policies(conn))
-        yield from _data(conn, vault, now=now, is_behind=(at or "") < needed, channels=channels)
+        yield from _data(conn, vault, now=now, is_behind=(at or "") < needed, settings=settings)
+        if settings is not None and (at or "") >= needed:
+            yield from _reach(conn, settings, now=now)
+
+
+def _reach(conn: Connection, settings: Settings, *, now: datetime) -> Iterator[Finding]:
+    try:
+        state = db_reach.state(conn, channels=settings.channels, now=now)
+    except psycopg.Error as error:
+        yield Finding(
+            "alerts that reached nobody",
+            f"cannot be looked for: {first_line(error)}",
+            "mend what is told above; then ask again",
+        )
+        return
+    for look in of_reach.LOOKS:
+        yield look(state, now)
+    yield of_reach.drills(state, now, settings.exercise_schedule)
 
 
 def _login(database: Database, role: Role) -> tuple[Finding, State | None]:
@@ -134,7 +153,12 @@ def _somebody(database: Database) -> Connection | None:
 
 
 def _data(
-    conn: Connection, vault: Vault, *, now: datetime, is_behind: bool, channels: Sequence[str]
+    conn: Connection,
+    vault: Vault,
+    *,
+    now: datetime,
+    is_behind: bool,
+    settings: Settings | None,
 ) -> Iterator[Finding]:
     """What the tables say; an old schema may lack some, which is told already."""
     try:
@@ -145,7 +169,7 @@ def _data(
             silent=now - WORKER_SILENCE,
             missed=now - MISSED_FOR,
             # The console needs no address, and is a log that nobody has to read.
-            channels=[name for name in channels if name != "console"],
+            channels=[name for name in settings.channels if name != "console"] if settings else [],
             now=now,
         )
         secrets, receipts = health.secrets(conn, SAMPLE), health.receipts(conn, SAMPLE)
