@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import psycopg
 
-from bench import machine, requests, statements
+from bench import alerts, machine, requests, statements
 from bench.contenders import (
     ROOT,
     ContenderFailed,
@@ -35,10 +35,12 @@ from bench.numbers import (
     FOREIGN_CORES,
     PGBENCH,
     WAYLIGHT,
+    Measure,
     Row,
     Sample,
     cpu_ratios,
     document,
+    measure_table,
     missed,
     ratios,
     row_of,
@@ -48,7 +50,8 @@ from bench.world import CITY, BenchRuns, Size, settle, world
 from waylight.config import Settings
 from waylight.db.session import Database
 
-WORKS = ("submit", "nearest")
+HTTP = ("submit", "nearest")
+WORKS = (*HTTP, "alerts")
 FILLING_S = 4
 CLUSTER = [sys.executable, str(ROOT / "bin/cluster")]
 
@@ -66,11 +69,11 @@ class Bench:
     began: datetime
     joined: dict[str, list[float]]
 
-    def works(self) -> dict[str, Work]:
-        """The works asked for, their lines written and their statements recorded."""
+    def works(self, names: Iterable[str]) -> dict[str, Work]:
+        """The works of these names, their lines written and their statements recorded."""
         found = {}
         database = Database(self.settings)
-        for name in self.options.works:
+        for name in names:
             lines = getattr(requests, "reports" if name == "submit" else name)(
                 CITY, self.options.requests
             )
@@ -88,7 +91,7 @@ class Bench:
 
     def rows(self, server: Served) -> Iterator[Row]:
         """Every row, as soon as its rounds are over."""
-        for name, work in self.works().items():
+        for name, work in self.works(self._asked_over_http()).items():
             # Fills the pools of every process of the server, and the caches behind them.
             fill = max(self.options.connections)
             run_waylight(server, work, connections=fill, seconds=FILLING_S, start_at=0)
@@ -102,6 +105,26 @@ class Bench:
                         )
                 for contender, found in samples.items():
                     yield row_of(name, contender, connections, found)
+
+    def _asked_over_http(self) -> list[str]:
+        return [name for name in HTTP if name in self.options.works]
+
+    def of_alerts(self, server: Served) -> Iterator[Measure]:
+        """What is measured of alerts, when it is asked for."""
+        if "alerts" not in self.options.works:
+            return
+        yield alerts.hint_cost(
+            server,
+            self.environment,
+            self.url,
+            self.works(["submit"])["submit"],
+            seconds=self.options.seconds,
+            settle_since=self.began,
+            folder=self.folder,
+        )
+        yield from alerts.measures(
+            self.url, self.environment, messages=self.options.messages, folder=self.folder
+        )
 
     def measure(
         self, server: Served, contender: str, work: Work, connections: int, number: int
@@ -180,7 +203,7 @@ def _run(options: argparse.Namespace) -> int:
 
     about = machine.describe(ROOT / ".local") | {"load_before": machine.load()}
     began_s, own, all_of_it = time.monotonic(), 0.0, machine.busy_s()
-    rows = []
+    rows, measures = [], []
     with (
         world(url, settings_for, Size(reports=options.reports), _say) as address,
         tempfile.TemporaryDirectory(prefix="waylight-bench-") as folder,
@@ -209,6 +232,9 @@ def _run(options: argparse.Namespace) -> int:
                     f"{row.work}, {row.connections} connections, {row.contender}:"
                     f" {row.rps:,.0f}/s, {row.cpu_ms:.2f} ms CPU each"
                 )
+            for measure in bench.of_alerts(server):
+                measures.append(measure)
+                _say(f"{measure.name}: {measure.value:,g} {measure.unit} ({measure.note})")
         own += machine.cpu_s(os.getpid()) + machine.cpu_s(postmaster)
         foreign = (machine.busy_s() - all_of_it - own) / (time.monotonic() - began_s)
         about |= {
@@ -222,11 +248,19 @@ def _run(options: argparse.Namespace) -> int:
             "rounds": options.rounds,
             "measured_at": bench.began.isoformat(timespec="seconds"),
         }
-    return _tell(options, rows, about)
+    return _tell(options, rows, measures, about)
 
 
-def _tell(options: argparse.Namespace, rows: list[Row], about: Mapping[str, Any]) -> int:
-    print(table(rows))
+def _tell(
+    options: argparse.Namespace,
+    rows: list[Row],
+    measures: list[Measure],
+    about: Mapping[str, Any],
+) -> int:
+    if rows:
+        print(table(rows))
+    if measures:
+        print(measure_table(measures))
     print(f"\nmachine: {json.dumps(about)}")
     if about["foreign_cores"] > FOREIGN_CORES:
         print(
@@ -235,7 +269,7 @@ def _tell(options: argparse.Namespace, rows: list[Row], about: Mapping[str, Any]
             f" {json.dumps(cpu_ratios(rows))}"
         )
     if options.json:
-        options.json.write_text(json.dumps(document(rows, about), indent=2) + "\n")
+        options.json.write_text(json.dumps(document(rows, about, measures), indent=2) + "\n")
     failed = [] if options.no_floors else missed(ratios(rows))
     failed += [
         f"{row.work}, {row.connections} connections, {row.contender}: {row.errors} errors"
@@ -252,11 +286,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the numbers to this file as well")
     parser.add_argument("--quick", action="store_true", help="8 connections, one round, a second")
     parser.add_argument("--connections", type=_numbers, help="as 1,8,32")
-    parser.add_argument("--works", type=_works, default=WORKS, help="as submit,nearest")
+    parser.add_argument("--works", type=_works, default=WORKS, help="as submit,nearest,alerts")
     parser.add_argument("--rounds", type=int, help="of each contender; medians are shown")
     parser.add_argument("--seconds", type=int, help="of each round")
     parser.add_argument("--requests", type=int, default=None, help="how many different ones")
     parser.add_argument("--reports", type=int, default=100_000, help="stored before the first one")
+    parser.add_argument("--messages", type=int, default=None, help="in the outbox to be drained")
     parser.add_argument("--no-floors", action="store_true", help="succeed below the floors, too")
     parser.add_argument("--pgbench", default="pgbench", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -265,6 +300,7 @@ def _options() -> argparse.Namespace:
     options.rounds = max(1, options.rounds or (1 if quick else 3))
     options.seconds = max(1, options.seconds or (1 if quick else 4))
     options.requests = max(100, options.requests or (300 if quick else 4_000))
+    options.messages = max(100, options.messages or (2_000 if quick else 20_000))
     return options
 
 

@@ -51,6 +51,16 @@ class Row:
     highest_rps: float
 
 
+@dataclass(frozen=True)
+class Measure:
+    """One number that is no contest with pgbench."""
+
+    name: str
+    value: float
+    unit: str
+    note: str = ""
+
+
 def row_of(work: str, contender: str, connections: int, samples: Sequence[Sample]) -> Row:
     """One row from the rounds: medians, and sums of `errors` and `requests`."""
 
@@ -199,9 +209,12 @@ def missed(measured: Mapping[str, float]) -> list[str]:
     ]
 
 
-def document(rows: Sequence[Row], machine: Mapping[str, Any]) -> dict[str, Any]:
+def document(
+    rows: Sequence[Row], machine: Mapping[str, Any], measures: Sequence[Measure] = ()
+) -> dict[str, Any]:
     """All of it as plain values for a JSON file."""
     return {
+        "measures": [asdict(measure) for measure in measures],
         "rows": [asdict(row) for row in rows],
         "ratios": ratios(rows),
         "cpu_ratios": cpu_ratios(rows),
@@ -229,6 +242,17 @@ def table(rows: Sequence[Row]) -> str:
         for row in rows
     ]
     return "\n".join((*head, *lines))
+
+
+def measure_table(measures: Sequence[Measure]) -> str:
+    """The measures as a table for people, in Markdown."""
+    return "\n".join(
+        [
+            "| what | | | |",
+            "|---|--:|---|---|",
+            *(f"| {one.name} | {one.value:,g} | {one.unit} | {one.note} |" for one in measures),
+        ]
+    )
 
 
 def _ratio(found: Mapping[str, float], row: Row) -> str:

@@ -1,0 +1,143 @@
+"""`waylight exercise` as it is typed, with a real worker beside it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.databases import ROOT, environment_for
+from tests.desk import P1, open_desk
+from tests.processes import running
+from tests.proxy import soon
+
+pytestmark = [pytest.mark.commits, pytest.mark.slow]
+
+
+@pytest.fixture
+def desk(database, vault, settings):
+    return open_desk(database, vault, settings)
+
+
+@pytest.fixture
+def exercise(desk):
+    """Starts the command; its output is a person's, or a program's with `--json`."""
+
+    def exercise(*words, **changes):
+        return subprocess.Popen(
+            [sys.executable, "-m", "waylight.cli", "exercise", *words],
+            cwd=ROOT,
+            env={**os.environ, **environment_for(desk.settings.database_url), **changes},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return exercise
+
+
+@pytest.fixture
+def worker(desk, tmp_path):
+    with running(desk.settings.database_url, tmp_path / "worker.log", "worker"):
+        soon(lambda: desk.rows("select from worker_heartbeats"))
+        yield
+
+
+def test_all_teams_are_told_and_the_table_says_how_fast(desk, worker, exercise):
+    desk.do("update teams set duty_status = 'off' where id = %s", desk.third)
+    out, told = exercise("--until", "sent").communicate(timeout=60)
+    lines = out.splitlines()
+    assert lines[0] == "EXERCISE"
+    assert lines[-1] == "3 of 3 teams on duty were reached (sent)."
+    (third,) = [line for line in lines if line.startswith("Third")]
+    assert third.endswith("off duty: left in peace")
+    (first,) = [line for line in lines if line.startswith("First")]
+    assert "console sent" in first
+    assert "3 of 4 teams are told" in told
+    assert {row["state"] for row in desk.rows("select state from alerts")} == {"withdrawn"}
+    assert {row["state"] for row in desk.rows("select state from incidents")} == {"closed"}
+
+
+def test_whoever_does_not_answer_is_named_and_the_code_says_so(desk, worker, exercise):
+    process = exercise("--team", "first", "--wait", "2", "--json")
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    told = json.loads(out)
+    assert (told["told"], told["reached"], told["missed"], told["stopped"]) == (1, 0, 1, False)
+    (rung,) = told["rungs"]
+    assert (rung["team"], rung["why"], rung["level"]) == ("First", "no_answer", "sent")
+
+
+def test_answer_ends_the_waiting(desk, worker, exercise):
+    process = exercise("--team", "first", "--wait", "600", "--json")
+    soon(lambda: desk.rows("select from alerts"))
+    desk.acknowledge(desk.police, desk.alert_of(desk.first), now=datetime.now(UTC))
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    (rung,) = json.loads(out)["rungs"]
+    assert (rung["level"], rung["why"]) == ("acknowledged", None)
+    assert desk.states() == {desk.first: "closed"}
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_it_takes_the_alerts_back(desk, exercise, sign):
+    process = exercise("--wait", "600")
+    soon(lambda: desk.rows("select from alerts"))
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.send_signal(sign)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out.splitlines()[-1] == "0 of 4 teams on duty were reached (acknowledged)."
+    assert set(desk.states().values()) == {"withdrawn"}
+    assert desk.rows("select from drills where ended_at is not null")
+
+
+def test_killed_drill_is_ended_by_a_worker(desk, exercise, tmp_path):
+    process = exercise("--wait", "1")
+    soon(lambda: desk.rows("select from alerts"))
+    process.kill()
+    process.communicate(timeout=60)
+    desk.do("update drills set ends_at = ends_at - interval '1 minute'")
+    with running(desk.settings.database_url, tmp_path / "worker.log", "worker"):
+        soon(lambda: desk.rows("select from drills where ended_at is not null"))
+    assert set(desk.states().values()) == {"withdrawn"}
+
+
+def test_nobody_by_that_name_is_said_in_words(desk, exercise):
+    process = exercise("--team", "nobody")
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "No team of these names" in told
+
+
+def test_real_report_in_the_middle_of_a_drill_is_told_at_once_and_counted_alone(
+    desk, worker, exercise
+):
+    process = exercise("--wait", "30")
+    soon(lambda: len(desk.rows("select from deliveries where status = 'sent'")) >= 4)
+    at = datetime.now(UTC)
+    answer = desk.report(P1, now=at)
+    assert not answer.joined
+    soon(
+        lambda: (
+            len(
+                desk.rows(
+                    "select from deliveries d where report_id = %s and status = 'sent'", answer.id
+                )
+            )
+            == 2
+        )
+    )
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    real = desk.rows("select state, exercise from alerts where report_id = %s", answer.id)
+    assert real == [{"state": "pending", "exercise": False}] * 2
+    (incident,) = desk.rows("select state, escalate_at - opened_at as step from incidents"
+                            " where not exercise")  # fmt: skip
+    assert (incident["state"], incident["step"].total_seconds()) == ("open", 60)
+    assert len(desk.rows("select from reports where not exercise")) == 1
