@@ -55,22 +55,20 @@ class Served:
 
 @contextlib.contextmanager
 def served(
-<<<<<<< HEAD
-    environment: Mapping[str, str], log: Path, postmaster: int, *, command: str = "serve"
+    environment: Mapping[str, str],
+    log: Path,
+    postmaster: int,
+    *options: str,
+    command: str = "serve",
 ) -> Iterator[Served]:
-    """`waylight serve`, or `stream`, as in production, on a free port, stopped at the end."""
-=======
-    environment: Mapping[str, str], log: Path, postmaster: int, *options: str
-) -> Iterator[Served]:
-    """`waylight serve` as in production, on a free port, stopped at the end.
+    """`waylight serve`, or `stream`, as in production, on a free port, stopped at the end.
 
     `options` are gunicorn's.
     """
->>>>>>> 12e1beb (waylight exercise as it is typed, tried; the bench of alerts: drain, recovery, the cost of a hint; runbooks)
     port = _free_port()
     variable = {"serve": "WAYLIGHT_PORT", "stream": "WAYLIGHT_STREAM_PORT"}[command]
     own = {**environment, "WAYLIGHT_HOST": "127.0.0.1", variable: str(port)}
-    with started([sys.executable, "-m", "waylight.cli", command], own, log) as process:
+    with started([sys.executable, "-m", "waylight.cli", command, *options], own, log) as process:
         _wait_for_answer(process, port, log)
         yield Served(port, process.pid, postmaster)
 
@@ -85,11 +83,7 @@ def started(
     with (
         log.open("wb") as output,
         subprocess.Popen(  # noqa: S603 - our own program
-<<<<<<< HEAD
             [*tied, *command],
-=======
-            [*tied, sys.executable, "-m", "waylight.cli", "serve", *options],
->>>>>>> 12e1beb (waylight exercise as it is typed, tried; the bench of alerts: drain, recovery, the cost of a hint; runbooks)
             cwd=ROOT,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
