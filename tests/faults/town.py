@@ -6,6 +6,7 @@ Everything runs in processes of its own and can be killed and started again on t
 import contextlib
 import http.client
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,9 +56,11 @@ class Process:
     def start(self) -> None:
         assert self.running is None or self.running.poll() is not None, f"{self.name} still runs"
         self.starts += 1
+        # Dies with the test, also with one that is killed.
+        tied = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
         with self.log.open("ab") as output:
             self.running = subprocess.Popen(
-                self.command,
+                [*tied, *self.command],
                 cwd=ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

@@ -16,7 +16,7 @@ from psycopg import Connection
 from waylight.config import Settings
 from waylight.db import drills, events
 from waylight.db import reports as db_reports
-from waylight.db.alerts import steps
+from waylight.db.alerts import check_ins, steps
 from waylight.db.operations import chores
 from waylight.db.session import Database
 from waylight.domain.alerts import WAITING, WORKING, Ending, Hold, State
@@ -314,13 +314,15 @@ def _time(one: Mapping[str, Any], name: str) -> datetime | None:
 
 def _close(conn: Connection[Any], incident_id: UUID, *, now: datetime) -> None:
     """Stands down or closes the alerts of an incident of a drill, and closes it."""
-    incident, alerts = steps.lock(conn, {"incident_id": incident_id, "hub_id": None})
+    (incident,) = steps.lock_incidents(conn, incident_id)
     if incident["state"] == "closed":
         return
+    alerts = steps.alerts_of(conn, incident_id)
     waiting = [alert["id"] for alert in alerts if State(alert["state"]) in WAITING]
     working = [alert["id"] for alert in alerts if State(alert["state"]) in WORKING]
     steps.withdraw(conn, waiting, now=now)
     for alert_id in working:
+        check_ins.end(conn, alert_id, now=now)
         steps.set_state(
             conn, alert_id, State.CLOSED, staff_id=None, outcome=Ending.CANCELLED, now=now
         )
