@@ -101,12 +101,14 @@ class EventStream:
     def _run(self) -> Generator[bytes]:
         follower = self._follower
         yield self._opening()
+        due = monotonic() + HEARTBEAT_S
         try:
             for missed in self._feed.catch_up(follower):
-                yield b"".join(missed) or HEARTBEAT
+                if missed or monotonic() >= due:
+                    yield b"".join(missed) or HEARTBEAT
+                    due = monotonic() + HEARTBEAT_S
         except Unavailable:
             follower.finish(End.DATABASE_LOST)
-        due = monotonic() + HEARTBEAT_S
         while True:
             blocks = follower.take(due - monotonic())
             if blocks:
