@@ -345,12 +345,12 @@ class Feed:
             self._forget()
             present = list(self._present)
         keys = {follower.key_id for follower in present if follower.key_id is not None}
-        live = db.live_keys(listener.conn, list(keys)) if keys else set()
+        ended = keys - db.live_keys(listener.conn, list(keys)) if keys else set()
         for follower in present:
             if follower.line.has_hung_up():
                 follower.finish(End.LEFT)
                 follower.line.cut()
-            elif follower.key_id not in live and follower.end is None:
+            elif follower.key_id in ended and follower.end is None:
                 metrics.count(metrics.STREAMS_ENDED, End.KEY_ENDED)
                 follower.finish(End.KEY_ENDED)
 
