@@ -20,8 +20,9 @@ ANSWER_LIMIT_S = 5.0
 def healthy(role: str | None) -> None:
     """Say whether this container's ROLE does its work: nothing and 0 when it does, else why and 1.
 
-    `serve` and `stream` have to answer GET /healthz. `worker` has to have beaten, which it does only
-    while it can deliver. Without ROLE it is that of process 1; commands that end by themselves are healthy.
+    `serve` and `stream` have to answer GET /healthz. `worker` has to have beaten, which it does
+    only while it can deliver. Without ROLE it is that of process 1; commands that end by themselves
+    are healthy.
     """
     words = PROCESS_1.read_bytes().decode(errors="replace").split("\0") if role is None else []
     role = role or _role_of(words)
