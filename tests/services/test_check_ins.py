@@ -9,6 +9,7 @@ import pytest
 
 from tests.desk import NOW, P2
 from waylight.db.alerts import check_ins as db_check_ins
+from waylight.db.alerts import ladder
 from waylight.domain.errors import NotAllowed, NotFound, StaleVersion, StateConflict
 from waylight.domain.reports import Want
 from waylight.services import alerts
@@ -135,6 +136,15 @@ def test_timer_ends_with_the_work_or_by_hand(desk, out_there, step):
     assert watch(desk, OVERDUE) == 0
     assert overdue_alerts(desk) == {}
     assert len(desk.events("responder.check_in_ended")) == 1
+
+
+def test_work_that_ended_by_another_way_ends_the_timer(desk, out_there):
+    """By a hand-over, or because its incident became part of another."""
+    desk.do("update alerts set state = 'closed', outcome = 'handed_over' where id = %s", out_there)
+    assert watch(desk, OVERDUE) == 1
+    assert overdue_alerts(desk) == {}
+    assert timer(desk)["ended_at"] == OVERDUE
+    assert watch(desk, OVERDUE + HALF_AN_HOUR) == 0
 
 
 def test_nobody_checks_in_on_an_alert_that_is_over(desk, out_there):
@@ -265,6 +275,14 @@ def test_declining_does_not_start_the_ladder_of_teams(desk, out_there):
     assert desk.climb(OVERDUE + timedelta(hours=2)) == 0
 
 
+def test_no_step_and_no_other_way_gives_it_a_ladder(desk, out_there):
+    watch(desk, OVERDUE)
+    (about,) = desk.rows("select id from incidents where about_alert_id is not null")
+    with desk.database.intake() as conn:
+        ladder.set_ladder(conn, about["id"], escalate_at=NOW, unanswered_at=None, climbed=False)
+    assert desk.climb(OVERDUE) == 0
+
+
 def test_no_report_joins_the_incident_that_is_about_a_responder(desk, out_there):
     desk.do("update incidents set state = 'closed' where about_alert_id is null")
     watch(desk, OVERDUE)
@@ -356,6 +374,7 @@ def test_one_that_cannot_be_raised_does_not_keep_the_others(desk, out_there, mon
         *[NOW] * 4,
         second,
     )
+    desk.do("update alerts set state = 'on_scene' where id = %s", second)
     real = db_check_ins.open_incident
 
     def breaks(conn, timer, *, now):

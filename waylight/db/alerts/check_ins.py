@@ -129,8 +129,10 @@ def claim(
     return _one(
         conn,
         """
-        select c.*, t.name as team
-        from check_ins c join teams t on t.id = c.team_id
+        select c.*, t.name as team, a.state as alert_state
+        from check_ins c
+        join teams t on t.id = c.team_id
+        join alerts a on a.id = c.alert_id
         where (c.next_at <= %(now)s or c.next_at > %(beyond)s) and c.alert_id <> all (%(skip)s)
         order by c.next_at limit 1
         for update of c skip locked
@@ -148,15 +150,16 @@ def look_again(
     overdue_at: datetime | None,
     overdue_incident_id: UUID | None,
     raised: int,
+    ended_at: datetime | None,
 ) -> None:
     """Writes how a timer stands and when the worker looks at it next."""
     conn.execute(
         """
         update check_ins set next_at = %s, due_at = %s, overdue_at = %s, overdue_incident_id = %s,
-            raised = %s
+            raised = %s, ended_at = %s
         where alert_id = %s
         """,
-        [next_at, due_at, overdue_at, overdue_incident_id, raised, alert_id],
+        [next_at, due_at, overdue_at, overdue_incident_id, raised, ended_at, alert_id],
     )
 
 

@@ -126,8 +126,9 @@ def set_ladder(
 ) -> None:
     """When the ladder climbs next, and whether it has just climbed a rung."""
     conn.execute(
-        "update incidents set escalate_at = %s, unanswered_at = %s, rung = rung + %s,"
-        " version = version + 1 where id = %s",
+        # What is about a colleague has no ladder of teams: see check_ins.
+        "update incidents set escalate_at = case when about_alert_id is null then %s::timestamptz"
+        " end, unanswered_at = %s, rung = rung + %s, version = version + 1 where id = %s",
         [escalate_at, unanswered_at, int(climbed), incident_id],
     )
 

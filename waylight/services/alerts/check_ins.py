@@ -174,16 +174,19 @@ def watch(database: Database, *, channels: Sequence[str], now: datetime, limit: 
 def _look_at(
     conn: Connection[Any], timer: Mapping[str, Any], *, channels: Sequence[str], now: datetime
 ) -> None:
-    due, ended = timer["due_at"], timer["ended_at"] is not None
+    due, ended_at = timer["due_at"], timer["ended_at"]
+    if ended_at is None and State(timer["alert_state"]) not in OUT:
+        # Given away, or merged into another: nobody is out there for this alert any more.
+        ended_at = now
     overdue_at, incident_id = timer["overdue_at"], timer["overdue_incident_id"]
     raised = timer["raised"]
     if is_of_another_clock(due, now=now):
         due = due_at(timer["due_in_s"], now=now)
-    if ended or due > now:
+    if ended_at is not None or due > now:
         if incident_id is not None:
             _settle(conn, timer, incident_id, channels=channels, now=now)
         overdue_at, incident_id, raised = None, None, 0
-        next_at = None if ended else due
+        next_at = due if ended_at is None else None
     else:
         incident_id, is_said = _raise(conn, timer, channels=channels, now=now)
         overdue_at = overdue_at or now
@@ -197,6 +200,7 @@ def _look_at(
         overdue_at=overdue_at,
         overdue_incident_id=incident_id,
         raised=raised,
+        ended_at=ended_at,
     )
 
 
