@@ -89,6 +89,14 @@ def test_passenger_reads_that_the_hub_expects_them_that_they_arrived_and_how_the
     assert kinds == ["alert.arrived", "alert.left_safely"]
 
 
+def test_step_that_only_a_team_can_take_is_no_arrival_in_the_passenger_s_timeline(desk):
+    report = desk.report(WANTS_HUB)
+    alert = desk.alert_of(desk.hub)
+    desk.acknowledge(desk.hub_host, alert)
+    alerts.on_scene(desk.database, desk.vault, principal=desk.hub_host, alert_id=alert, now=SOON)
+    assert codes(desk, report.receipt)[3:] == ["expecting", "expecting"]
+
+
 def test_arrival_leaves_the_teams_ladder_and_the_incident_alone(desk):
     desk.report(WANTS_HUB)
     before = desk.incident()

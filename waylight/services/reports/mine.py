@@ -53,6 +53,8 @@ STORY: Mapping[str, str] = {
 
 OF_A_HUB: Mapping[str, str] = {
     "alert.acknowledged": "expecting",
+    "alert.en_route": "expecting",
+    "alert.on_scene": "expecting",
     "alert.declined": "hub_declined",
     "alert.closed": "hub_closed_it",
     "alert.withdrawn": "hub_stood_down",
