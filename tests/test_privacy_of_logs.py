@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,7 +69,9 @@ def test_no_word_of_a_passenger_or_of_a_caller_is_in_any_log(desk, tmp_path):
     url = desk.settings.database_url
     line = Line(url)
     debug: Any = {"WAYLIGHT_LOG_LEVEL": "debug", "WAYLIGHT_TRUSTED_PROXIES": "1"}
-    tokens = keys_for(desk, [desk.police, desk.control])
+    manages = {"incidents:manage", "reports:redact", "reports:original"}
+    controller = replace(desk.control, scopes=desk.control.scopes | manages)
+    tokens = keys_for(desk, [desk.police, controller])
     with (
         serving(line.url(), tmp_path, WAYLIGHT_DATABASE_TIMEOUT_S="2", **debug) as server,
         running(line.url(), tmp_path / "worker.log", "worker", **debug) as worker,
@@ -79,7 +82,7 @@ def test_no_word_of_a_passenger_or_of_a_caller_is_in_any_log(desk, tmp_path):
         assert status == 201
         receipt = json.loads(answer)["receipt"]
         secrets = {receipt, receipt.replace("-", ""), *tokens.values()}
-        ask_for_everything(server, receipt, tokens[desk.control])
+        ask_for_everything(server, receipt, tokens[controller])
         soon(lambda: desk.rows("select from deliveries where status = 'sent'"))
         soon(lambda: not desk.rows("select from events where sequence is null"))
 
@@ -109,7 +112,7 @@ def test_no_word_of_a_passenger_or_of_a_caller_is_in_any_log(desk, tmp_path):
         line.resume()
         line.stop()
         assert server.ask("POST", "/v1/reports", body, HEADERS)[0] == 503
-        ask_for_everything(server, receipt, tokens[desk.control])
+        ask_for_everything(server, receipt, tokens[controller])
         soon(lambda: "database_unavailable" in (tmp_path / "worker.log").read_text())
         line.start()
         for process in (server.process, worker):
@@ -160,6 +163,26 @@ def ask_for_everything(server, receipt, token):
         _, detail = server.ask("GET", f"/v1/alerts/{alert['id']}", None, staff)
         assert "Zmarkstory" in detail.decode()
         server.ask("POST", f"/v1/alerts/{alert['id']}/acknowledge", b"{}", staff)
+        incident = f"/v1/incidents/{alert['incident']['id']}"
+        for path, said in (
+            (f"{incident}/notes", {"text": "Zmarknote"}),
+            (f"{incident}/notes", {"text": "Zmarknote" * 900}),
+            (f"{incident}/reopen", {"reason": "Zmarkreopen"}),
+            (f"{incident}/merge", {"into": "Zmarkinto", "reason": "Zmarkmerge"}),
+            (f"{incident}/split", {"reports": ["Zmarkreport"], "reason": "Zmarksplit"}),
+            (
+                f"/v1/alerts/{alert['id']}/hand-over",
+                {"to_team": "team_01jdw2s4x0e6qv3t8k5n7b9c1d", "reason": "Zmarkhandover"},
+            ),
+            (
+                f"/v1/reports/{json.loads(detail)['reports'][0]['id']}/redactions",
+                {"field": "narrative", "replacement": "Zmarkstory hidden", "reason": "Zmarkwhy"},
+            ),
+            (f"/v1/alerts/{alert['id']}/close", {"outcome": "advised", "note": "Zmarkclosing"}),
+        ):
+            server.ask("POST", path, json.dumps(said).encode(), staff)
+        for path in (incident, f"{incident}/timeline", f"{incident}/timeline?cursor=zmark"):
+            server.ask("GET", path, None, staff)
 
 
 def check_that_it_was_told(serve_log, worker_log):

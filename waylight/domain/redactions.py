@@ -24,6 +24,11 @@ class Redaction:
     at: datetime
 
 
+def sealed_as(redaction_id: UUID) -> str:
+    """The name under which a redacted text is sealed with its report's key."""
+    return f"redaction {redaction_id}"
+
+
 def redacted(text: str, ranges: Sequence[tuple[int, int]]) -> str:
     """The text with each range (from a character, up to but without another) hidden.
 

@@ -439,3 +439,21 @@ def test_report_that_comes_after_the_closing_is_an_incident_of_its_own(desk, roo
     again = desk.report(P2, now=LATE)
     assert not again.joined
     assert room.of(again) != room.of(closed)
+
+
+def test_control_room_that_came_along_by_a_merge_is_not_told_a_second_time(desk, room, west):
+    early, late = desk.report(P1, at=west), desk.report(P1, now=NOW + timedelta(seconds=5))
+    source, into = room.of(early), room.of(late)
+    # The newer alert of the room has ended, the older one lives and comes along.
+    desk.acknowledge(desk.control, room.alert(into, desk.room))
+    desk.decline(desk.control, room.alert(into, desk.room), now=LATER)
+    room.merge(desk.control, source, into, now=LATER)
+    for minutes in range(5, 35, 5):
+        desk.climb(LATER + minutes * MINUTE)
+    live = desk.rows(
+        "select team_id from alerts where incident_id = %s and team_id = %s and state in"
+        " ('pending', 'delivered', 'acknowledged')",
+        into,
+        desk.room,
+    )
+    assert len(live) == 1

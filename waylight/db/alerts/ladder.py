@@ -72,7 +72,10 @@ def tell(
 
 
 def last_control_room_alert(conn: Connection[Any], incident_id: UUID) -> dict[str, Any] | None:
-    """The newest alert of a control room about an incident, and the rank a further rung has."""
+    """The newest alert of a control room about an incident, and the rank a further rung has.
+
+    One that lives before any that has ended: with a merge an older alert may have come along.
+    """
     return _one(
         conn,
         """
@@ -81,7 +84,9 @@ def last_control_room_alert(conn: Connection[Any], incident_id: UUID) -> dict[st
                 where incident_id = a.incident_id and team_id is not null) as next_rank
         from alerts a
         where a.incident_id = %s and a.role = 'control_room'
-        order by a.id desc limit 1
+        order by a.state in ('pending', 'delivered', 'acknowledged', 'en_route', 'on_scene') desc,
+                 a.id desc
+        limit 1
         """,
         [incident_id],
     )

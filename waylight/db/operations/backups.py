@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
 from waylight.db.operations.chores import CHORE_LOCK, PARTITIONED
+from waylight.db.operations.rotation import SEALED
 from waylight.db.operations.setup import MIGRATION_LOCK, OWNER
 
 EPHEMERAL = ("worker_heartbeats",)
@@ -192,6 +194,40 @@ def stories(conn: Connection[Any], version: int, *, limit: int) -> list[dict[str
     """Some rows of report_secrets whose key is wrapped by this version."""
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(STORIES, [version, limit]).fetchall()
+
+
+def sealed(conn: Connection[Any], table: str, version: int, *, limit: int) -> list[dict[str, Any]]:
+    """Some rows of a table with sealed columns whose key is wrapped by this version.
+
+    Empty where the backup is older than the table.
+    """
+    id_column, fields = SEALED[table]
+    statement = sql.SQL(
+        "select {id} as id, wrapped_key, {fields} from {table}"
+        " where key_version = %s and wrapped_key is not null order by md5({id}::text) limit %s"
+    ).format(
+        id=sql.Identifier(id_column),
+        fields=sql.SQL(", ").join(map(sql.Identifier, fields)),
+        table=sql.Identifier(table),
+    )
+    with conn.cursor(row_factory=dict_row) as cursor:
+        there = cursor.execute("select to_regclass(%s) is not null as it", [table]).fetchone()
+        if there is None or not there["it"]:
+            return []
+        return cursor.execute(statement, [version, limit]).fetchall()
+
+
+def redactions(conn: Connection[Any], report_id: UUID) -> list[dict[str, Any]]:
+    """What is sealed by a report's key beside its story: {id, redacted, reason}."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        there = cursor.execute(
+            "select to_regclass('report_redactions') is not null as it"
+        ).fetchone()
+        if there is None or not there["it"]:
+            return []
+        return cursor.execute(
+            "select id, redacted, reason from report_redactions where report_id = %s", [report_id]
+        ).fetchall()
 
 
 def quiet(conn: Connection[Any], *, now: datetime) -> tuple[int, int]:

@@ -29,6 +29,7 @@ from waylight.domain.check_ins import CheckIn
 from waylight.domain.errors import NotFound
 from waylight.domain.journeys import Vehicle
 from waylight.domain.principals import Principal
+from waylight.domain.redactions import sealed_as
 from waylight.domain.reports import (
     Contact,
     Journey,
@@ -359,11 +360,6 @@ def _journey(row: Mapping[str, Any]) -> Journey:
     )
 
 
-def redaction_field(redaction_id: UUID) -> str:
-    """The name under which a redacted text is sealed with its report's key."""
-    return f"redaction {redaction_id}"
-
-
 def story(row: Mapping[str, Any], vault: Vault) -> Story:
     """The decrypted story. One that cannot be opened says so: the facts must still be seen."""
     if row["wrapped_key"] is None:
@@ -382,7 +378,7 @@ def story(row: Mapping[str, Any], vault: Vault) -> Story:
     def opened(name: str) -> str | None:
         field, text = name, row[name]
         if name in redacted:
-            field, text = redaction_field(redacted[name][0]), redacted[name][1]
+            field, text = sealed_as(redacted[name][0]), redacted[name][1]
         if text is None:
             return None
         return vault.open(row["id"], row["key_version"], row["wrapped_key"], field, text)

@@ -13,7 +13,8 @@ BATCH = 500
 PATIENCE_S = 600.0
 """Counting goes over every story and receipt; nobody is waiting for it."""
 
-FIELDS = db.SEALED["report_secrets"][1]
+SEALED = db.SEALED
+FIELDS = SEALED["report_secrets"][1]
 """What is sealed of a report."""
 
 

@@ -15,8 +15,8 @@ from waylight.db.session import Database
 from waylight.domain.alerts import Story
 from waylight.domain.errors import InvalidRequest, NotFound, Problem, StateConflict
 from waylight.domain.principals import Principal
-from waylight.domain.redactions import Redaction, redacted
-from waylight.services.alerts.inbox import redaction_field, story
+from waylight.domain.redactions import Redaction, redacted, sealed_as
+from waylight.services.alerts.inbox import story
 from waylight.services.staff import organisation_of
 from waylight.vault import Vault, VaultError
 
@@ -51,7 +51,7 @@ def redact(
         if after == before:
             raise StateConflict("It is shown like this already: nothing was changed.")
         redaction_id = uuid_utils.compat.uuid7()
-        name = redaction_field(redaction_id)
+        name = sealed_as(redaction_id)
         sealed = vault.seal_more(
             report_id,
             row["key_version"],
@@ -126,7 +126,7 @@ def _shown(conn: Connection[Any], vault: Vault, row: Mapping[str, Any], field: s
     latest = db.latest(conn, row["id"], field)
     name, sealed = field, row[field]
     if latest is not None:
-        name, sealed = redaction_field(latest["id"]), latest["redacted"]
+        name, sealed = sealed_as(latest["id"]), latest["redacted"]
     if sealed is None:
         raise InvalidRequest(
             problems=[Problem("/field", "empty", "The passenger wrote nothing there.")]

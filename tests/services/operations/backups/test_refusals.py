@@ -17,10 +17,12 @@ from tests.services.operations.backups.nights import NOW
 from waylight.config import Settings
 from waylight.db.operations import backups as db
 from waylight.db.operations import setup
+from waylight.services import incidents
 from waylight.services.operations import backups, migrations
 from waylight.services.operations.backups import archive
 from waylight.services.operations.backups.archive import BackupDamaged
 from waylight.services.operations.backups.restoring import RestoreRefused
+from waylight.services.reports import redactions
 from waylight.vault import Vault
 
 pytestmark = [pytest.mark.commits, pytest.mark.slow]
@@ -223,6 +225,51 @@ def test_a_receipt_or_a_story_that_does_not_open_undoes_it_all(database, vault, 
     with pytest.raises(BackupDamaged, match="story of report"):
         restore(empty, back_up(database, now=NOW.replace(year=2001)))
     assert is_empty(empty)
+
+
+def test_a_note_or_a_redaction_that_does_not_open_undoes_it_all(database, vault, back_up, empty):
+    desk = open_desk(database, vault, database._settings)
+    report = desk.report(replace(P1, narrative="Anna was there."))
+    redactions.redact(
+        database,
+        vault,
+        principal=desk.control,
+        report_id=report.id,
+        field="narrative",
+        ranges=[(0, 4)],
+        reason="A bystander.",
+        now=NOW,
+    )
+    (incident,) = desk.rows("select id from incidents")
+    incidents.add_note(
+        database,
+        vault,
+        principal=desk.control,
+        incident_id=incident["id"],
+        text="Seen at Euston.",
+        now=NOW,
+    )
+    path = back_up(database)
+    assert restore(empty, path).stories_opened == 1
+    desk.do("update report_redactions set redacted = 'not a ciphertext'")
+    with pytest.raises(BackupDamaged, match="story of report"):
+        backups.drill(
+            database._settings,
+            vault,
+            back_up(database, now=NOW.replace(year=2001)),
+            now=NOW,
+            progress=print,
+        )
+    desk.do("delete from report_redactions")
+    desk.do("update incident_notes set note = 'not a ciphertext'")
+    with pytest.raises(BackupDamaged, match="incident_notes cannot be opened"):
+        backups.drill(
+            database._settings,
+            vault,
+            back_up(database, now=NOW.replace(year=2002)),
+            now=NOW,
+            progress=print,
+        )
 
 
 def test_a_role_that_the_new_server_lacks_is_named(database, vault, cluster, back_up, empty):

@@ -24,11 +24,12 @@ from waylight.db.operations import backups as db
 from waylight.db.operations import setup
 from waylight.db.session import Connection, Database
 from waylight.domain.errors import WaylightError
+from waylight.domain.redactions import sealed_as
 from waylight.services.operations import migrations
 from waylight.services.operations.backups import archive, programs
 from waylight.services.operations.backups.archive import BackupDamaged, Manifest
 from waylight.services.operations.chores import MONTHS_AHEAD
-from waylight.services.operations.rotation import FIELDS
+from waylight.services.operations.rotation import FIELDS, SEALED
 from waylight.vault import Vault, VaultError
 
 DRILL = "waylight_drill"
@@ -351,10 +352,32 @@ def _open_stories(conn: Connection, manifest: Manifest, vault: Vault) -> int:
                 for field in FIELDS:
                     if row[field] is not None:
                         vault.open(report_id, version, wrapped_key, field, row[field])
+                for made in db.redactions(conn, report_id):
+                    name = sealed_as(made["id"])
+                    vault.open(report_id, version, wrapped_key, name, made["redacted"])
+                    vault.open(report_id, version, wrapped_key, f"{name} reason", made["reason"])
             except VaultError as error:
                 raise BackupDamaged(
                     f"The story of report {report_id} cannot be opened ({error}); what was"
                     " restored was undone."
                 ) from error
             opened += 1
+        _open_the_rest(conn, version, vault)
     return opened
+
+
+def _open_the_rest(conn: Connection, version: int, vault: Vault) -> None:
+    """Notes of staff, addresses: whatever else is sealed with a key of its own."""
+    for table, (_, fields) in SEALED.items():
+        if table == "report_secrets":
+            continue
+        for row in db.sealed(conn, table, version, limit=SAMPLE):
+            try:
+                for field in fields:
+                    if row[field] is not None:
+                        vault.open(row["id"], version, row["wrapped_key"], field, row[field])
+            except VaultError as error:
+                raise BackupDamaged(
+                    f"{row['id']} of {table} cannot be opened ({error}); what was restored was"
+                    " undone."
+                ) from error
