@@ -257,11 +257,14 @@ def move_reports(
 
 
 def move_alerts(conn: Connection[Any], alert_ids: Sequence[UUID], *, to: UUID) -> None:
-    """Alerts that live go on in another incident."""
+    """Alerts that live go on in another incident, and so do the timers of their responders."""
     conn.execute(
         "update alerts set incident_id = %s, version = version + 1 where id = any (%s)"
         " and incident_id <> %s",
         [to, list(alert_ids), to],
+    )
+    conn.execute(
+        "update check_ins set incident_id = %s where alert_id = any (%s)", [to, list(alert_ids)]
     )
 
 

@@ -7,6 +7,7 @@ from psycopg import Connection
 
 from waylight.db.alerts import steps
 from waylight.domain.alerts import Hold, Rung, Standing, State
+from waylight.domain.errors import StateConflict
 
 
 def hold_of(incident: Mapping[str, Any]) -> Hold:
@@ -45,3 +46,11 @@ def knows(conn: Connection[Any], alert: Mapping[str, Any], incident: Mapping[str
         or alert["created_at"] >= since
         or steps.has_read(conn, alert["id"], incident_id=incident["id"], received_at=since)
     )
+
+
+def check_is_of_reports(incident: Mapping[str, Any]) -> None:
+    """Raises StateConflict for an incident about a colleague, which no passenger reported."""
+    if incident["about_alert_id"] is not None:
+        raise StateConflict(
+            "This is about a colleague who was not heard of: it is answered, and ends by itself."
+        )

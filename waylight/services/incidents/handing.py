@@ -24,7 +24,7 @@ from waylight.domain.errors import (
 )
 from waylight.domain.principals import Principal
 from waylight.services.alerts.inbox import alert_for, open_alert
-from waylight.services.alerts.standing import hold_of, rung_of
+from waylight.services.alerts.standing import check_is_of_reports, hold_of, rung_of
 from waylight.services.notes import write_note
 from waylight.services.staff import organisation_of
 from waylight.vault import Vault
@@ -57,6 +57,7 @@ def hand_over(
             raise NotAllowed("Only the recipient's own people can act on its alert.")
     with database.intake() as conn:
         incident, alerts = steps.lock(conn, row)
+        check_is_of_reports(incident)
         mine = next(alert for alert in alerts if alert["id"] == alert_id)
         team = _fit_team(conn, incident, to_team)
         live = _live_alert(alerts, to_team)

@@ -29,7 +29,12 @@ from waylight.domain.errors import (
 from waylight.domain.incidents import IncidentDetail
 from waylight.domain.principals import Principal
 from waylight.services.alerts.ladder import start
-from waylight.services.alerts.standing import hold_of, rung_of, standing_of
+from waylight.services.alerts.standing import (
+    check_is_of_reports,
+    hold_of,
+    rung_of,
+    standing_of,
+)
 from waylight.services.incidents.reading import read_incident, visible
 from waylight.services.notes import write_note
 from waylight.services.staff import organisation_of
@@ -167,6 +172,7 @@ def reopen(
             raise NotAllowed("Only whoever closed it, or the control room, opens it again.")
     with database.intake() as conn:
         (incident,) = steps.lock_incidents(conn, incident_id)
+        check_is_of_reports(incident)
         if incident["state"] == "closed":
             if if_match is not None and if_match != incident["version"]:
                 raise StaleVersion
@@ -223,6 +229,8 @@ def _closed_one(conn: Connection[Any], incident_id: UUID, organisation_id: UUID)
 
 def _check_together(source: Row, target: Row, moved: Sequence[Row], there: Sequence[Row]) -> None:
     """Raises StateConflict where people would be told who must not be."""
+    for incident in (source, target):
+        check_is_of_reports(incident)
     if source["exercise"] != target["exercise"]:
         raise StateConflict("One of them is a drill: a drill and a real incident stay apart.")
     if source["city_id"] != target["city_id"]:
@@ -333,6 +341,7 @@ def _split(
     channels: Sequence[str],
     now: datetime,
 ) -> UUID:
+    check_is_of_reports(incident)
     if incident["state"] == "closed":
         raise StateConflict("Only an open incident can be split.")
     here = moves.reports(conn, incident["id"])
