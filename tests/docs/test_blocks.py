@@ -20,13 +20,20 @@ LANGUAGES = blocks.RUN if NODE else blocks.RUN - {"js"}
 WALKS = {
     name: found for name, them in DOCUMENTS.items() if (found := blocks.runnable(them, LANGUAGES))
 }
+SETTINGS = {
+    "docs/webhooks.md": {
+        "WAYLIGHT_CHANNELS": "console,webhook",
+        "WAYLIGHT_ALLOWED_LOOPBACK_PORTS": "47011,47012",
+    }
+}
+"""What a document tells its reader to start the demo with."""
 
 
 @pytest.mark.slow
 @pytest.mark.commits
 @pytest.mark.parametrize("name", WALKS)
 def test_what_a_document_tells_a_person_to_type_works(name, london, tmp_path):
-    with served(london, tmp_path) as it:
+    with served(london, tmp_path, **SETTINGS.get(name, {})) as it:
         for block, printed in blocks.run(WALKS[name], it):
             assert blocks.differences(block, printed) == [], f"{block.where} printed:\n{printed}"
 
