@@ -7,7 +7,7 @@ itself is believed: nobody is asked twice whether a telephone exists.
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Protocol
 
@@ -35,7 +35,7 @@ class Letter:
     """What a provider carries: to whom, in words."""
 
     message: Message
-    to: str
+    to: str = field(repr=False)
     worded: Worded
 
 
