@@ -55,8 +55,7 @@ def test_alert_goes_by_the_second_provider_arrives_and_is_answered_by_text(
 
         def turn():
             one.turn()
-            with one._freed:
-                assert one._freed.wait_for(lambda: not one._sending, timeout=30)
+            assert one._senders.wait(30)
 
         addresses.add_address(
             database,

@@ -65,7 +65,7 @@ DEMOS = (
         organisation=None,
         person="Jo Demo",
         role="hub_host",
-        scopes=("alerts:read", "alerts:act", "hubs:manage"),
+        scopes=("alerts:read", "alerts:act", "hubs:manage", "teams:manage"),
     ),
 )
 
