@@ -26,7 +26,7 @@ WARM_UP_S = 1.0
 PLANNING_S = 0.06
 """What each further connection of pgbench takes of both cores until its statements are planned."""
 
-FIRST_ANSWER_S = 30
+FIRST_ANSWER_S = 120
 STOP_LIMIT_S = 15
 
 
