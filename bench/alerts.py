@@ -146,7 +146,7 @@ def _drain(
             began,
             began,
         )
-    return messages / max(took_s, 0.001)
+    return float(messages / max(took_s, 0.001))
 
 
 def _recover(
@@ -155,7 +155,7 @@ def _recover(
     with _worker(environment, folder / "killed.log", "-c", STUCK) as doomed:
         _wait(lambda: _beating(admin) >= 1, STARTED_WITHIN_S, "the worker did not start")
         admin.execute(FILL, [HELD])
-        _wait(lambda: _leased(admin), STARTED_WITHIN_S, "the worker took nothing")
+        _wait(lambda: _leased(admin) > 0, STARTED_WITHIN_S, "the worker took nothing")
         with _worker(environment, folder / "heir.log", "-m", "waylight.cli", "worker"):
             _wait(
                 lambda: _queued(admin) == _leased(admin) > 0,

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -304,7 +305,7 @@ def test_ids_of_others_inside_a_body_are_unknown(desk, client, signed_in, casey,
 def test_each_scope_opens_its_own_door_and_no_other(desk, client):
     incident = incident_of(desk, report := desk.report(STORY))
     report_id = WireId.of("report", report.id)
-    doors = {
+    doors: dict[str, list[tuple[str, str, Any]]] = {
         "alerts:read": [("GET", path(incident), None), ("GET", path(incident, "timeline"), None)],
         "alerts:act": [
             ("POST", path(incident, "notes"), {"text": "x"}),

@@ -7,6 +7,12 @@ from hypothesis import strategies as st
 from waylight.domain.endpoints import is_public, problem_with
 
 
+def code_of(url, **how):
+    """The code of what is wrong with an address; None where nothing is."""
+    problem = problem_with(url, **how)
+    return None if problem is None else problem[0]
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -67,17 +73,17 @@ def test_public_address_over_https_is_taken(url):
     ],
 )
 def test_address_that_leads_inside_or_is_not_plain_is_refused_with_its_fix(url, code):
-    assert problem_with(url)[0] == code
+    assert code_of(url) == code
 
 
 def test_named_ports_of_loopback_need_no_tls_and_others_stay_shut():
     assert problem_with("http://127.0.0.1:4010/hook", loopback_ports=(4010,)) is None
     assert problem_with("http://localhost:4010/hook", loopback_ports=(4010,)) is None
     assert problem_with("http://[::1]:4010/hook", loopback_ports=(4010,)) is None
-    assert problem_with("http://127.0.0.1:4011/hook", loopback_ports=(4010,))[0] == "https_only"
-    assert problem_with("http://10.0.0.1:4010/hook", loopback_ports=(4010,))[0] == "https_only"
-    assert problem_with("https://10.0.0.1:4010/hook", loopback_ports=(4010,))[0] == "not_public"
-    assert problem_with("http://partner.example:4010/", loopback_ports=(4010,))[0] == "https_only"
+    assert code_of("http://127.0.0.1:4011/hook", loopback_ports=(4010,)) == "https_only"
+    assert code_of("http://10.0.0.1:4010/hook", loopback_ports=(4010,)) == "https_only"
+    assert code_of("https://10.0.0.1:4010/hook", loopback_ports=(4010,)) == "not_public"
+    assert code_of("http://partner.example:4010/", loopback_ports=(4010,)) == "https_only"
 
 
 @pytest.mark.parametrize(

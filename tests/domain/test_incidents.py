@@ -396,10 +396,12 @@ class Night(RuleBasedStateMachine):
     @rule(n=st.integers(0, 3))
     def ladder_climbs(self, n):
         key = self._pick(n)
-        if key is None or self.incidents[key].hold.escalate_at is None:
+        if key is None:
             return
         standing = self.incidents[key]
-        self.now = max(self.now, standing.hold.escalate_at)
+        if (due_at := standing.hold.escalate_at) is None:
+            return
+        self.now = max(self.now, due_at)
         live = {r.recipient_id for r in standing.rungs if r.state in LIVE}
         free = [team for team in (*self.teams, self.room) if team not in live]
         hold = standing.hold

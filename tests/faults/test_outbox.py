@@ -44,7 +44,7 @@ def desk(database, vault, settings):
 @pytest.fixture
 def start(desk, tmp_path):
     """Starts `waylight worker` on the desk's database; all are killed at the end."""
-    started = []
+    started: list[Process] = []
 
     def start(*command, **changes):
         environment = {

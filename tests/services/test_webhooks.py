@@ -520,6 +520,7 @@ def test_ping_is_signed_by_both_secrets_and_its_replay_has_the_same_id(desk, mak
         record(third, channel.send(third), now=now)
     assert len({one.headers["webhook-id"] for one in receiver.received}) == 1
     assert receiver.received[0].headers["content-type"] == "application/json"
+    assert new.secret
     for number, one in enumerate(receiver.received):
         Verifier(new.secret).verify(one.body, dict(one.headers))
         signatures = one.headers["webhook-signature"].split(" ")

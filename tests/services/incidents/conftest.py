@@ -25,9 +25,9 @@ class Room:
 
     def of(self, report) -> UUID:
         """The incident of a report."""
-        return self.desk.rows("select incident_id from reports where id = %s", report.id)[0][
-            "incident_id"
-        ]
+        (row,) = self.desk.rows("select incident_id from reports where id = %s", report.id)
+        found: UUID = row["incident_id"]
+        return found
 
     def row(self, incident_id: UUID) -> dict[str, Any]:
         """An incident as it lies in the table."""
@@ -35,11 +35,13 @@ class Room:
 
     def alert(self, incident_id: UUID, team: UUID) -> UUID:
         """A team's newest alert about an incident."""
-        return self.desk.rows(
+        newest, *_ = self.desk.rows(
             "select id from alerts where incident_id = %s and team_id = %s order by id desc",
             incident_id,
             team,
-        )[0]["id"]
+        )
+        found: UUID = newest["id"]
+        return found
 
     def alerts(self, incident_id: UUID) -> dict[UUID, str]:
         """The state of every team's newest alert about an incident."""
