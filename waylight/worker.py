@@ -334,7 +334,7 @@ class Worker:
         wait_s = FIRST_WAIT_S
         while rest:
             try:
-                followings = alerts.record_all(
+                follow_ups = alerts.record_all(
                     self._database,
                     [(one.message, one.outcome, one.took_s) for one in rest.values()],
                     worker_id=self.id,
@@ -347,7 +347,7 @@ class Worker:
                 sleep(wait_s)
                 wait_s = min(wait_s * 2, LONGEST_WAIT_S)
                 continue
-            for delivery_id, following in followings.items():
+            for delivery_id, following in follow_ups.items():
                 _tell_of(rest.pop(delivery_id), following)
 
     def _finish(self) -> None:

@@ -242,12 +242,12 @@ def record_all(
     ends a delivery takes locks of its own, each in its turn. When the database goes away in the
     middle, what is not in the answer is not written. Raises Unavailable when nothing is.
     """
-    followings = [
+    follow_ups = [
         _after(message, outcome, jitter=jitter(), now=now) for message, outcome, _ in outcomes
     ]
     plain = [
         (message, outcome, following, timedelta(seconds=took_s))
-        for (message, outcome, took_s), following in zip(outcomes, followings, strict=True)
+        for (message, outcome, took_s), following in zip(outcomes, follow_ups, strict=True)
         if _is_plain(message, outcome, following)
     ]
     found: dict[UUID, NextAttempt | None] = {}
@@ -267,7 +267,7 @@ def record_all(
                 continue
             _count(row | {"is_first": row["is_first"] and row["alert_id"] not in told}, now=now)
             told.add(row["alert_id"])
-    for (message, outcome, took_s), following in zip(outcomes, followings, strict=True):
+    for (message, outcome, took_s), following in zip(outcomes, follow_ups, strict=True):
         if _is_plain(message, outcome, following):
             continue
         try:
