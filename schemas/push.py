@@ -22,6 +22,7 @@ PUBLIC_KEY = (
 )
 """The example of RFC 8291, Appendix A."""
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*={0,2}", re.ASCII)
 
 
@@ -65,6 +66,11 @@ class Milliseconds(fields.Field[datetime]):
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
+def _on_one_line(text: str) -> None:
+    if _CONTROL.search(text):
+        raise ValidationError("This must be on one line.")
+
+
 class SubscriptionKeysIn(Schema):
     """What a browser made for this subscription alone. Others than these two are ignored."""
 
@@ -98,17 +104,19 @@ class DeviceIn(Body):
         },
     )
     keys = fields.Nested(SubscriptionKeysIn, required=True)
-    team = WireId("team", load_default=None, metadata={"description": "A team of yours, or:"})
+    team = WireId(
+        "team",
+        load_default=None,
+        metadata={"description": "A team of yours; or a hub, one of the two."},
+    )
     hub = WireId("hub", load_default=None, metadata={"description": "A hub of yours."})
     name = fields.String(
         required=True,
-        validate=[
-            validate.Length(min=1, max=80),
-            validate.Regexp(
-                r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z", error="This must be on one line."
-            ),
-        ],
-        metadata={"description": "What you call this device."},
+        validate=[validate.Length(min=1, max=80), _on_one_line],
+        metadata={
+            "pattern": r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$",
+            "description": "What you call this device.",
+        },
     )
     application_server_key = Bytes(
         POINT_BYTES,
