@@ -346,6 +346,20 @@ def test_device_whose_push_service_says_it_is_gone_is_erased(pushing, robin, rec
     assert gone["data"]["reason"] == "gone"
 
 
+def test_telephone_of_a_person_that_takes_no_more_is_no_device_and_keeps_its_number(
+    pushing, robin, record
+):
+    subscribe(pushing, robin, Browser(), team=pushing.first)
+    pushing.do("update addresses set channel = 'sms'")
+    pushing.report(P2)
+    pushing.do("update deliveries set channel = 'web_push', target_id = (select id from addresses)")
+    (message,) = claimed(pushing)
+    record(message, Outcome(Result.GONE, "opted_out"))
+    (row,) = pushing.rows("select state, wrapped_key is not null as kept from addresses")
+    assert row == {"state": "gone", "kept": True}
+    assert pushing.events("device.unsubscribed") == []
+
+
 def test_device_that_was_gone_subscribes_again(pushing, robin, record):
     browser = Browser()
     first = subscribe(pushing, robin, browser, team=pushing.first)

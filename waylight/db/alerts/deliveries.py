@@ -265,13 +265,13 @@ def _mark_address(
 MARK_GONE = """
 with gone as (
     update addresses set state = 'gone', version = version + 1,
-        wrapped_key = case when staff_id is null then wrapped_key end
+        wrapped_key = case when channel <> 'web_push' then wrapped_key end
     where id = %(id)s and state <> 'gone'
     returning id, organisation_id, staff_id, channel)
 insert into events (kind, at, organisation_id, staff_id, data)
 select 'device.unsubscribed', %(now)s, organisation_id, staff_id,
        jsonb_build_object('device_id', id, 'channel', channel, 'reason', 'gone')
-from gone where staff_id is not null
+from gone where channel = 'web_push'
 """
 
 
