@@ -1,6 +1,8 @@
 """Who may call a view. Every view says so with `require`; there is no default (design, D11)."""
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import wraps
@@ -64,6 +66,28 @@ class LastKnown:
         return caller if at - learned_at <= self.KEPT_FOR else None
 
 
+AT_ONCE = 4
+"""Streams that are being opened at the same time in one process."""
+
+LINE_S = 30.0
+_line = threading.BoundedSemaphore(AT_ONCE)
+
+
+@contextmanager
+def in_line() -> Iterator[None]:
+    """Lets a few open their streams while the others wait their turn.
+
+    A thousand clients that come back together would ask for more connections than a pool has: most
+    would hear 503, and so would those who report. Raises Unavailable when the line is too long.
+    """
+    if not _line.acquire(timeout=LINE_S):
+        raise Unavailable("Too many come at once: try again.")
+    try:
+        yield
+    finally:
+        _line.release()
+
+
 def require(
     *kinds: Kind,
     scopes: tuple[str, ...] = (),
@@ -88,6 +112,12 @@ def require(
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> ResponseReturnValue:  # noqa: ANN401 - the view's own
+            if not required.tickets:
+                return called(*args, **kwargs)
+            with in_line():
+                return called(*args, **kwargs)
+
+        def called(*args: Any, **kwargs: Any) -> ResponseReturnValue:  # noqa: ANN401 - the same
             caller = g.principal = _identify(required)
             if caller.kind is not Kind.PROVIDER:
                 limits.count_call(key_id=str(caller.key_id) if caller.key_id else None)

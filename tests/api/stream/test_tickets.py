@@ -1,10 +1,12 @@
 """Tickets: the one secret that may stand in an address, and what it is worth to a thief."""
 
+import contextlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from api.wire import auth
 from schemas.common import WireId
 from tests.desk import P1, keys_for
 from tests.processes import serving
@@ -143,6 +145,22 @@ def test_whoever_cannot_read_events_hears_406(client, keys):
 def test_stream_needs_the_key_of_a_person(client, quick):
     assert client.get(PATH).status_code == 401
     assert client.get(PATH, headers={"Authorization": "Bearer nonsense"}).status_code == 401
+
+
+def test_few_open_their_streams_at_once_and_the_others_wait_in_line(client, keys, monkeypatch):
+    monkeypatch.setattr(auth, "LINE_S", 0.05)
+    with contextlib.ExitStack() as opening:
+        for _ in range(auth.AT_ONCE):
+            opening.enter_context(auth.in_line())
+        refused = client.head(PATH, headers=keys["Robin"])
+        assert refused.status_code == 503
+        assert int(refused.headers["Retry-After"]) > 0
+        # Nobody else stands in that line.
+        assert client.get("/v1/alerts", headers=keys["Robin"]).status_code == 200
+    assert client.head(PATH, headers=keys["Robin"]).status_code == 200
+    assert client.get(PATH).status_code == 401
+    for _ in range(auth.AT_ONCE + 1):  # whoever is refused has left the line
+        assert client.get(PATH).status_code == 401
 
 
 @pytest.mark.parametrize("query", ["team=x", "unknown=1", f"last_event_id={'x' * 129}"])

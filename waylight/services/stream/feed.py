@@ -36,6 +36,10 @@ KEPT_MOST = 5_000
 """What was told lately is kept, so that clients that come back from a short break, all at once
 after a restart of something, ask nothing of the database."""
 
+READ_AT_ONCE = 2
+"""Clients whose past is being read at the same time: the others wait, and those who report find
+connections in the pool."""
+
 JOIN_S = 3.0
 """How long a client waits for the connection that listens before it hears 503."""
 
@@ -136,6 +140,7 @@ class Feed:
         self._most = most
         self._die = die
         self._lock = threading.RLock()
+        self._reading = threading.Semaphore(READ_AT_ONCE)
         self._live = threading.Event()
         self._thread: threading.Thread | None = None
         self._followers: dict[UUID | None, set[Follower]] = {}
@@ -206,7 +211,8 @@ class Feed:
             if seen > 2 * REPLAY_MOST:
                 follower.finish(End.TOO_SLOW)
                 return
-            batch = events.read_after(self._database, follower.after)
+            with self._reading:
+                batch = events.read_after(self._database, follower.after)
             seen += batch.last - follower.after
             mine = [self._encode(event) for event in batch.events if _is_for(event, follower)]
             follower.after = batch.last
