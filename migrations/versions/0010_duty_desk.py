@@ -41,8 +41,41 @@ create index ix_shifts_team_id on shifts (team_id, id);
 
 ALERTS = """
 alter table alerts add column off_duty_at timestamptz;
--- A team on its way to one incident is asked last about another: looked up for every candidate.
-create index ix_alerts_engaged on alerts (team_id, id) where state in ('en_route', 'on_scene');
+-- A team on its way to one incident is asked last about another. Every submit asks, for each team:
+-- of a small table by itself, for the partitions of `alerts` would cost it as much as all else.
+create table engagements (
+    alert_id uuid primary key,
+    team_id uuid not null references teams,
+    incident_id uuid not null,
+    exercise boolean not null,
+    since timestamptz not null
+);
+create index ix_engagements_team_id on engagements (team_id);
+
+-- Whoever changes an alert, by whatever way: its team is at work, or no longer.
+create function keep_engagement() returns trigger
+language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+    if new.team_id is not null and new.state in ('en_route', 'on_scene') then
+        insert into engagements (alert_id, team_id, incident_id, exercise, since)
+        values (new.id, new.team_id, new.incident_id, new.exercise, new.created_at)
+        on conflict (alert_id) do update
+            set team_id = excluded.team_id, incident_id = excluded.incident_id;
+    else
+        delete from engagements where alert_id = new.id;
+    end if;
+    return null;
+end
+$$;
+revoke execute on function keep_engagement() from public;
+create trigger alerts_keep_engagement
+    after update of state, incident_id, team_id on alerts for each row
+    when (old.state is distinct from new.state or old.incident_id is distinct from new.incident_id
+          or old.team_id is distinct from new.team_id)
+    execute function keep_engagement();
+insert into engagements (alert_id, team_id, incident_id, exercise, since)
+select id, team_id, incident_id, exercise, created_at from alerts
+where team_id is not null and state in ('en_route', 'on_scene');
 
 -- The alert of the responder who did not check in, of an incident that is about a colleague. No
 -- report belongs to it, no report joins it, and its ladder never climbs.
@@ -103,6 +136,17 @@ create policy staff_runs_own on shifts to waylight_staff
 
 grant update (off_duty_at) on alerts to waylight_intake;
 
+grant select on engagements to waylight_intake;
+grant select on engagements to waylight_staff;
+alter table engagements enable row level security;
+create policy intake_all on engagements to waylight_intake using (true);
+create policy staff_reads on engagements for select to waylight_staff
+    using (exists (
+        select from teams t where t.id = team_id
+          and (t.organisation_id = (select acting_organisation()) or exists (
+              select from cities c join teams room on room.id = c.control_room_id
+              where c.id = t.city_id and room.organisation_id = (select acting_organisation())))));
+
 grant select on check_in_defaults to waylight_intake, waylight_staff;
 grant insert, update on check_in_defaults to waylight_staff;
 alter table check_in_defaults enable row level security;
@@ -136,7 +180,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute(
         "drop table check_ins, check_in_defaults, shifts;"
-        "drop index ix_alerts_engaged;"
+        "drop trigger alerts_keep_engagement on alerts;"
+        "drop function keep_engagement();"
+        "drop table engagements;"
         "alter table incidents drop column about_alert_id;"
         "alter table alerts drop column off_duty_at;"
         "revoke update (on_shift_during, expanded_until, position, position_at) on teams"

@@ -26,6 +26,7 @@ PRIVATE = {
     "drills",
     "check_in_defaults",
     "check_ins",
+    "engagements",
     "shifts",
     "provider_notices",
     "staff",

@@ -19,6 +19,7 @@ PARTITIONED = {
 FUNCTIONS = {
     "acting_organisation",
     "end_devices",
+    "keep_engagement",
     "make_partitions",
     "open_incident",
     "organisation_acts_on",

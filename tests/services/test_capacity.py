@@ -103,6 +103,18 @@ def test_team_that_is_done_is_free_again(at_work):
     assert told_of(desk, second) == {desk.first}
 
 
+def test_team_follows_its_alert_into_another_incident_and_out_of_work(at_work):
+    desk = at_work
+    elsewhere = desk.report(P2, at=ELSEWHERE, now=LATER)
+    (other,) = desk.rows("select incident_id from reports where id = %s", elsewhere.id)
+    alert = desk.alert_of(desk.first)
+    desk.do("update alerts set incident_id = %s where id = %s", other["incident_id"], alert)
+    (work,) = desk.rows("select * from engagements")
+    assert (work["incident_id"], work["team_id"]) == (other["incident_id"], desk.first)
+    desk.do("update alerts set state = 'declined' where id = %s", alert)
+    assert desk.rows("select from engagements") == []
+
+
 def test_alert_that_nobody_closed_does_not_keep_a_team_busy_for_ever(desk):
     early = NOW - timedelta(hours=13)
     desk.report(P2, now=early)
@@ -114,7 +126,8 @@ def test_alert_that_nobody_closed_does_not_keep_a_team_busy_for_ever(desk):
 
 def test_exercise_keeps_no_team_from_a_real_report(at_work):
     desk = at_work
-    desk.do("update alerts set exercise = true; update incidents set exercise = true")
+    for table in ("alerts", "incidents", "engagements"):
+        desk.do(f"update {table} set exercise = true")
     second = desk.report(P2, at=ELSEWHERE, now=LATER)
     assert told_of(desk, second) == {desk.first}
 

@@ -102,11 +102,11 @@ TEAMS = """
             order by t.id, active desc, a.kind = 'service_area', a.id) one_each
         cross join lateral (
             select exists (
-                select from alerts work join incidents i on i.id = work.incident_id
-                where work.team_id = one_each.team_id and work.state in ('en_route', 'on_scene')
+                select from engagements work join incidents i on i.id = work.incident_id
+                where work.team_id = one_each.team_id
                   -- What nobody has closed for half a day was forgotten.
-                  and work.id >= uuid_v7_floor(q.at - interval '12 hours')
-                  and i.state = 'open' and (q.exercise or not work.exercise)
+                  and work.since > q.at - interval '12 hours'
+                  and (q.exercise or not work.exercise)
                   -- The same event, or one next to it, is none elsewhere.
                   and not coalesce(st_dwithin(i.position, spot.position, %(link_m)s, false), false)
                   and not coalesce(i.vehicle = q.vehicle, false)) as elsewhere) engaged

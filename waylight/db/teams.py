@@ -20,9 +20,9 @@ select t.id, t.version, t.name, t.kind, t.organisation_id, o.name as organisatio
         where h.team_id = t.id and coalesce(h.ends_at > %(now)s, true)) as set_shifts,
        t.city_id, coalesce(t.on_shift_during @> %(now)s::timestamptz, false) as on_shift,
        t.duty_status, t.duty_until, t.demo,
-       (select count(*) from alerts a
-        where a.team_id = t.id and a.state in ('en_route', 'on_scene')
-          and a.id >= uuid_v7_floor(%(now)s::timestamptz - interval '12 hours')) as working_on
+       (select count(*) from engagements work
+        where work.team_id = t.id
+          and work.since > %(now)s::timestamptz - interval '12 hours') as working_on
 from teams t
 join organisations o on o.id = t.organisation_id
 where not t.retired

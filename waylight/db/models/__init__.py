@@ -3,7 +3,14 @@
 A test compares the two. None of these objects leaves a service.
 """
 
-from waylight.db.models.alerts import Address, Alert, Delivery, DeliveryAttempt, HubArrival
+from waylight.db.models.alerts import (
+    Address,
+    Alert,
+    Delivery,
+    DeliveryAttempt,
+    Engagement,
+    HubArrival,
+)
 from waylight.db.models.base import Base
 from waylight.db.models.check_ins import CheckIn, CheckInDefault
 from waylight.db.models.cities import Area, AreaPart, City, Line, LineStop, Place
@@ -47,6 +54,7 @@ __all__ = [
     "Delivery",
     "DeliveryAttempt",
     "Drill",
+    "Engagement",
     "Event",
     "EventSequencer",
     "Grant",

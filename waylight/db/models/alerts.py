@@ -41,12 +41,6 @@ class Alert(Base):
             ),
         ),
         Index(
-            "ix_alerts_engaged",
-            "team_id",
-            "id",
-            postgresql_where=text("state in ('en_route', 'on_scene')"),
-        ),
-        Index(
             "ix_alerts_walks",
             "id",
             postgresql_where=text(
@@ -108,6 +102,19 @@ class HubArrival(Base):
     at: Mapped[datetime]
     logged_at: Mapped[datetime]
     logged_by: Mapped[UUID] = mapped_column(ForeignKey("staff.id"))
+
+
+class Engagement(Base):
+    """A team on the way to, or on the scene of, an incident; kept by a trigger on `alerts`."""
+
+    __tablename__ = "engagements"
+    __table_args__ = (Index("ix_engagements_team_id", "team_id"),)
+
+    alert_id: Mapped[UUID] = mapped_column(primary_key=True)
+    team_id: Mapped[UUID] = mapped_column(ForeignKey("teams.id"))
+    incident_id: Mapped[UUID]
+    exercise: Mapped[bool]
+    since: Mapped[datetime]
 
 
 class Delivery(Base):

@@ -78,7 +78,7 @@ from (
     union all select 'waylight_staff', relation, 'insert'
     from unnest('{events,audit_entries,addresses,deliveries}'::text[]) relation
     union all select 'waylight_intake', relation, 'select'
-    from unnest('{shifts,check_in_defaults,check_ins}'::text[]) relation
+    from unnest('{shifts,check_in_defaults,check_ins,engagements}'::text[]) relation
     union all select 'waylight_intake', 'check_ins', 'update'
     union all select 'waylight_staff', 'shifts', privilege
     from unnest('{select,insert,update,delete}'::text[]) privilege
@@ -140,6 +140,7 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "check_in_defaults": ("intake_all", "staff_own"),
     "check_ins": ("intake_all", "staff_runs_own", "staff_told"),
     "drills": ("intake_all",),
+    "engagements": ("intake_all", "staff_reads"),
     "events": ("intake_all", "staff_acts", "staff_oversees", "staff_told"),
     "grants": ("intake_all", "staff_own"),
     "hub_arrivals": ("intake_all", "staff_logs_own", "staff_own"),
