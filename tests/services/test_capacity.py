@@ -127,7 +127,7 @@ def test_alert_that_nobody_closed_does_not_keep_a_team_busy_for_ever(desk):
 def test_exercise_keeps_no_team_from_a_real_report(at_work):
     desk = at_work
     for table in ("alerts", "incidents", "engagements"):
-        desk.do(f"update {table} set exercise = true")
+        desk.do(f"update {table} set exercise = true")  # noqa: S608 - of the line above
     second = desk.report(P2, at=ELSEWHERE, now=LATER)
     assert told_of(desk, second) == {desk.first}
 
