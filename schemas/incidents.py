@@ -86,7 +86,7 @@ def _words(limit: int, **others: Any) -> fields.String:
         required=others.pop("required", True),
         validate=[
             validate.Length(min=1, max=limit),
-            validate.Regexp(r"(?s).*\S", error="Say something."),
+            validate.Regexp(r"[\s\S]*\S", error="Say something."),
         ],
         **others,
     )
