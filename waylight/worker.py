@@ -383,8 +383,10 @@ class Worker:
 
         Left alone they would wait for ever, and a ladder that rests would never hear of it.
         """
+        # A webhook that rests or is paused waits, and no ladder waits for it.
+        known = {*self._senders.channels, WEBHOOK}
         self._orphaned = alerts.orphaned_channels(
-            self._database, known=list(self._senders.channels), now=self._clock()
+            self._database, known=list(known), now=self._clock()
         )
 
     def _number_events(self, stop: threading.Event) -> None:

@@ -14,6 +14,7 @@ from tests.desk import NOW, P1, P2, SPOT
 from tests.receivers import answer, receiving, silent
 from waylight.channels.guard import Guard
 from waylight.channels.webhook import Webhooks
+from waylight.db.operations import health
 from waylight.domain.alerts import LONG, Outcome, Result
 from waylight.domain.errors import InvalidRequest, NotAllowed, NotFound, StaleVersion, StateConflict
 from waylight.domain.geo import Point
@@ -345,6 +346,24 @@ def test_outcome_after_the_lease_went_to_another_changes_nothing(desk, make, tel
     (_second,) = claim("two", now=NOW + timedelta(seconds=LEASE_S + 1))
     assert record(first, GONE, "one") is None
     assert read(desk, made).state == "active"
+
+
+def test_what_waits_for_an_endpoint_that_fails_is_not_late(desk, make, tell, claim, record):
+    make(desk.police, event_types=["alert.created"])
+    desk.report(P2)
+    tell()
+    desk.do("delete from deliveries where channel <> 'webhook'")
+    later = NOW + timedelta(hours=1)
+
+    def late():
+        with desk.database.intake() as conn:
+            times = dict.fromkeys(("soon", "late", "silent", "missed"), later)
+            return health.state(conn, **times)["deliveries_late"]
+
+    assert late() == 1
+    (message,) = claim()
+    record(message, FAILED)
+    assert late() == 0
 
 
 # Managing

@@ -26,7 +26,10 @@ select (select max(beat_at) from worker_heartbeats) as last_beat,
            as hubs_unexpanded,
        (select count(*) from teams where not retired and coalesce(expanded_until < %(soon)s, true))
            as teams_unexpanded,
-       (select count(*) from deliveries where status = 'queued' and next_attempt_at < %(late)s)
+       (select count(*) from deliveries d where status = 'queued' and next_attempt_at < %(late)s
+          and (channel <> 'webhook'  -- those of one that is paused or fails wait for its owner
+               or exists (select from webhooks w where w.id = d.target_id and w.state = 'active'
+                          and w.failures = 0)))
            as deliveries_late,
        (select count(*) from events where sequence is null and at < %(late)s) as events_late,
        (select count(*) from reports where status = 'unrouted') as unrouted,

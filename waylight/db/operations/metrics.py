@@ -22,7 +22,9 @@ with recent as materialized (
     limit %(most)s),
 waiting as materialized (
     select priority, next_attempt_at, leased_until from deliveries
-    where status = 'queued' and not exercise limit %(most)s)
+    where status = 'queued' and not exercise
+      and channel <> 'webhook'  -- what a partner's endpoint keeps waiting is no fault of ours
+    limit %(most)s)
 select
     (select coalesce(jsonb_object_agg(priority, oldest), '{}') from (
         select priority, greatest(extract(epoch from %(now)s - min(since)), 0)::float8 as oldest

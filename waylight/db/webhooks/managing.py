@@ -10,6 +10,11 @@ from psycopg.rows import dict_row
 
 LOCK = 0x5741_5948
 
+QUEUE_LOCK = 0x5741_594C_5748_4B31
+"""Key of the advisory lock under which events are queued for webhooks ("WAYLWHK1"). Whoever says
+from which event on one is told holds it until that is committed: in between, the event might be
+passed by."""
+
 INSERT = """
 insert into webhooks (id, organisation_id, key_version, wrapped_key, url, secret, event_types,
                       description, state, starts_after, created_at, updated_at)
@@ -54,6 +59,7 @@ def insert(
 
     `values` are its other columns, by name.
     """
+    conn.execute("select pg_advisory_xact_lock(%s)", [QUEUE_LOCK])
     return _one(
         conn, INSERT, {**values, "id": webhook_id, "organisation_id": organisation_id, "now": now}
     )
@@ -97,6 +103,7 @@ def change(
 
 def start_from_now(conn: Connection[Any], webhook_id: UUID) -> None:
     """Leaves out what was numbered until now: what happened while it was told nothing."""
+    conn.execute("select pg_advisory_xact_lock(%s)", [QUEUE_LOCK])
     conn.execute(
         "update webhooks set starts_after = (select last from event_sequencer) where id = %s",
         [webhook_id],

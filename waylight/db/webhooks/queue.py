@@ -8,10 +8,8 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import dict_row
 
+from waylight.db.webhooks.managing import QUEUE_LOCK
 from waylight.domain.webhooks import IN_FLIGHT, Standing
-
-LOCK = 0x5741_594C_5748_4B31
-"""Key of the advisory lock under which events are queued for webhooks ("WAYLWHK1")."""
 
 # Each endpoint has room for so many at once, counted by the leases that run: one that does not
 # answer must not take every sender, and one that rests is not looked at at all.
@@ -67,18 +65,24 @@ def following(conn: Connection[Any]) -> tuple[int, list[dict[str, Any]]] | None:
     ends nobody else queues.
     """
     with conn.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(
+            "select exists (select from webhooks where state = 'active') as any"
+        ).fetchone()
+        if row is None or not row["any"]:
+            return None
+        row = cursor.execute(
+            "select pg_try_advisory_xact_lock(%s) as mine", [QUEUE_LOCK]
+        ).fetchone()
+        if row is None or not row["mine"]:
+            return None
+        # Read only now: one that began while another worker queued is in it.
         active = cursor.execute(
             "select id, organisation_id, event_types, starts_after from webhooks"
             " where state = 'active'"
         ).fetchall()
-        if not active:
-            return None
-        row = cursor.execute("select pg_try_advisory_xact_lock(%s) as mine", [LOCK]).fetchone()
-        if row is None or not row["mine"]:
-            return None
         row = cursor.execute("select last from webhook_cursor for update").fetchone()
         last = row["last"] if row else 0
-        return max(last, min(one["starts_after"] for one in active)), active
+        return max(last, min((one["starts_after"] for one in active), default=last)), active
 
 
 def advance(conn: Connection[Any], *, to: int) -> None:
