@@ -55,7 +55,13 @@ create index ix_deliveries_webhook_leased on deliveries (target_id)
 ACCESS = """
 grant select, insert, update, delete on webhooks to waylight_intake, waylight_staff;
 grant select, update on webhook_cursor to waylight_intake;
-grant select on event_sequencer to waylight_staff;
+
+-- Whoever begins a webhook says from which event on it is told; the number is all they learn.
+create function last_event_number() returns bigint
+language sql stable security definer set search_path = public, pg_temp as
+    'select last from event_sequencer';
+revoke execute on function last_event_number() from public;
+grant execute on function last_event_number() to waylight_intake, waylight_staff;
 
 alter table webhooks enable row level security;
 create policy intake_all on webhooks to waylight_intake using (true) with check (true);
@@ -82,6 +88,6 @@ def downgrade() -> None:
         "drop policy staff_own_webhooks on deliveries;"
         "drop index ix_deliveries_webhook_leased, ix_deliveries_webhook_due;"
         "delete from deliveries where channel = 'webhook';"
-        "revoke select on event_sequencer from waylight_staff;"
+        "drop function last_event_number();"
         "drop table webhook_cursor, webhooks"
     )

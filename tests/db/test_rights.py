@@ -35,6 +35,8 @@ PRIVATE = {
     "hubs",
     "hub_overrides",
     "hub_arrivals",
+    "webhook_cursor",
+    "webhooks",
 }
 NOW = datetime(2026, 11, 21, 23, 41, tzinfo=UTC)
 

@@ -98,8 +98,7 @@ from (
     from unnest('{waylight_intake,waylight_staff}'::text[]) role,
         unnest('{select,insert,update,delete}'::text[]) privilege
     union all select 'waylight_intake', 'webhook_cursor', privilege
-    from unnest('{select,update}'::text[]) privilege
-    union all select 'waylight_staff', 'event_sequencer', 'select') need
+    from unnest('{select,update}'::text[]) privilege) need
 join pg_roles r on r.rolname = need.role
 where to_regclass(need.relation) is not null
   and not has_table_privilege(need.role, to_regclass(need.relation), need.privilege)
@@ -110,8 +109,8 @@ from (
         end_devices,person_of_address,queue_messages,route,route_to_fallback,submit_report,
         submit_reports,tell,tell_more,tell_of_all}'::text[])
         as name
-    union all select 'waylight_staff', unnest('{acting_organisation,organisation_acts_on,
-        organisation_is_told,organisation_may_read,organisation_may_read_story,
+    union all select 'waylight_staff', unnest('{acting_organisation,last_event_number,
+        organisation_acts_on,organisation_is_told,organisation_may_read,organisation_may_read_story,
         organisation_oversees,end_devices,take_device,uuid_v7}'::text[])) need
 join pg_roles r on r.rolname = need.role
 join pg_proc f on f.proname = need.name and f.pronamespace = 'public'::regnamespace

@@ -19,7 +19,7 @@ INSERT = """
 insert into webhooks (id, organisation_id, key_version, wrapped_key, url, secret, event_types,
                       description, state, starts_after, created_at, updated_at)
 select %(id)s, %(organisation_id)s, %(key_version)s, %(wrapped_key)s, %(url)s, %(secret)s,
-       %(event_types)s, %(description)s, %(state)s, (select last from event_sequencer),
+       %(event_types)s, %(description)s, %(state)s, last_event_number(),
        %(now)s, %(now)s
 returning *
 """
@@ -105,8 +105,7 @@ def start_from_now(conn: Connection[Any], webhook_id: UUID) -> None:
     """Leaves out what was numbered until now: what happened while it was told nothing."""
     conn.execute("select pg_advisory_xact_lock(%s)", [QUEUE_LOCK])
     conn.execute(
-        "update webhooks set starts_after = (select last from event_sequencer) where id = %s",
-        [webhook_id],
+        "update webhooks set starts_after = last_event_number() where id = %s", [webhook_id]
     )
 
 
