@@ -14,12 +14,13 @@ import pytest
 from tests.desk import NOW, P1, P2, SPOT, open_desk
 from tests.processes import free_port
 from tests.proxy import soon
+from tests.receivers import answer, receiving
 from waylight import worker
-from waylight.channels import senders
+from waylight.channels import open_channels, senders
 from waylight.domain.alerts import Outcome, Result
 from waylight.domain.errors import Unavailable
 from waylight.domain.geo import Point
-from waylight.services import alerts
+from waylight.services import alerts, webhooks
 from waylight.services.context import Waylight
 from waylight.services.operations import chores
 
@@ -518,3 +519,62 @@ def run_python(desk, code):
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_events_reach_an_endpoint_once_however_many_workers_number_and_send(desk):
+    now = datetime.now(UTC)
+    with receiving(answer(204), forever=True) as receiver:
+        settings = replace(
+            desk.settings,
+            worker_poll_s=0.01,
+            channels=("console", "webhook"),
+            allowed_loopback_ports=(receiver.port,),
+        )
+        webhooks.create_webhook(
+            desk.database,
+            desk.vault,
+            desk.control,
+            values={
+                "url": f"http://127.0.0.1:{receiver.port}/hook",
+                "event_types": ["alert.created"],
+                "description": "",
+                "state": "active",
+            },
+            channels=settings.channels,
+            loopback_ports=settings.allowed_loopback_ports,
+            now=now,
+        )
+        context = Waylight(settings, desk.database, desk.vault)
+        stop = threading.Event()
+        workers = [
+            threading.Thread(
+                target=worker.Worker(
+                    context, channels={"console": Recorder(), **endpoints(settings)}
+                ).run,
+                args=(stop,),
+            )
+            for _ in range(2)
+        ]
+        for thread in workers:
+            thread.start()
+        for n in range(10):
+            desk.report(P2, at=Point(SPOT.lon, SPOT.lat + 0.05 * n), now=now)
+        soon(
+            lambda: (
+                desk.rows("select from alerts")
+                and not desk.rows(
+                    "select from events e where e.kind = 'alert.created' and not exists ("
+                    "select from deliveries d where d.event_id = e.id and d.status = 'delivered')"
+                )
+            )
+        )
+        stop.set()
+        for thread in workers:
+            thread.join()
+    sent = [one.headers["webhook-id"] for one in receiver.received]
+    created = desk.rows("select from events where kind = 'alert.created'")
+    assert len(sent) == len(set(sent)) == len(created) >= 10
+
+
+def endpoints(settings):
+    return open_channels(replace(settings, channels=("webhook",)))
