@@ -40,6 +40,7 @@ FUNCTIONS = {
     "tell_more",
     "uuid_v7",
     "uuid_v7_floor",
+    "last_event_number",
 }
 NOW = datetime(2026, 11, 21, 23, 41, tzinfo=UTC)
 

@@ -357,8 +357,8 @@ def test_what_waits_for_an_endpoint_that_fails_is_not_late(desk, make, tell, cla
 
     def late():
         with desk.database.intake() as conn:
-            times = dict.fromkeys(("soon", "late", "silent", "missed"), later)
-            return health.state(conn, **times)["deliveries_late"]
+            times = dict.fromkeys(("soon", "late", "silent", "missed", "now"), later)
+            return health.state(conn, **times, channels=("webhook",))["deliveries_late"]
 
     assert late() == 1
     (message,) = claim()
