@@ -541,11 +541,11 @@ def test_ping_is_signed_by_both_secrets_and_its_replay_has_the_same_id(desk, mak
     assert receiver.received[0].headers["content-type"] == "application/json"
     assert new.secret
     for number, one in enumerate(receiver.received):
-        Verifier(new.secret).verify(one.body, dict(one.headers))
+        Verifier(str(new.secret)).verify(one.body, dict(one.headers))
         signatures = one.headers["webhook-signature"].split(" ")
         assert len(signatures) == (2 if number < 2 else 1)
         if number < 2:
-            Verifier(made.secret).verify(one.body, dict(one.headers))
+            Verifier(str(made.secret)).verify(one.body, dict(one.headers))
     assert json.loads(receiver.received[0].body)["type"] == "webhook.ping"
     assert [one.status for one in log(desk, made)] == ["delivered", "delivered"]
 
