@@ -7,16 +7,9 @@ from hypothesis import strategies as st
 from waylight.domain.endpoints import is_public, problem_with
 
 
-<<<<<<< HEAD
-def code_of(url, **how):
-    """The code of what is wrong with an address; None where nothing is."""
-    problem = problem_with(url, **how)
-    return None if problem is None else problem[0]
-=======
 def code(url, **kwargs):
     found = problem_with(url, **kwargs)
     return found and found[0]
->>>>>>> 5cbf8a4 (Types of the tests of endpoints)
 
 
 @pytest.mark.parametrize(
@@ -78,30 +71,18 @@ def test_public_address_over_https_is_taken(url):
         ("https://partner.example/" + "a" * 2_048, "too_long"),
     ],
 )
-<<<<<<< HEAD
-def test_address_that_leads_inside_or_is_not_plain_is_refused_with_its_fix(url, code):
-    assert code_of(url) == code
-=======
 def test_address_that_leads_inside_or_is_not_plain_is_refused_with_its_fix(url, why):
     assert code(url) == why
->>>>>>> 5cbf8a4 (Types of the tests of endpoints)
 
 
 def test_named_ports_of_loopback_need_no_tls_and_others_stay_shut():
     assert problem_with("http://127.0.0.1:4010/hook", loopback_ports=(4010,)) is None
     assert problem_with("http://localhost:4010/hook", loopback_ports=(4010,)) is None
     assert problem_with("http://[::1]:4010/hook", loopback_ports=(4010,)) is None
-<<<<<<< HEAD
-    assert code_of("http://127.0.0.1:4011/hook", loopback_ports=(4010,)) == "https_only"
-    assert code_of("http://10.0.0.1:4010/hook", loopback_ports=(4010,)) == "https_only"
-    assert code_of("https://10.0.0.1:4010/hook", loopback_ports=(4010,)) == "not_public"
-    assert code_of("http://partner.example:4010/", loopback_ports=(4010,)) == "https_only"
-=======
     assert code("http://127.0.0.1:4011/hook", loopback_ports=(4010,)) == "https_only"
     assert code("http://10.0.0.1:4010/hook", loopback_ports=(4010,)) == "https_only"
     assert code("https://10.0.0.1:4010/hook", loopback_ports=(4010,)) == "not_public"
     assert code("http://partner.example:4010/", loopback_ports=(4010,)) == "https_only"
->>>>>>> 5cbf8a4 (Types of the tests of endpoints)
 
 
 @pytest.mark.parametrize(
