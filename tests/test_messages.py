@@ -173,3 +173,13 @@ def test_no_word_means_two_things():
 )
 def test_segments_are_counted_as_networks_do(text, count):
     assert messages.segments(text) == count
+
+
+@pytest.mark.parametrize("language", ["en", "es", "ar"])
+def test_end_of_a_drill_does_not_say_that_another_team_has_it(language):
+    over = replace(MESSAGE, kind="alert.withdrawn", exercise=True)
+    told = messages.word(over, language, replies=False)
+    assert told.template == "exercise.withdrawn"
+    assert told.sms.startswith(catalogue(language)["exercise"])
+    real = messages.word(replace(over, exercise=False), language, replies=False)
+    assert real.template == "alert.withdrawn"

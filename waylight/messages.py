@@ -65,6 +65,8 @@ def word(message: Message, language: str, *, replies: bool) -> Worded:
     code = language if language in _catalogue() else DEFAULT
     catalogue = _catalogue()[code]
     name = message.kind if message.kind in catalogue["templates"] else FALLBACK
+    if message.exercise and name == "alert.withdrawn":
+        name = "exercise.withdrawn"  # a drill ends, and no other team has it
     template = catalogue["templates"][name]
     is_gsm = catalogue["encoding"] == "gsm-7"
     kinds = [catalogue["kinds"].get(group, group) for group in message.category_groups]
