@@ -69,7 +69,7 @@ def _within_calendars(at: datetime) -> None:
 
 
 def _code() -> fields.String:
-    return fields.String(validate=validate.Regexp(r"^[a-z][a-z0-9_-]{1,39}$"))
+    return fields.String(validate=validate.Regexp(r"^[a-z][a-z0-9_-]{1,39}(?!\n)$"))
 
 
 class HubsQuery(PageQuery):

@@ -17,8 +17,7 @@ def desk(database, vault, settings):
     return open_desk(database, vault, settings)
 
 
-def test_drain_and_recovery_are_measured_to_the_last_message(desk, tmp_path, monkeypatch):
-    monkeypatch.setattr(alerts, "HELD", 4)
+def test_drain_and_recovery_are_measured_to_the_last_message(desk, tmp_path):
     desk.report(P2)
     url = desk.settings.database_url
     environment = environment_for(url, WAYLIGHT_LEASE_S="5")

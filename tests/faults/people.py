@@ -1,17 +1,19 @@
 """Who uses a town while it breaks: phones that send until they hear 201, and staff who answer."""
 
+import contextlib
 import json
 import random
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from typeid import TypeID
 
 from tests.desk import SPOT
-from tests.faults.town import Town
+from tests.faults.town import Town, until
+from tests.streams import Stream
 
 SPOTS = 12
 """Places of reports: few enough that some join the incident of another."""
@@ -116,6 +118,59 @@ class Crowd:
             self.steps += 1
         elif status not in (403, 404, 409, 412, 428) and status < 500:
             self.surprises.append(f"{step}: {status} {said[:300]!r}")
+
+
+@dataclass
+class Follower:
+    """Somebody who watches the live stream, and opens it again wherever it breaks off."""
+
+    town: Town
+    token: str
+    ids: list[str] = field(default_factory=list)
+    opened: int = 0
+    resets: int = 0
+    over: threading.Event = field(default_factory=threading.Event)
+    _last: str | None = None
+    _thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Follows from now on; whatever happens after this returns is to be heard."""
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+        until(lambda: self.opened, what="the first opening of the stream")
+
+    def heard(self, ids: Collection[str], patience_s: float) -> list[str]:
+        """Waits until all of these were heard, then ends; returns those that were not."""
+        with contextlib.suppress(AssertionError):
+            until(lambda: set(ids) <= set(self.ids), patience_s=patience_s)
+        self.over.set()
+        if self._thread is not None:
+            self._thread.join(30)
+        return sorted(set(ids) - set(self.ids))
+
+    def _follow(self) -> None:
+        while not self.over.wait(0.1):
+            try:
+                stream = Stream(self.town.stream_port, token=self.token, last_event_id=self._last)
+            except (OSError, ValueError, IndexError):
+                continue  # nobody there, or killed in the middle of the head
+            if stream.status == 200:
+                self._read(stream)
+
+    def _read(self, stream: Stream) -> None:
+        read = 0
+        while True:
+            is_over = stream.ended.wait(0.05) or self.over.is_set()
+            for one in stream.told[read:]:
+                read += 1
+                self._last = one.id or self._last
+                self.opened += one.type == "stream.open"
+                self.resets += one.type == "stream.reset"
+                if not one.type.startswith("stream."):
+                    self.ids.append(one.data["id"])
+            if is_over:
+                stream.close()
+                return
 
 
 _STEPS: dict[str, Sequence[str]] = {

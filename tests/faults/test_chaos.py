@@ -9,17 +9,21 @@ import random
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 
+from schemas.common import WireId
 from tests.faults import checks, receiver
-from tests.faults.people import Crowd
+from tests.faults.people import Crowd, Follower
 from tests.faults.receiver import Receiver
 from tests.faults.town import LEASE_S, Town, town, until
+from waylight.domain.principals import Principal
 from waylight.services import drills
+from waylight.services.events import read_after
 
 pytestmark = [pytest.mark.slow]
 
@@ -148,6 +152,8 @@ def test_nothing_is_lost_and_nothing_moves_backwards_whatever_is_killed(tmp_path
     seed = int(os.environ.get("WAYLIGHT_FAULTS_SEED", random.SystemRandom().randrange(10**6)))
     crowd = Crowd(seed)
     with town(tmp_path, receiver_port=far.port) as one:
+        follower = Follower(one, one.tokens[one.desk.police])
+        follower.begin()
         crowd.come(one, phones=PHONES, apart_s=0.25)
         until(lambda: len(crowd.answers) >= PHONES, what="the first reports")
         drill = drills.begin(
@@ -159,17 +165,25 @@ def test_nothing_is_lost_and_nothing_moves_backwards_whatever_is_killed(tmp_path
         )
         assert drill is not None
         Monkey(one, far, random.Random(seed)).run(SECONDS)
+        # However slow the machine: somebody has answered while all this went on.
+        until(lambda: crowd.steps, what="the first step")
         crowd.go(patience_s=120)
         drills.end(one.desk.database, drill.id, now=datetime.now(UTC))
         settle(one)
+        unheard = follower.heard(told_to(one, one.desk.police), patience_s=60)
+        twice = [id for id, times in Counter(follower.ids).items() if times > 1]
         wrong = [
             f"{check.__name__.replace('_', ' ')}: {sentence}"
             for check in checks.ALL
             for sentence in check(one, crowd.answers, far.taken)
         ]
+    wrong += [f"the stream never told event {id}" for id in unheard]
+    wrong += [f"the stream told event {id} twice" for id in twice]
+    wrong += ["the stream forgot where its follower was"] * follower.resets
     story = "\n".join(
         [
             f"seed {seed}: {crowd.told()}, {sum(far.taken.values())} messages",
+            f"{len(follower.ids)} events heard over {follower.opened} streams",
             *one.told,
         ]
     )
@@ -179,6 +193,21 @@ def test_nothing_is_lost_and_nothing_moves_backwards_whatever_is_killed(tmp_path
     assert not far.unexpected
     assert not wrong, "\n".join([f"{len(wrong)} wrong", *wrong[:40], story])
     assert min(len(crowd.answers), crowd.steps, sum(far.taken.values())) > 0, story
+
+
+def told_to(one: Town, who: Principal) -> set[str]:
+    """The events about the alerts of somebody's organisation, as the stream names them."""
+    found, after = set(), 0
+    while True:
+        batch = read_after(one.desk.database, after)
+        found |= {
+            WireId.of("event", event.id)
+            for event in batch.events
+            if event.alert_id is not None and event.organisation_id == who.organisation_id
+        }
+        after = batch.last
+        if not batch.is_full:
+            return found
 
 
 def settle(one: Town) -> None:

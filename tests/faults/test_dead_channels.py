@@ -117,7 +117,7 @@ def test_drill_that_reached_nobody_is_no_dead_alert_and_the_doctor_tells_of_the_
     drill = drills.begin(
         desk.database, desk.vault, desk.settings, lasts=timedelta(minutes=2), now=now
     )
-    assert drill
+    assert drill is not None
     at = live(desk, minutes=1)
     drills.end(desk.database, drill.id, now=at)
     seen = gauges(desk, now=at)

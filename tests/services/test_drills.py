@@ -86,7 +86,7 @@ def test_team_off_duty_is_left_in_peace_and_is_no_failure(desk, begin, deliver):
 def test_team_without_an_address_is_named(desk, begin):
     settings = replace(desk.settings, channels=("sms",))
     drill = drills.begin(desk.database, desk.vault, settings, lasts=LASTS, now=NOW)
-    assert drill
+    assert drill is not None
     found = drills.look(desk.database, drill.id)
     assert {rung.why for rung in found.rungs} == {Why.NO_ADDRESS}
     assert found.is_settled
