@@ -182,3 +182,13 @@ def test_origins_of_pages_are_split(given, origins):
 )
 def test_what_is_no_origin_is_refused(given):
     assert problems(ALLOWED_ORIGINS=given)[0].startswith("WAYLIGHT_ALLOWED_ORIGINS must be origins")
+
+
+def test_ports_of_loopback_are_allowed_only_outside_production():
+    assert settings().allowed_loopback_ports == ()
+    allowed = settings(ALLOWED_LOOPBACK_PORTS=" 4010, 4011,4010 ", PROFILE="demo")
+    assert allowed.allowed_loopback_ports == (4010, 4011)
+    variable = "WAYLIGHT_ALLOWED_LOOPBACK_PORTS"
+    for ports, profile in (("4010", "production"), ("0", "demo"), ("70000", "demo"), ("*", "demo")):
+        (problem,) = problems(ALLOWED_LOOPBACK_PORTS=ports, PROFILE=profile)
+        assert problem.startswith(variable)
