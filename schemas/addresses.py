@@ -26,6 +26,7 @@ def _label(*, required: bool) -> fields.String:
         metadata={
             "description": 'What it is, for colleagues: "On call", "Night desk".',
             "pattern": LABEL,
+            "maxLength": 60,
         },
     )
 

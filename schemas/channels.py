@@ -16,7 +16,11 @@ def _ref(**how: str) -> fields.String:
     return fields.String(
         required=True,
         validate=validate.Regexp(REF, error="This must be the id of a message."),
-        metadata={"description": "What the provider calls the message.", "pattern": REF[:-2] + "$"},
+        metadata={
+            "description": "What the provider calls the message.",
+            "pattern": REF[:-2] + "$",
+            "maxLength": 64,
+        },
         **how,  # type: ignore[arg-type] # the one keyword is data_key
     )
 

@@ -33,7 +33,7 @@ class CheckInOut(Answer):
     alert_id = WireId(
         "alert", required=True, metadata={"description": "The alert that the responder is at."}
     )
-    due_in_s = fields.Integer(required=True)
+    due_in_s = fields.Integer(required=True, metadata={"minimum": 0, "maximum": LONGEST_S})
     started_at = Timestamp(required=True)
     checked_in_at = Timestamp(required=True, metadata={"description": "The last sign of life."})
     due_at = Timestamp(required=True)
@@ -43,7 +43,12 @@ class CheckInOut(Answer):
         metadata={"description": "Since when the control room has been told; null: all is well."},
     )
     raised = fields.Integer(
-        required=True, metadata={"description": "How often it was told, this time."}
+        required=True,
+        metadata={
+            "description": "How often it was told, this time.",
+            "minimum": 0,
+            "maximum": 2**31 - 1,
+        },
     )
     answered = fields.Boolean(
         required=True,

@@ -69,7 +69,9 @@ def _within_calendars(at: datetime) -> None:
 
 
 def _code() -> fields.String:
-    return fields.String(validate=validate.Regexp(r"^[a-z][a-z0-9_-]{1,39}(?!\n)$"))
+    return fields.String(
+        validate=validate.Regexp(r"^[a-z][a-z0-9_-]{1,39}(?!\n)$"), metadata={"maxLength": 40}
+    )
 
 
 class HubsQuery(PageQuery):

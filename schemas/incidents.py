@@ -149,7 +149,12 @@ class RangeField(fields.Field[tuple[int, int]]):
     def __init__(self, **kwargs: Any) -> None:
         metadata = {
             "type": "array",
-            "items": {"type": "integer", "minimum": 0, "maximum": 1_000_000},
+            "items": {
+                "type": "integer",
+                "format": "int32",
+                "minimum": 0,
+                "maximum": 1_000_000,
+            },
             "minItems": 2,
             "maxItems": 2,
             "examples": [[10, 24]],
