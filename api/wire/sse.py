@@ -94,9 +94,14 @@ class EventStream:
         return next(self._parts)
 
     def close(self) -> None:
-        """Makes room for another client."""
+        """Makes room for another client, and ends the connection.
+
+        The server would keep it for the next request, and a process that stops would wait for it.
+        What has been sent still arrives.
+        """
         self._parts.close()
         self._feed.leave(self._follower)
+        self._follower.line.cut()
 
     def _run(self) -> Generator[bytes]:
         follower = self._follower
