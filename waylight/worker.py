@@ -372,6 +372,7 @@ class Worker:
             ),
             Chore("purge", lambda: chores.purge(database, now=self._clock()), every_s=3600),
             Chore("orphans", self._find_orphans, every_s=60),
+            Chore("times", lambda: chores.set_times_right(database, now=self._clock()), every_s=60),
             Chore("drills", self._drill, every_s=15),
         )
 

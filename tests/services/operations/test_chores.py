@@ -120,3 +120,22 @@ def test_worker_silent_for_a_day_is_forgotten(desk):
         chores.beat(desk.database, name, host="h", pid=1, started_at=NOW, now=NOW - silent)
     chores.purge(desk.database, now=NOW)
     assert [row["worker_id"] for row in desk.rows("select * from worker_heartbeats")] == ["quiet"]
+
+
+def test_what_was_put_off_by_a_clock_that_came_back_is_due(desk):
+    """The database's clock ran an hour ahead while a report came, and was set right."""
+    desk.report(P1, now=NOW + timedelta(hours=1))
+    desk.report(P1, at=Point(SPOT.lon - 0.05, SPOT.lat))
+    assert chores.set_times_right(desk.database, now=NOW) > 1
+    climbs = [row["escalate_at"] for row in desk.rows("select escalate_at from incidents")]
+    assert sorted(climbs) == [NOW, NOW + timedelta(seconds=60)]
+    waiting = desk.rows("select max(next_attempt_at) as last from deliveries")
+    assert waiting[0]["last"] == NOW
+    assert chores.set_times_right(desk.database, now=NOW) == 0
+
+
+def test_time_that_a_ladder_may_wait_is_left_alone(desk):
+    desk.report(P1)
+    desk.do("update incidents set escalate_at = %s", NOW + timedelta(minutes=15))
+    desk.do("update deliveries set next_attempt_at = %s", NOW + timedelta(hours=10))
+    assert chores.set_times_right(desk.database, now=NOW) == 0

@@ -80,3 +80,31 @@ def forget_dead_workers(conn: Connection[Any], *, now: datetime) -> int:
     return conn.execute(
         "delete from worker_heartbeats where beat_at < %s", [now - timedelta(days=1)]
     ).rowcount
+
+
+def hurry_ladders(conn: Connection[Any], *, now: datetime, beyond: datetime) -> int:
+    """Makes ladders due that would climb later than any step lasts; returns how many."""
+    return conn.execute(
+        """
+        update incidents set escalate_at = %s, version = version + 1
+        where id = any (array(
+            select id from incidents where state = 'open' and escalate_at > %s
+            for update skip locked))
+        """,
+        [now, beyond],
+    ).rowcount
+
+
+def hurry_messages(conn: Connection[Any], *, now: datetime, beyond: datetime) -> int:
+    """Makes messages due that were written at a time that has not come yet; returns how many."""
+    return conn.execute(
+        """
+        update deliveries set next_attempt_at = %(now)s
+        where id = any (array(
+            select id from deliveries
+            where status = 'queued' and created_at > %(beyond)s and next_attempt_at > %(beyond)s
+              and leased_by is null
+            for update skip locked))
+        """,
+        {"now": now, "beyond": beyond},
+    ).rowcount

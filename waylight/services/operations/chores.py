@@ -6,6 +6,7 @@ from waylight.db import clock, events, notices, push, teams
 from waylight.db.operations import chores
 from waylight.db.session import Database
 from waylight.domain.teams import OLDEST_FIX
+from waylight.log import get_logger
 from waylight.services import schedules
 from waylight.services.operations.health import WORKER_SILENCE
 
@@ -15,8 +16,15 @@ KEYS_KEPT_FOR = timedelta(hours=72)
 NOTICES_KEPT_FOR = timedelta(days=7)
 """How long an answer by text is known to have come: longer than any code, or a provider, lives."""
 
+LONGEST_STEP = timedelta(minutes=15)
+"""Of a ladder, and between two alarms of an exhausted one."""
+
+TOLERANCE = timedelta(minutes=1)
+
 MONTHS_AHEAD = 3
 BATCH = 1_000
+
+log = get_logger(__name__)
 
 
 def number_events(database: Database) -> int:
@@ -42,6 +50,20 @@ def make_partitions(database: Database) -> int:
 def expand_schedules(database: Database, *, now: datetime) -> None:
     """Expands opening hours and shifts whose horizon is near. Raises Unavailable."""
     schedules.expand_due(database, now=now)
+
+
+def set_times_right(database: Database, *, now: datetime) -> int:
+    """Makes due what was put off by a clock that ran ahead and came back; returns how much.
+
+    All processes go by the database's clock, so it is that one which jumped. What was to be said
+    or climbed in a minute would otherwise wait for hours. Raises Unavailable.
+    """
+    with database.intake() as conn:
+        hurried = chores.hurry_ladders(conn, now=now, beyond=now + LONGEST_STEP + TOLERANCE)
+        hurried += chores.hurry_messages(conn, now=now, beyond=now + TOLERANCE)
+    if hurried:
+        log.warning("times_set_right", count=hurried)
+    return hurried
 
 
 def purge(database: Database, *, now: datetime) -> int:
