@@ -121,6 +121,26 @@ def test_turn_delivers_climbs_routes_numbers_and_beats(desk, make):
     assert desk.rows("select from events where sequence is null") == []
 
 
+def test_turn_misses_a_silent_responder_and_passes_over_a_team_off_duty(desk, make):
+    desk.report(P2)
+    alert = desk.alert_of(desk.first)
+    desk.acknowledge(desk.police, alert)
+    alerts.on_scene(desk.database, desk.vault, principal=desk.police, alert_id=alert, now=NOW)
+    late = NOW + timedelta(minutes=31)
+    desk.report(P2, at=Point(SPOT.lon - 0.05, SPOT.lat), now=late)
+    desk.do("update teams set duty_status = 'off' where id = %s", desk.second)
+    one = make(Recorder(), now=late)
+    one.turn()
+    sent_out(one)
+    channel = Recorder()
+    next_one = make(channel, now=late)
+    next_one.turn()
+    sent_out(next_one)
+    overdue = [m for m in channel.sent if m.kind == "responder.overdue"]
+    assert {(m.recipient, m.priority) for m in overdue} == {("Room", 1), ("First", 1)}
+    assert desk.states()[desk.second] == desk.states()[desk.third] == "pending"
+
+
 def test_worker_that_is_killed_while_it_sends_is_followed_by_another(desk, make):
     desk.report(P2, now=datetime.now(UTC))
     with run_python(
