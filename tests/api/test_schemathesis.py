@@ -48,6 +48,10 @@ NOT_CHECKED = {
     # Only Twilio can sign what it sends.
     ("POST", "/v1/channels/twilio/status"): [positive_data_acceptance, negative_data_rejection],
     ("POST", "/v1/channels/twilio/inbound"): [positive_data_acceptance, negative_data_rejection],
+    ("PUT", "/v1/hubs/{hub_id}/override"): [positive_data_acceptance],
+    ("PUT", "/v1/hubs/{hub_id}/position"): [positive_data_acceptance],
+    # Nor whether opening hours can be read.
+    ("PATCH", "/v1/hubs/{hub_id}"): [positive_data_acceptance],
 }
 """Checks that would contradict the design, by operation."""
 
