@@ -11,6 +11,7 @@ limits are between two bytes, and a name server has none) and on the answer's si
 import logging
 import queue
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -24,6 +25,7 @@ from requests_hardened.ip_filter import InvalidIPAddress
 from requests_hardened.ip_filter_adapter import IPFilterAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util import parse_url
+from urllib3.util.ssl_ import create_urllib3_context
 
 from waylight.domain.endpoints import is_public
 
@@ -62,7 +64,9 @@ class Guard:
         """
         self.loopback_ports = frozenset(loopback_ports)
         self._total_s = total_s
-        self._authorities = authorities
+        # One for all calls: reading the public authorities takes 50 ms of a processor.
+        self._tls = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+        self._tls.load_verify_locations(authorities or requests.certs.where())
 
     def session(self, *, answer_bytes: int = 65_536) -> requests.Session:
         """What a library that wants a session of `requests` is given; threads may share it.
@@ -82,13 +86,14 @@ class Guard:
         secure, port = _checked(request, self.loopback_ports)
         began = time.monotonic()
         with _Watch(began + self._total_s) as watch:
-            adapter = _Adapter(watch, secure=secure, loopback=port in self.loopback_ports)
+            loopback = port in self.loopback_ports
+            adapter = _Adapter(watch, secure=secure, loopback=loopback, tls=self._tls)
             try:
                 response: requests.Response = adapter.send(
                     request,
                     stream=True,
                     timeout=(min(CONNECT_S, watch.left()), watch.left()),
-                    verify=self._authorities or True,
+                    verify=True,
                     proxies={},
                 )
                 if watch.cut:  # an end in the middle of a head would pass for its end
@@ -190,7 +195,7 @@ class _Watch:
             raise self.refused
         # A second handle: TLS takes the first away from its object.
         self._line = line.dup()
-        self._timer = threading.Timer(self.left(), self._end)
+        self._timer = threading.Timer(max(0.0, self._ends - time.monotonic()), self._end)
         self._timer.daemon = True
         self._timer.start()
         return line
@@ -217,9 +222,14 @@ class _Https(HTTPSConnection):
 
 
 class _Adapter(IPFilterAdapter):  # type: ignore[misc] # the library carries no types
-    def __init__(self, watch: _Watch, *, secure: bool, loopback: bool) -> None:
+    def __init__(self, watch: _Watch, *, secure: bool, loopback: bool, tls: ssl.SSLContext) -> None:
         super().__init__(is_https_proto=secure, allow_loopback=loopback)
         self._watch = watch
+        self._tls = tls
+
+    def cert_verify(self, conn: Any, *_args: Any, **_kwargs: Any) -> None:  # noqa: ANN401 - as the library has it
+        """Leaves the authorities to the context, which has read them already."""
+        conn.cert_reqs = "CERT_REQUIRED"
 
     def build_connection_pool_key_attributes(
         self,
@@ -234,7 +244,7 @@ class _Adapter(IPFilterAdapter):  # type: ignore[misc] # the library carries no 
         if not own and not (self._is_https_proto and is_public(address)):
             raise DestinationRefused("the address is not public")
         self._watch.address = address
-        return host, tls
+        return host, tls | {"ssl_context": self._tls} if self._is_https_proto else tls
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the library has it
         pool = super().get_connection_with_tls_context(*args, **kwargs)
