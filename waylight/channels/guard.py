@@ -20,6 +20,7 @@ from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Self, TypeVar
 
+import certifi
 import requests
 from requests_hardened.ip_filter import InvalidIPAddress
 from requests_hardened.ip_filter_adapter import IPFilterAdapter
@@ -66,7 +67,7 @@ class Guard:
         self._total_s = total_s
         # One for all calls: reading the public authorities takes 50 ms of a processor.
         self._tls = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
-        self._tls.load_verify_locations(authorities or requests.certs.where())
+        self._tls.load_verify_locations(authorities or certifi.where())
 
     def session(self, *, answer_bytes: int = 65_536) -> requests.Session:
         """What a library that wants a session of `requests` is given; threads may share it.
