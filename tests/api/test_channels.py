@@ -1,5 +1,6 @@
 """What providers tell us over HTTP, and what forgers would like to."""
 
+import logging
 from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlencode
@@ -301,6 +302,21 @@ def test_no_number_and_no_text_of_a_notice_is_kept(desk, client, sent):
     assert rows[0]["received_at"] >= NOW - timedelta(minutes=1)
     assert "400123456" not in repr(rows)
     assert "Zmark" not in repr((rows, desk.rows("select * from events")))
+
+
+def test_no_number_no_text_and_no_secret_of_a_notice_is_logged(desk, client, sent, capsys, caplog):
+    caplog.set_level(logging.DEBUG)
+    message = sent("twilio", "SM1")
+    form = {"MessageSid": "SM2", "From": NUMBER, "Body": f"ACK {message.reply_code} Zmark"}
+    call(client, ANSWERS, form)
+    call(client, ANSWERS, form, {"X-Twilio-Signature": "Zmarksignature"})
+    body = {"id": "n-1", "source_number": NUMBER, "message": "Zmark", "status": "delivered"}
+    client.post(INBOUND, json=body, headers=NOTIFY)
+    client.post(RECEIPTS, json=body, headers={"Authorization": "Bearer Zmarktoken"})
+    said = "".join(capsys.readouterr()) + caplog.text
+    assert "answered_by_text" in said
+    for secret in ("400123456", "Zmark", TOKEN, AUTH_TOKEN, f"ACK {message.reply_code}"):
+        assert secret not in said
 
 
 def test_form_is_read_as_its_letters_were_sent(desk, client, sent):

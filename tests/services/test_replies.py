@@ -128,6 +128,20 @@ def test_codes_of_one_telephone_are_each_other_than_the_rest(by_sms, add, monkey
     assert all(first[number] != second[number] for number in first)
 
 
+def test_one_telephone_of_two_teams_has_no_code_twice(by_sms, add, monkeypatch):
+    add()
+    add(team=by_sms.second, who=by_sms.operator)
+    monkeypatch.setattr("waylight.services.alerts.deliveries.new_codes", lambda _: ["AAAA", "BBBB"])
+    by_sms.report(P2)
+    assert [m.reply_code for m in send(by_sms)] == ["AAAA"]
+    later = NOW + timedelta(minutes=4)
+    by_sms.climb(later)
+    assert [m.reply_code for m in send(by_sms, now=later)] == ["BBBB"]
+    assert answer(by_sms, "ACK BBBB", now=later) is Heard.ACKNOWLEDGED
+    assert by_sms.states()[by_sms.second] == "acknowledged"
+    assert by_sms.states()[by_sms.first] != "acknowledged"
+
+
 # Answers
 
 

@@ -199,22 +199,32 @@ def give_codes(
     *,
     since: datetime,
 ) -> None:
-    """Gives each of the messages a code that its address has for no other message of these days.
+    """Gives each of the messages a code that its telephone has for no other message of these days.
 
-    `codes` are guesses to choose from, two for each row or more. Workers that claim for the same
-    address at once wait for each other.
+    `codes` are guesses to choose from, two for each row or more. One telephone may serve several
+    teams. Workers that claim for the same one at once wait for each other, in one order.
     """
-    unused = list(codes)
-    for row in sorted(rows, key=lambda row: str(row["target_id"])):
+    numbers = dict(
         conn.execute(
-            "select pg_advisory_xact_lock(hashtextextended(%s, 6))", [str(row["target_id"])]
+            "select id, fingerprint from addresses where id = any (%s)",
+            [[row["target_id"] for row in rows]],
+        ).fetchall()
+    )
+    unused = list(codes)
+    for row in sorted(rows, key=lambda row: bytes(numbers[row["target_id"]])):
+        number = numbers[row["target_id"]]
+        conn.execute(
+            "select pg_advisory_xact_lock(hashtextextended(encode(%s, 'hex'), 6))", [number]
         )
         taken = {
             code
             for (code,) in conn.execute(
-                "select reply_code from deliveries where target_id = %s and alert_id is not null"
-                " and reply_code is not null and created_at > %s",
-                [row["target_id"], since],
+                """
+                select d.reply_code from addresses a join deliveries d on d.target_id = a.id
+                where a.fingerprint = %s and d.alert_id is not null and d.reply_code is not null
+                  and d.created_at > %s
+                """,
+                [number, since],
             ).fetchall()
         }
         row["reply_code"] = next((code for code in unused if code not in taken), None)
