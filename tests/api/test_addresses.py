@@ -313,6 +313,7 @@ def test_test_message_goes_through_the_queue_and_says_that_it_is_one(
     assert client.get(at(added), headers=robin).json["last_sent_at"]
     again = client.post(at(added, "test"), headers=robin)
     assert (again.status_code, again.headers["Retry-After"]) == (429, "60")
+    assert len(desk.events("address.tested")) == 1
 
 
 def test_address_that_could_not_be_reached_is_not_tested(desk, client, robin, added, app):

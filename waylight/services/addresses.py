@@ -221,13 +221,15 @@ def try_address(
             raise StateConflict(f"This address is {row['state']}: make it active first.")
         if row["channel"] not in channels:
             raise StateConflict(f"Nobody is told by {row['channel']} here: it is not switched on.")
-        _tell(conn, "address.tested", row, principal, request_id=request_id, now=now)
     with database.intake() as conn:
         if not db.queue_test(conn, row, not_since=TEST_EVERY, now=now):
             raise TooManyRequests(
                 "A test message went out within the last minute: wait for it.",
                 retry_after_s=round(TEST_EVERY.total_seconds()),
             )
+        events.write(conn, _event("address.tested", row, principal, now=now))
+    with database.staff(organisation_id) as conn:
+        _audit(conn, "address.tested", row, principal, request_id=request_id, now=now)
     return _address(vault, row)
 
 
@@ -315,21 +317,36 @@ def _tell(
     now: datetime,
 ) -> None:
     """An event and an audit entry: who did what to which address, by its id."""
+    events.write(conn, _event(kind, row, principal, now=now))
+    _audit(conn, kind, row, principal, request_id=request_id, now=now)
+
+
+def _event(
+    kind: str, row: Mapping[str, Any], principal: Principal, *, now: datetime
+) -> events.Event:
     about = {"address_id": row["id"], "team_id": row["team_id"], "hub_id": row["hub_id"]}
     told = {name: str(id) for name, id in about.items() if id is not None}
-    events.write(
-        conn,
-        events.Event(
-            kind,
-            now,
-            organisation_id=row["organisation_id"],
-            staff_id=principal.staff_id,
-            data={**told, "channel": row["channel"]},
-        ),
+    return events.Event(
+        kind,
+        now,
+        organisation_id=row["organisation_id"],
+        staff_id=principal.staff_id,
+        data={**told, "channel": row["channel"]},
     )
+
+
+def _audit(
+    conn: Connection[Any],
+    action: str,
+    row: Mapping[str, Any],
+    principal: Principal,
+    *,
+    request_id: str | None,
+    now: datetime,
+) -> None:
     db.audit(
         conn,
-        kind,
+        action,
         organisation_id=row["organisation_id"],
         staff_id=principal.staff_id,
         request_id=request_id,
