@@ -192,3 +192,42 @@ def test_ports_of_loopback_are_allowed_only_outside_production():
     for ports, profile in (("4010", "production"), ("0", "demo"), ("70000", "demo"), ("*", "demo")):
         (problem,) = problems(ALLOWED_LOOPBACK_PORTS=ports, PROFILE=profile)
         assert problem.startswith(variable)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NOTIFY_API_KEY", "secret-key"),
+        ("NOTIFY_TEMPLATES", "sms"),
+        ("NOTIFY_TEMPLATES", "fax:1f2e3d4c-5b6a-4789-8abc-def012345678"),
+        ("NOTIFY_TEMPLATES", "sms:1"),
+        ("NOTIFY_CALLBACK_TOKEN", "short"),
+        ("NOTIFY_URL", "http://api.example"),
+        ("TWILIO_URL", "https://user:password@api.example"),
+        ("TWILIO_URL", "https://api.example/path"),
+        ("TWILIO_URL", "http://127.0.0.1.evil.example"),
+        ("SMTP_SECURITY", "ssl"),
+        ("SMTP_PORT", "0"),
+        ("EMAIL_FROM", "Alerts <a@b.example>"),
+        ("EMAIL_FROM", "a@b.example\nBcc: c@d.example"),
+        ("SMS_REPLIES", "maybe"),
+        ("SMS_PROVIDERS", "Notify!"),
+    ],
+)
+def test_setting_of_a_provider_that_cannot_be_right_is_named_and_not_quoted(name, value):
+    (problem,) = problems(**{name: value})
+    assert problem.startswith(f"WAYLIGHT_{name} ")
+    assert value not in problem or len(value) < 8
+
+
+def test_settings_of_providers_are_read():
+    found = settings(
+        SMS_PROVIDERS="notify, twilio",
+        NOTIFY_TEMPLATES="sms:1f2e3d4c-5b6a-4789-8abc-def012345678,"
+        "sms.alert.created.es:2f2e3d4c-5b6a-4789-8abc-def012345678",
+        TWILIO_URL="http://127.0.0.1:9/",
+    )
+    assert found.sms_providers == ("notify", "twilio")
+    assert set(found.notify_templates) == {"sms", "sms.alert.created.es"}
+    assert (found.twilio_url, found.email_providers) == ("http://127.0.0.1:9", ())
+    assert "secret" not in repr(settings(TWILIO_AUTH_TOKEN="secret", SMTP_PASSWORD="secret"))
