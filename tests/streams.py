@@ -47,23 +47,23 @@ class Stream:
         if buffer is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self._socket.settimeout(PATIENCE_S)
-        try:
-            self._socket.connect(("127.0.0.1", port))
-        except OSError:
-            self._socket.close()
-            raise
+        self._file = self._socket.makefile("rb")
+        self.head: dict[str, str] = {}
         lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Accept: text/event-stream"]
         if token is not None:
             lines.append(f"Authorization: Bearer {token}")
         if last_event_id is not None:
             lines.append(f"Last-Event-ID: {last_event_id}")
-        self._socket.sendall(("\r\n".join(lines) + f"\r\n{headers}\r\n").encode())
-        self._file = self._socket.makefile("rb")
-        self.status = int(self._file.readline().split()[1])
-        self.head = {}
-        for line in iter(self._file.readline, b"\r\n"):
-            name, _, value = line.decode().partition(":")
-            self.head[name.lower()] = value.strip()
+        try:
+            self._socket.connect(("127.0.0.1", port))
+            self._socket.sendall(("\r\n".join(lines) + f"\r\n{headers}\r\n").encode())
+            self.status = int(self._file.readline().split()[1])
+            for line in iter(self._file.readline, b"\r\n"):
+                name, _, value = line.decode().partition(":")
+                self.head[name.lower()] = value.strip()
+        except (OSError, ValueError, IndexError):
+            self.close()  # a server that was killed in the middle of its head, among others
+            raise
         if self.status != 200:
             length = int(self.head["content-length"]) if method != "HEAD" else 0
             self.problem = json.loads(self._file.read(length)) if length else {}
