@@ -78,6 +78,18 @@ def test_no_key_is_no_public_key():
         PUBLIC,
         "/etc/passwd",
     ],
+    ids=[
+        "a word",
+        "too short",
+        "too long",
+        "twice",
+        "an empty one",
+        "zero",
+        "the order of the curve",
+        "beyond the curve",
+        "a public key",
+        "a path",
+    ],
 )
 def test_key_that_is_none_is_refused_without_being_quoted(given):
     with pytest.raises(ConfigurationError) as caught:
@@ -127,6 +139,7 @@ def test_private_keys_are_in_no_repr():
         (b"\x00", False),
         (b"", False),
     ],
+    ids=["a point", "cut short", "zeros", "even", "odd", "infinity", "nothing"],
 )
 def test_only_a_point_of_the_curve_is_a_public_key(point, is_one):
     assert Vault.is_public_key(point) is is_one
