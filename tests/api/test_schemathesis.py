@@ -43,6 +43,9 @@ NOT_CHECKED = {
     # Nor whether a number or a mailbox is one.
     ("POST", "/v1/teams/{team_id}/addresses"): [positive_data_acceptance],
     ("POST", "/v1/hubs/{hub_id}/addresses"): [positive_data_acceptance],
+    # Nor whether a URL leads outside.
+    ("POST", "/v1/webhooks"): [positive_data_acceptance],
+    ("PATCH", "/v1/webhooks/{webhook_id}"): [positive_data_acceptance],
     # Nor that a redaction says one of two things.
     ("POST", "/v1/reports/{report_id}/redactions"): [positive_data_acceptance],
     # Only Twilio can sign what it sends.
