@@ -270,7 +270,8 @@ def _summary(row: Mapping[str, Any]) -> AlertSummary:
         team=_named(row["team_id"], row["team"]),
         hub=_named(row["hub_id"], row["hub"]),
         organisation=row["organisation"],
-        distance_m=row["distance_m"],
+        # Of a hub: three circles around three hubs are a position, which a heads-up may not know.
+        distance_m=None if row["hub_id"] else row["distance_m"],
         reasons=reasons(row["reasons"]),
         categories=tuple(row["categories"] or ()),
         mode=row["mode"],
