@@ -206,6 +206,18 @@ def test_hub_goes_with_its_report_and_is_never_stood_down():
     assert (done.moved, done.withdrawn) == ((hub.id,), ())
 
 
+def test_hub_that_expects_two_people_still_expects_both_after_a_merge():
+    hub = uuid4()
+    mine, theirs = rung(is_hub=True, recipient_id=hub), rung(is_hub=True, recipient_id=hub)
+    teams = rung(State.ON_SCENE), rung(State.ON_SCENE)
+    done = merge(
+        Standing(held(teams[0]), 2, (teams[0], theirs)),
+        Standing(held(teams[1]), 2, (teams[1], mine)),
+        now=NOW,
+    )
+    assert not {mine.id, theirs.id} & {*done.withdrawn, *done.released}
+
+
 def test_closed_incident_is_not_merged():
     closed = Standing(Hold(None, None, None, closed=True), 2, ())
     for pair in ((closed, Standing(ringing(), 2, ())), (Standing(ringing(), 2, ()), closed)):

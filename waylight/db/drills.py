@@ -11,7 +11,11 @@ from psycopg.types.json import Jsonb
 
 TEAMS = """
 select t.id, t.key, t.name, t.kind, t.organisation_id, o.name as organisation, t.city_id, t.demo,
-       t.shifts, t.expanded_until, coalesce(t.on_shift_during @> %(now)s, false) as on_shift,
+       t.shifts, t.expanded_until,
+       case when coalesce(t.expanded_until < %(now)s, true) then (
+           select jsonb_agg(to_jsonb(h) order by h.id) from shifts h
+           where h.team_id = t.id and coalesce(h.ends_at > %(now)s, true)) end as set_shifts,
+       coalesce(t.on_shift_during @> %(now)s, false) as on_shift,
        t.duty_status, t.duty_until
 from teams t
 join organisations o on o.id = t.organisation_id

@@ -52,3 +52,10 @@ class City:
     contacts_verified_at: str | None = None
     modes: frozenset[str] = frozenset()
     holidays: Mapping[str, Any] = field(default_factory=dict)
+
+    def at(self, moment: datetime) -> "City":
+        """The same with its control room as that is at an instant."""
+        room = self.control_room
+        if room is None or not room.ends:
+            return self
+        return replace(self, control_room=room.at(moment))

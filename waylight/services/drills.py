@@ -40,7 +40,7 @@ from waylight.log import get_logger
 from waylight.services.cities import known_cities
 from waylight.services.reports.record import record, structured
 from waylight.services.reports.submit import decide_blindly
-from waylight.services.schedules import is_open_in
+from waylight.services.schedules import is_on_shift_in, team_plan
 from waylight.vault import Vault
 
 SCHEDULED_FOR = timedelta(minutes=10)
@@ -181,7 +181,9 @@ def keep(database: Database, vault: Vault, settings: Settings, *, now: datetime)
         end(database, drill_id, now=now)
     for city in known_cities(database) if settings.exercise_schedule else ():
         due = latest(settings.exercise_schedule, ZoneInfo(city.time_zone), now=now)
-        if due is not None:
+        if due is None:
+            continue
+        try:
             begin(
                 database,
                 vault,
@@ -191,12 +193,15 @@ def keep(database: Database, vault: Vault, settings: Settings, *, now: datetime)
                 scheduled_for=due,
                 now=now,
             )
+        except InvalidRequest:
+            # A city without teams must not cost the others their drill.
+            log.warning("nobody_to_drill", city=city.slug)
 
 
 def _is_on_duty(row: Mapping[str, Any], city: City, now: datetime) -> bool:
     on_shift = row["on_shift"]
     if row["expanded_until"] is None or row["expanded_until"] < now:
-        on_shift = is_open_in(city, row["shifts"], now)
+        on_shift = is_on_shift_in(city, team_plan(row["shifts"], row["set_shifts"]), now)
     return is_on_duty(Duty(row["duty_status"]), row["duty_until"], on_shift=on_shift, at=now)
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.desk import NOW, P2, P4
 from tests.services.incidents.conftest import LATER, MINUTE
@@ -178,6 +179,17 @@ def test_child_is_handed_to_safeguarding_people_alone(desk, room):
         assert caught.value.problems[0].code == "safeguarding_only"
     room.hand_over(desk.police, alert, desk.second)
     assert desk.states()[desk.second] == "pending"
+
+
+def test_child_is_handed_to_nobody_whose_certificate_has_ended(desk, room):
+    ended = Jsonb({"safeguarding": (NOW - timedelta(days=1)).isoformat()})
+    desk.do("update teams set staff_capabilities = %s where id = %s", ended, desk.second)
+    desk.report(replace(P2, under_18=True))
+    alert = desk.alert_of(desk.first)
+    desk.acknowledge(desk.police, alert)
+    with pytest.raises(InvalidRequest) as caught:
+        room.hand_over(desk.police, alert, desk.second)
+    assert caught.value.problems[0].code == "safeguarding_only"
 
 
 def test_team_that_there_is_not_and_the_own_team_are_refused(desk, room, held):

@@ -85,6 +85,14 @@ def reopen(hold: Hold, *, now: datetime) -> Hold:
     return Hold(held_by=None, escalate_at=now, unanswered_at=None)
 
 
+def _whose(rung: Rung) -> UUID:
+    """What two alerts have in common of which one is enough: their team.
+
+    A hub expects somebody else with each of its alerts.
+    """
+    return rung.id if rung.is_hub else rung.recipient_id or rung.id
+
+
 def merge(source: Standing, into: Standing, *, now: datetime) -> Merged:
     """Two open incidents as one.
 
@@ -99,11 +107,11 @@ def merge(source: Standing, into: Standing, *, now: datetime) -> Merged:
     live = [rung for rung in (*into.rungs, *source.rungs) if rung.state in LIVE]
     kept: dict[UUID, Rung] = {}
     for rung in live:
-        known = kept.get(rung.recipient_id or rung.id)
+        known = kept.get(_whose(rung))
         if known is None or HOW_FAR[rung.state] > HOW_FAR[known.state]:
-            kept[rung.recipient_id or rung.id] = rung
+            kept[_whose(rung)] = rung
     staying = {rung.id: rung for rung in kept.values()}
-    successor = {rung.id: kept[rung.recipient_id or rung.id].id for rung in live}
+    successor = {rung.id: kept[_whose(rung)].id for rung in live}
     held = _held(source, into)
     held_by = held.hold.held_by
     priority = min(source.priority, into.priority)

@@ -25,6 +25,7 @@ from waylight.domain.errors import (
 from waylight.domain.principals import Principal
 from waylight.services.alerts.inbox import alert_for, open_alert
 from waylight.services.alerts.standing import check_is_of_reports, hold_of, rung_of
+from waylight.services.cities import held_capabilities
 from waylight.services.notes import write_note
 from waylight.services.staff import organisation_of
 from waylight.vault import Vault
@@ -59,7 +60,7 @@ def hand_over(
         incident, alerts = steps.lock(conn, row)
         check_is_of_reports(incident)
         mine = next(alert for alert in alerts if alert["id"] == alert_id)
-        team = _fit_team(conn, incident, to_team)
+        team = _fit_team(conn, incident, to_team, now=now)
         live = _live_alert(alerts, to_team)
         if live is None or live["handed_from"] != alert_id:
             if if_match is not None and if_match != mine["version"]:
@@ -117,18 +118,20 @@ def hand_over(
 
 
 def _fit_team(
-    conn: Connection[Any], incident: Mapping[str, Any], team_id: UUID
+    conn: Connection[Any], incident: Mapping[str, Any], team_id: UUID, *, now: datetime
 ) -> Mapping[str, Any]:
     """The team, if it is one of this city that may know of every report of the incident."""
     team = moves.team(conn, team_id, incident["city_id"])
     if team is None:
         problem = Problem("/to_team", "unknown_team", "There is no such team in this city.")
         raise InvalidRequest(problems=[problem])
+    # A certificate that has ended lets nobody near a child.
+    able = [held.code for held in held_capabilities(team) if held.is_valid(now)]
     for report in moves.reports(conn, incident["id"]):
         code = routing.refusal(
             routing.limits(report["wants"], under_18=report["under_18"]),
             organisation_kind=team["organisation_kind"],
-            capabilities=team["capabilities"],
+            capabilities=able,
             is_control_room=team["kind"] == "control_room",
         )
         if code is not None:

@@ -165,6 +165,8 @@ def _decide(
     settings: Settings,
 ) -> Decided:
     city = around.city or default_city(cities, settings.default_city, point=around.located.point)
+    # Who may oversee a child's report is asked of what the control room may do now.
+    city = city.at(submission.received_at) if city else None
     try:
         decision = decide(one, around, city)
     except Exception:

@@ -229,9 +229,7 @@ def decide(draft: Draft, around: Surroundings, city: City | None) -> routing.Rou
     return routing.choose(
         facts,
         around.candidates,
-        control_room=city.control_room.at(draft.received_at)
-        if city and city.control_room
-        else None,
+        control_room=city.control_room if city else None,
         hub=_heads_up(around),
         moving=around.moving,
         notes=around.notes,

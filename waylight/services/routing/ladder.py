@@ -109,7 +109,8 @@ def _look(conn: Connection[Any], incident_id: UUID, *, now: datetime) -> _Choice
         question |= {"excluded": row["excluded"]}
         (found,) = ask(conn, [question])
         candidates = understood()
-    return _Choice(row, facts, candidates, city.control_room if city else None)
+    room = city.control_room.at(now) if city and city.control_room else None
+    return _Choice(row, facts, candidates, room)
 
 
 def _ahead_too(
