@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from schemas.common import Answer, Body, Timestamp, WireId
+from schemas.common import Answer, Body, Timestamp, Whole, WireId
 from waylight.domain.check_ins import DEFAULT_S, LONGEST_S, SHORTEST_S
 
 SECONDS = validate.Range(min=SHORTEST_S, max=LONGEST_S)
@@ -13,8 +13,7 @@ SECONDS = validate.Range(min=SHORTEST_S, max=LONGEST_S)
 class CheckInIn(Body):
     """A sign of life, and by when the next one comes."""
 
-    due_in_s = fields.Integer(
-        strict=True,
+    due_in_s = Whole(
         load_default=None,
         allow_none=True,
         validate=SECONDS,
@@ -76,8 +75,7 @@ class CheckInOut(Answer):
 class CheckInDefaultIn(Body):
     """What starts when somebody arrives on a scene."""
 
-    due_in_s = fields.Integer(
-        strict=True,
+    due_in_s = Whole(
         required=True,
         allow_none=True,
         validate=SECONDS,

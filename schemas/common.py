@@ -413,3 +413,16 @@ class ProblemOut(Schema):
         "code": "invalid_request",
         "errors": [{"pointer": "lat", "detail": "This must be a number.", "code": "invalid"}],
     }
+
+
+class Whole(fields.Integer):
+    """A whole number in a body: 300.0 is one to JSON Schema, "300" is none."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int:
+        try:
+            number = strict_number(value)
+        except (TypeError, ValueError):
+            number = 0.5
+        if not number.is_integer():
+            raise ValidationError("This must be a whole number.")
+        return int(number)

@@ -4,7 +4,17 @@ from typing import Any
 
 from marshmallow import Schema, fields, post_load, pre_dump, validate
 
-from schemas.common import Answer, Body, Codes, PageQuery, QueryInteger, Timestamp, WireId, list_of
+from schemas.common import (
+    Answer,
+    Body,
+    Codes,
+    PageQuery,
+    QueryInteger,
+    Timestamp,
+    Whole,
+    WireId,
+    list_of,
+)
 from waylight.domain.schedules import LONGEST_EXPRESSION
 from waylight.domain.shifts import PREVIEW, Hours, Shift, ShiftKind
 
@@ -122,8 +132,7 @@ class PreviewQuery(Body):
 class PreviewIn(Body):
     """Hours to try out, without any effect."""
 
-    days = fields.Integer(
-        strict=True,
+    days = Whole(
         load_default=14,
         validate=validate.Range(min=1, max=PREVIEW.days),
         metadata={"description": "From now on."},

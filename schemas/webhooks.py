@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import fields, validate
 
-from schemas.common import Answer, Body, Codes, Timestamp, WireId, list_of, strict_number
+from schemas.common import Answer, Body, Codes, Timestamp, Whole, WireId, list_of
 from waylight.domain.endpoints import LENGTH
 from waylight.domain.webhooks import CHOICES, LONGEST_OVERLAP, OVERLAP, Reason, State
 
@@ -96,23 +96,10 @@ class WebhookEditIn(Body):
     example = {"event_types": ["*"], "state": "paused"}
 
 
-class _Whole(fields.Integer):
-    """A whole number in a body: 300.0 is one to JSON Schema, "300" is none."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int:
-        try:
-            number = strict_number(value)
-        except (TypeError, ValueError):
-            number = 0.5
-        if not number.is_integer():
-            raise ValidationError("This must be a whole number.")
-        return int(number)
-
-
 class RotationIn(Body):
     """How long the secret before goes on signing beside the new one."""
 
-    overlap_s = _Whole(
+    overlap_s = Whole(
         load_default=int(OVERLAP.total_seconds()),
         validate=validate.Range(min=0, max=int(LONGEST_OVERLAP.total_seconds())),
         metadata={"description": "0 ends every older secret at once: for one that leaked."},

@@ -106,9 +106,12 @@ POOL_TIMEOUTS = Counter(
     ["role"],
     registry=REGISTRY,
 )
+# Without a label the library would open its file here, while this is imported: a process whose
+# folder is gone would not even start.
 STREAMS_OPEN = Gauge(
     "waylight_streams_open",
-    "Clients of the live stream.",
+    "Clients of the live stream, by what they follow.",
+    ["follows"],
     multiprocess_mode="livesum",
     registry=REGISTRY,
 )

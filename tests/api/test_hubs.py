@@ -12,7 +12,6 @@ from tests.api.city import found_city, put_hub, utc
 from waylight.db import hubs as db_hubs
 from waylight.domain.geo import Point
 from waylight.domain.reports import Need
-from waylight.services import hubs
 from waylight.services.hubs import reading
 from waylight.services.schedules import expand_all
 
@@ -448,6 +447,6 @@ def test_when_hours_are_expanded_one_statement_answers(client, database, scatter
         return db_hubs.nearest(*args, **kwargs)
 
     monkeypatch.setattr(reading, "db_hubs", SimpleNamespace(nearest=counted))
-    monkeypatch.setattr(hubs, "read_cities", lambda _: pytest.fail("asked for the calendars"))
+    monkeypatch.setattr(reading, "read_cities", lambda _: pytest.fail("asked for the calendars"))
     assert len(nearest(client, Point(-0.1, 51.5), limit=5)) == 5
     assert len(asked) == 1

@@ -40,6 +40,13 @@ NOT_CHECKED = {
     ("GET", "/readyz"): [not_a_server_error],
     # Nor is whether a moment is still to come.
     ("PUT", "/v1/teams/{team_id}/duty"): [positive_data_acceptance],
+    ("PUT", "/v1/teams/{team_id}/capabilities"): [positive_data_acceptance],
+    # Nor what its version is.
+    ("PUT", "/v1/check-ins/default"): [positive_data_acceptance],
+    # Nor which fields a kind of shift needs, and whether its rule can be read.
+    ("POST", "/v1/teams/{team_id}/shifts"): [positive_data_acceptance],
+    ("PUT", "/v1/teams/{team_id}/shifts/{shift_id}"): [positive_data_acceptance],
+    ("POST", "/v1/teams/{team_id}/shifts/preview"): [positive_data_acceptance],
     # Nor whether a number or a mailbox is one.
     ("POST", "/v1/teams/{team_id}/addresses"): [positive_data_acceptance],
     ("POST", "/v1/hubs/{hub_id}/addresses"): [positive_data_acceptance],

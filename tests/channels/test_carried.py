@@ -405,7 +405,9 @@ def test_most_specific_template_is_taken():
 )
 def test_every_setting_that_a_provider_lacks_is_named(settings, changes, named):
     with pytest.raises(ConfigurationError) as caught:
-        open_channels(replace(settings, **{"channels": ("sms",)} | changes))
+        open_channels(
+            replace(settings, **{"channels": ("sms",), "twilio_auth_token": None} | changes)
+        )
     assert len(caught.value.problems) == len(named)
     for name, problem in zip(named, caught.value.problems, strict=True):
         assert name in problem

@@ -138,10 +138,12 @@ def test_clock_goes_on_while_the_database_is_away_and_is_set_again_after(desk, m
     assert abs(one() - server_now(desk)) < timedelta(minutes=1)
 
 
-def test_wrong_clock_is_said_once(desk, capsys):
+def test_wrong_clock_is_said_once(desk, capsys, caplog):
     counted = [0.0]
     one = Clock(desk.database, own=lambda: datetime.now(UTC) + AHEAD, counted=lambda: counted[0])
     for _ in range(3):
         one.ask()
         counted[0] += ASK_EVERY_S
-    assert capsys.readouterr().out.count("clock_differs") == 1
+    # Where lines go depends on whether another test has set the log up.
+    said = capsys.readouterr().out + caplog.text
+    assert said.count("clock_differs") == 1

@@ -78,6 +78,8 @@ def test_nothing_is_found_where_all_is_well(well):
         "unanswered alerts",
         "vault keys",
         "receipt keys",
+        "addresses",
+        "web push",
     }
 
 

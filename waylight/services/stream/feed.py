@@ -377,7 +377,7 @@ class Feed:
                 follower.finish(why)
 
     def _note(self) -> None:
-        metrics.note(metrics.STREAMS_OPEN, value=len(self._present))
+        metrics.note(metrics.STREAMS_OPEN, "alerts", value=len(self._present))
 
 
 class _Told:
