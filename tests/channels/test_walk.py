@@ -68,7 +68,7 @@ def test_alert_goes_by_the_second_provider_arrives_and_is_answered_by_text(
             now=now(),
         )
         notify.next.append(providers.says(500))
-        desk.report(P2)
+        desk.report(P2, now=now())
         turn()
         (message,) = twilio.sent
         assert message["To"] == NUMBER
