@@ -24,11 +24,12 @@ from waylight.domain.check_ins import (
     is_of_another_clock,
     next_raise,
 )
-from waylight.domain.errors import NotAllowed, StaleVersion, StateConflict, Unavailable
+from waylight.domain.errors import NotAllowed, StaleVersion, StateConflict
 from waylight.domain.principals import Principal
 from waylight.log import get_logger
 from waylight.services.alerts.inbox import alert_for, check_in_of
 from waylight.services.staff import organisation_of
+from waylight.services.sweeping import sweep
 
 SWEEP = 200
 
@@ -149,26 +150,16 @@ def watch(database: Database, *, channels: Sequence[str], now: datetime, limit: 
     Each timer is a transaction of its own, done once however many workers look, and found again
     after one has died. Returns how many were dealt with. Raises Unavailable.
     """
-    done, failed = 0, list[UUID]()
     beyond = now + timedelta(seconds=LONGEST_S + 60)
-    while done + len(failed) < limit:
-        current: UUID | None = None
-        try:
-            with database.intake() as conn:
-                timer = check_ins.claim(conn, now=now, beyond=beyond, skip=failed)
-                if timer is None:
-                    return done
-                current = timer["alert_id"]
-                _look_at(conn, timer, channels=channels, now=now)
-            done += 1
-        except Unavailable:
-            raise
-        except Exception:
-            if current is None:
-                raise
-            log.exception("check_in_not_watched", alert_id=str(current))
-            failed.append(current)
-    return done
+    return sweep(
+        database,
+        find=lambda conn, skip: check_ins.claim(conn, now=now, beyond=beyond, skip=skip),
+        id_of=lambda timer: timer["alert_id"],
+        do=lambda conn, timer: _look_at(conn, timer, channels=channels, now=now),
+        failure="check_in_not_watched",
+        of="alert_id",
+        limit=limit,
+    )
 
 
 def _look_at(

@@ -15,6 +15,7 @@ from waylight.domain.errors import Unavailable
 from waylight.domain.reports import Recipient
 from waylight.log import get_logger
 from waylight.services import routing
+from waylight.services.sweeping import sweep
 
 SWEEP = 200
 """Incidents climbed in one sweep, so that deliveries are not kept waiting behind a storm."""
@@ -38,26 +39,15 @@ def climb(
     as nobody left: the control room hears of it. `only` climbs that one incident, if it is due.
     Raises Unavailable.
     """
-    climbed, failed = 0, list[UUID]()
-    while climbed + len(failed) < limit:
-        current: UUID | None = None
-        try:
-            with database.intake() as conn:
-                incident = ladder.due(conn, now=now, only=only, skip=failed)
-                if incident is None:
-                    return climbed
-                current = incident["id"]
-                _climb(conn, incident, channels=channels, now=now)
-            climbed += 1
-        except Unavailable:
-            raise
-        except Exception:
-            if current is None:
-                raise
-            # The others must climb all the same; this one is due again at the next sweep.
-            log.exception("climb_failed", incident_id=str(current))
-            failed.append(current)
-    return climbed
+    return sweep(
+        database,
+        find=lambda conn, skip: ladder.due(conn, now=now, only=only, skip=skip),
+        id_of=lambda incident: incident["id"],
+        do=lambda conn, incident: _climb(conn, incident, channels=channels, now=now),
+        failure="climb_failed",
+        of="incident_id",
+        limit=limit,
+    )
 
 
 def route_waiting(database: Database, *, now: datetime, limit: int = SWEEP) -> int:
@@ -65,24 +55,15 @@ def route_waiting(database: Database, *, now: datetime, limit: int = SWEEP) -> i
 
     Raises Unavailable.
     """
-    routed, failed = 0, list[UUID]()
-    while routed + len(failed) < limit:
-        report_id: UUID | None = None
-        try:
-            with database.intake() as conn:
-                report_id = ladder.unrouted(conn, skip=failed)
-                if report_id is None:
-                    return routed
-                routing.route_unrouted(conn, report_id, now=now)
-            routed += 1
-        except Unavailable:
-            raise
-        except Exception:
-            if report_id is None:
-                raise
-            log.exception("report_still_unrouted", report_id=str(report_id))
-            failed.append(report_id)
-    return routed
+    return sweep(
+        database,
+        find=lambda conn, skip: ladder.unrouted(conn, skip=skip),
+        id_of=lambda report_id: report_id,
+        do=lambda conn, report_id: routing.route_unrouted(conn, report_id, now=now),
+        failure="report_still_unrouted",
+        of="report_id",
+        limit=limit,
+    )
 
 
 def _climb(

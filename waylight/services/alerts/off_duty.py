@@ -4,18 +4,18 @@ An alert that its team has taken on stays with it: the team works on past its sh
 not answered is nobody's to answer any more, and the ladder climbs at once.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
-from uuid import UUID
+from typing import Any
+
+from psycopg import Connection
 
 from waylight.db import events
 from waylight.db.alerts import off_duty
 from waylight.db.session import Database
-from waylight.domain.errors import Unavailable
-from waylight.log import get_logger
+from waylight.services.sweeping import sweep
 
 SWEEP = 200
-
-log = get_logger(__name__)
 
 
 def pass_over_off_duty(database: Database, *, now: datetime, limit: int = SWEEP) -> int:
@@ -25,36 +25,30 @@ def pass_over_off_duty(database: Database, *, now: datetime, limit: int = SWEEP)
     done once however many workers look. A ladder at rest, and one of priority 4, wait for nobody
     and are left alone. Raises Unavailable.
     """
-    passed, failed = 0, list[UUID]()
-    while passed + len(failed) < limit:
-        current: UUID | None = None
-        try:
-            with database.intake() as conn:
-                found = off_duty.find(conn, now=now, skip=failed)
-                if found is None:
-                    return passed
-                current = found["incident_id"]
-                off_duty.let_climb(conn, found["id"], found["incident_id"], now=now)
-                events.write(
-                    conn,
-                    events.Event(
-                        "alert.off_duty",
-                        now,
-                        city_id=found["city_id"],
-                        organisation_id=found["organisation_id"],
-                        report_id=found["report_id"],
-                        incident_id=found["incident_id"],
-                        alert_id=found["id"],
-                        data={"role": found["role"]},
-                        exercise=found["exercise"],
-                    ),
-                )
-            passed += 1
-        except Unavailable:
-            raise
-        except Exception:
-            if current is None:
-                raise
-            log.exception("off_duty_not_passed_over", incident_id=str(current))
-            failed.append(current)
-    return passed
+    return sweep(
+        database,
+        find=lambda conn, skip: off_duty.find(conn, now=now, skip=skip),
+        id_of=lambda found: found["incident_id"],
+        do=lambda conn, found: _pass_over(conn, found, now=now),
+        failure="off_duty_not_passed_over",
+        of="incident_id",
+        limit=limit,
+    )
+
+
+def _pass_over(conn: Connection[Any], found: Mapping[str, Any], *, now: datetime) -> None:
+    off_duty.let_climb(conn, found["id"], found["incident_id"], now=now)
+    events.write(
+        conn,
+        events.Event(
+            "alert.off_duty",
+            now,
+            city_id=found["city_id"],
+            organisation_id=found["organisation_id"],
+            report_id=found["report_id"],
+            incident_id=found["incident_id"],
+            alert_id=found["id"],
+            data={"role": found["role"]},
+            exercise=found["exercise"],
+        ),
+    )
