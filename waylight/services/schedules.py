@@ -1,10 +1,10 @@
 """Keeping opening hours and shifts expanded ahead of time, and reading them when they are not."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import holidays as holiday_calendars
@@ -35,6 +35,8 @@ PATIENCE_S = 20.0
 """Nobody waits for this work."""
 
 log = get_logger(__name__)
+
+Answer = TypeVar("Answer")
 
 
 def expand_due(database: Database, *, now: datetime) -> int:
@@ -103,16 +105,7 @@ def is_open_in(city: City, expression: str, at: datetime) -> bool:
 
     Hours that cannot be read are closed, and logged: nobody is sent to a door that may be shut.
     """
-    try:
-        return schedules.is_open(
-            expression,
-            at,
-            time_zone=city.time_zone,
-            holidays=holidays_around(city.holidays, at),
-        )
-    except ValueError:
-        log.exception("schedule_unreadable", city=city.slug)
-        return False
+    return _of_hours(schedules.is_open, city, expression, at, unreadable=False)
 
 
 def open_until_in(city: City, expression: str, at: datetime) -> datetime | None:
@@ -120,22 +113,21 @@ def open_until_in(city: City, expression: str, at: datetime) -> datetime | None:
 
     Hours that cannot be read close at `at`.
     """
-    try:
-        return schedules.open_until(
-            expression,
-            at,
-            time_zone=city.time_zone,
-            holidays=holidays_around(city.holidays, at),
-        )
-    except ValueError:
-        log.exception("schedule_unreadable", city=city.slug)
-        return at
+    unreadable: datetime | None = at
+    return _of_hours(schedules.open_until, city, expression, at, unreadable=unreadable)
 
 
 def end_of_today_in(city: City, expression: str, at: datetime) -> datetime | None:
     """When the last of today's hours ends, UTC; None when none are left, or they have no end."""
+    return _of_hours(schedules.end_of_today, city, expression, at, unreadable=None)
+
+
+def _of_hours(
+    ask: Callable[..., Answer], city: City, expression: str, at: datetime, *, unreadable: Answer
+) -> Answer:
+    """What a rule of `domain/schedules` says by the clocks and holidays of a city."""
     try:
-        return schedules.end_of_today(
+        return ask(
             expression,
             at,
             time_zone=city.time_zone,
@@ -143,7 +135,7 @@ def end_of_today_in(city: City, expression: str, at: datetime) -> datetime | Non
         )
     except ValueError:
         log.exception("schedule_unreadable", city=city.slug)
-        return None
+        return unreadable
 
 
 def holidays_around(calendar: Mapping[str, Any], at: datetime) -> tuple[date, ...]:
