@@ -1,12 +1,12 @@
 """Redactions: what readers get instead of a text, kept beside the original."""
 
 from collections.abc import Mapping
-from typing import Any, LiteralString
+from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
-from psycopg.abc import Params
-from psycopg.rows import dict_row
+
+from waylight.db.rows import fetch_one
 
 ORIGINAL = """
 select k.report_id as id, r.incident_id, r.city_id, r.exercise, k.key_version, k.wrapped_key,
@@ -24,7 +24,7 @@ def original(
     conn: Connection[Any], report_id: UUID, organisation_id: UUID
 ) -> dict[str, Any] | None:
     """A report's texts as they came, sealed; None without a full grant of the organisation."""
-    return _one(conn, ORIGINAL, {"report": report_id, "organisation": organisation_id})
+    return fetch_one(conn, ORIGINAL, {"report": report_id, "organisation": organisation_id})
 
 
 def wait_for_others(conn: Connection[Any], report_id: UUID) -> None:
@@ -36,7 +36,7 @@ def wait_for_others(conn: Connection[Any], report_id: UUID) -> None:
 
 def latest(conn: Connection[Any], report_id: UUID, field: str) -> dict[str, Any] | None:
     """The newest redaction of a text: {id, redacted}."""
-    return _one(
+    return fetch_one(
         conn,
         "select id, redacted from report_redactions where report_id = %s and field = %s"
         " order by id desc limit 1",
@@ -55,10 +55,3 @@ def insert(conn: Connection[Any], redaction: Mapping[str, Any]) -> None:
         """,
         redaction,
     )
-
-
-def _one(
-    conn: Connection[Any], statement: LiteralString, parameters: Params
-) -> dict[str, Any] | None:
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(statement, parameters).fetchone()

@@ -1,12 +1,13 @@
 """The one write of a submit, and what a passenger reads back."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, LiteralString
+from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
+
+from waylight.db.rows import fetch_all, fetch_one
 
 
 def submit(conn: Connection[Any], submissions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -38,7 +39,7 @@ PERSONAL = (
 
 def find_by_receipt(conn: Connection[Any], hashes: Sequence[bytes]) -> dict[str, Any] | None:
     """The report whose receipt has one of these hashes, without its secrets; None when unknown."""
-    return _one(
+    return fetch_one(
         conn,
         """
         select r.id, r.status, r.received_at, r.priority, r.urgency, r.severity, r.certainty,
@@ -64,7 +65,7 @@ def timeline(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, An
     another report and the moment when somebody read that one. Of an incident that the report has
     left, only what happened until then.
     """
-    return _all(
+    return fetch_all(
         conn,
         """
         with mine as (
@@ -108,7 +109,7 @@ def timeline(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, An
 
 def holder(conn: Connection[Any], report_id: UUID | None) -> dict[str, Any] | None:
     """Who has the incident of a report now, if they were told of that report; None when nobody."""
-    return _one(
+    return fetch_one(
         conn,
         """
         select t.name, o.name as organisation, a.state, a.acknowledged_at as since
@@ -132,7 +133,7 @@ def told(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, Any]]:
     How far and why, of an alert that another report raised, is that passenger's: where they were
     and what they asked for. This one reads that somebody is already dealing with it.
     """
-    return _all(
+    return fetch_all(
         conn,
         """
         select distinct on (a.rank, a.id) a.team_id, a.hub_id, coalesce(t.name, h.name) as name,
@@ -155,7 +156,7 @@ def told(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, Any]]:
 
 def recipients(conn: Connection[Any], alert_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
     """Names behind alerts, by alert id."""
-    rows = _all(
+    rows = fetch_all(
         conn,
         """
         select a.id, a.team_id, a.hub_id, coalesce(t.name, h.name) as name, a.organisation_id,
@@ -170,17 +171,3 @@ def recipients(conn: Connection[Any], alert_ids: Sequence[UUID]) -> dict[UUID, d
         [list(alert_ids)],
     )
     return {row["id"]: row for row in rows}
-
-
-def _all(
-    conn: Connection[Any], statement: LiteralString, parameters: Sequence[Any] | Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(statement, parameters).fetchall()
-
-
-def _one(
-    conn: Connection[Any], statement: LiteralString, parameters: Sequence[Any] | Mapping[str, Any]
-) -> dict[str, Any] | None:
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(statement, parameters).fetchone()

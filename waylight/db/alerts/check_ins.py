@@ -5,13 +5,14 @@ A row of `check_ins` is locked before the incident that is about its responder, 
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
-from psycopg.abc import Params
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
+
+from waylight.db.rows import fetch_one
 
 FIND = """
 select c.*, exists (
@@ -23,12 +24,12 @@ from check_ins c where c.alert_id = %s
 
 def find(conn: Connection[Any], alert_id: UUID) -> dict[str, Any] | None:
     """The timer of an alert, as far as the caller may see it."""
-    return _one(conn, FIND, [alert_id])
+    return fetch_one(conn, FIND, [alert_id])
 
 
 def default(conn: Connection[Any], organisation_id: UUID) -> dict[str, Any] | None:
     """What an organisation lets start; None where it has set nothing."""
-    return _one(
+    return fetch_one(
         conn,
         "select due_in_s, version from check_in_defaults where organisation_id = %s",
         [organisation_id],
@@ -126,7 +127,7 @@ def claim(
 
     One that another worker has is left to it.
     """
-    return _one(
+    return fetch_one(
         conn,
         """
         select c.*, t.name as team, a.state as alert_state
@@ -273,10 +274,3 @@ def settle(conn: Connection[Any], incident_id: UUID, *, closed: bool, now: datet
         """,
         {"id": incident_id, "closed": closed, "now": now},
     )
-
-
-def _one(
-    conn: Connection[Any], statement: LiteralString, parameters: Params
-) -> dict[str, Any] | None:
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(statement, parameters).fetchone()

@@ -6,12 +6,12 @@ left the first to them would also lose its index.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
-from psycopg.abc import Params
-from psycopg.rows import dict_row
+
+from waylight.db.rows import fetch_all
 
 OWN = "a.organisation_id = %(organisation)s"
 
@@ -128,7 +128,7 @@ def page(
     Of another organisation's team, those whose report the caller oversees.
     """
     which = (OWN if team_id is None else OF_TEAM) + PAGE
-    return _all(
+    return fetch_all(
         conn,
         SUMMARY.format(which=which),
         {
@@ -143,7 +143,7 @@ def page(
 
 def find(conn: Connection[Any], alert_id: UUID, organisation_id: UUID) -> dict[str, Any] | None:
     """One alert that the organisation received or oversees; None for every other."""
-    rows = _all(
+    rows = fetch_all(
         conn,
         SUMMARY.format(which=ONE),
         {"alert": alert_id, "organisation": organisation_id},
@@ -153,7 +153,7 @@ def find(conn: Connection[Any], alert_id: UUID, organisation_id: UUID) -> dict[s
 
 def rungs(conn: Connection[Any], incident_id: UUID) -> list[dict[str, Any]]:
     """Everybody who was told about an incident, in the order of telling."""
-    return _all(conn, RUNGS, [incident_id])
+    return fetch_all(conn, RUNGS, [incident_id])
 
 
 def reports(
@@ -168,7 +168,7 @@ def reports(
 
     Ciphertexts come only with a `full` grant.
     """
-    return _all(
+    return fetch_all(
         conn,
         REPORTS,
         {
@@ -260,10 +260,3 @@ def seen_by(conn: Connection[Any], alert_id: UUID, report_ids: Sequence[UUID]) -
         [list(report_ids), alert_id],
     ).fetchall()
     return {row[0] for row in rows}
-
-
-def _all(
-    conn: Connection[Any], statement: LiteralString, parameters: Params
-) -> list[dict[str, Any]]:
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(statement, parameters).fetchall()

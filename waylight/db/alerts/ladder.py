@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
-from psycopg.abc import Params
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from waylight.db.rows import fetch_one
 from waylight.domain.drills import AUDIENCE
 
 # tell_of_all() stamps everything with the report's own time and priority. A later rung is told
@@ -40,7 +39,7 @@ def due(
 
     One that another worker has is left to it. The ladders of drills do not climb.
     """
-    return _one(
+    return fetch_one(
         conn,
         """
         select id, city_id, priority, held_by_alert_id, unanswered_at, exercise
@@ -64,7 +63,7 @@ def tell(
     `recipient` has the shape of migration 0003. Returns {alert_id, report_id}; None when every
     report has been withdrawn, so that there is nothing left to tell.
     """
-    return _one(
+    return fetch_one(
         conn,
         TELL,
         {"now": now, "recipient": Jsonb(dict(recipient)), "incident": incident_id},
@@ -76,7 +75,7 @@ def last_control_room_alert(conn: Connection[Any], incident_id: UUID) -> dict[st
 
     One that lives before any that has ended: with a merge an older alert may have come along.
     """
-    return _one(
+    return fetch_one(
         conn,
         """
         select a.id, a.report_id, a.organisation_id, a.team_id, a.state, a.priority, a.exercise,
@@ -140,7 +139,7 @@ def set_ladder(
 
 def unrouted(conn: Connection[Any], *, skip: Sequence[UUID] = ()) -> UUID | None:
     """The oldest report that nobody has been told about, locked; None when there is none."""
-    found = _one(
+    found = fetch_one(
         conn,
         """
         select id from reports where status = 'unrouted' and id <> all (%s)
@@ -149,10 +148,3 @@ def unrouted(conn: Connection[Any], *, skip: Sequence[UUID] = ()) -> UUID | None
         [list(skip)],
     )
     return found["id"] if found else None
-
-
-def _one(
-    conn: Connection[Any], statement: LiteralString, parameters: Params
-) -> dict[str, Any] | None:
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(statement, parameters).fetchone()

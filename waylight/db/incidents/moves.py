@@ -6,14 +6,13 @@ lock.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
-from psycopg.abc import Params
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from waylight.db.rows import fetch_all, fetch_one
 from waylight.domain.alerts import Hold
 
 # As tell_of_all() of migration 0003 does, but by another cause: a hand-over is a person's decision.
@@ -141,7 +140,7 @@ where id = %(source)s
 
 def team(conn: Connection[Any], team_id: UUID, city_id: UUID | None) -> dict[str, Any] | None:
     """A team of a city that is still in use, with its organisation; None for any other."""
-    return _one(
+    return fetch_one(
         conn,
         """
         select t.id, t.name, t.kind, t.capabilities, t.staff_capabilities, t.organisation_id,
@@ -155,7 +154,7 @@ def team(conn: Connection[Any], team_id: UUID, city_id: UUID | None) -> dict[str
 
 def reports(conn: Connection[Any], incident_id: UUID) -> list[dict[str, Any]]:
     """The reports of an incident, the most urgent first, as far as moving them asks."""
-    return _all(conn, REPORTS, [incident_id])
+    return fetch_all(conn, REPORTS, [incident_id])
 
 
 def ask_to_take_over(
@@ -171,7 +170,7 @@ def ask_to_take_over(
 
     None when every report of the incident was withdrawn: there is nothing to hand over.
     """
-    row = _one(
+    row = fetch_one(
         conn,
         ASK,
         {
@@ -225,7 +224,7 @@ def split_before(
     conn: Connection[Any], report_ids: Sequence[UUID], incident_id: UUID
 ) -> UUID | None:
     """The incident that has these reports and no others, if it was split from this one."""
-    row = _one(
+    row = fetch_one(
         conn,
         """
         select i.id from incidents i
@@ -309,7 +308,7 @@ def open_beside(
     conn: Connection[Any], incident_id: UUID, report_ids: Sequence[UUID], *, now: datetime
 ) -> dict[str, Any]:
     """A new incident for reports of another: open, nobody's, its ladder due now."""
-    row = _one(conn, OPEN, {"incident": incident_id, "reports": list(report_ids), "now": now})
+    row = fetch_one(conn, OPEN, {"incident": incident_id, "reports": list(report_ids), "now": now})
     assert row is not None  # noqa: S101 - the caller holds the lock of the other incident
     return row
 
@@ -345,17 +344,3 @@ def reopen(conn: Connection[Any], incident_id: UUID, hold: Hold, *, now: datetim
         """,
         [hold.held_by, hold.escalate_at, hold.unanswered_at, now, incident_id],
     )
-
-
-def _all(
-    conn: Connection[Any], statement: LiteralString, parameters: Params
-) -> list[dict[str, Any]]:
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(statement, parameters).fetchall()
-
-
-def _one(
-    conn: Connection[Any], statement: LiteralString, parameters: Params
-) -> dict[str, Any] | None:
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(statement, parameters).fetchone()

@@ -5,12 +5,12 @@ A hub was told to expect somebody and has no part in the incident: only teams an
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
-from psycopg.abc import Params
-from psycopg.rows import dict_row
+
+from waylight.db.rows import fetch_all
 
 ACTS = """exists (
     select from alerts a where a.incident_id = i.id and a.team_id is not null
@@ -118,7 +118,7 @@ def find(conn: Connection[Any], incident_id: UUID, organisation_id: UUID) -> dic
 
     `holds` and `oversees` say what makes it more than one of those who were told.
     """
-    rows = _all(
+    rows = fetch_all(
         conn,
         SUMMARY.format(which=ONE, oversees=OVERSEES),
         {"incident": incident_id, "organisation": organisation_id},
@@ -142,7 +142,7 @@ def page(
     """
     row = conn.execute(RUNS_A_ROOM, [organisation_id]).fetchone()
     which = f"({ACTS} or {OVERSEES})" if row and row[0] else OWN
-    return _all(
+    return fetch_all(
         conn,
         SUMMARY.format(which=which + PAGE, oversees=OVERSEES),
         {
@@ -169,7 +169,7 @@ def timeline(
     notes come where the policies show them, people have names within the own organisation only.
     """
     at, rank, id = after or (None, None, None)
-    return _all(
+    return fetch_all(
         conn,
         TIMELINE,
         {
@@ -181,10 +181,3 @@ def timeline(
             "limit": limit,
         },
     )
-
-
-def _all(
-    conn: Connection[Any], statement: LiteralString, parameters: Params
-) -> list[dict[str, Any]]:
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(statement, parameters).fetchall()
