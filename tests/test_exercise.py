@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -47,19 +48,32 @@ def worker(desk, tmp_path):
         yield
 
 
-def test_all_teams_are_told_and_the_table_says_how_fast(desk, worker, exercise):
+def test_all_teams_are_told_and_the_summary_says_how_fast(desk, worker, exercise):
     desk.do("update teams set duty_status = 'off' where id = %s", desk.third)
     out, told = exercise("--until", "sent").communicate(timeout=60)
     lines = out.splitlines()
     assert lines[0] == "EXERCISE"
     assert lines[-1] == "3 of 3 teams on duty were reached (sent)."
-    (third,) = [line for line in lines if line.startswith("Third")]
-    assert third.endswith("off duty: left in peace")
-    (first,) = [line for line in lines if line.startswith("First")]
-    assert "console sent" in first
+    off, reached = lines.index("OFF DUTY, left in peace"), lines.index("REACHED")
+    assert lines[off + 1].startswith("  Third")
+    assert "NOT REACHED" not in lines
+    first = next(n for n, line in enumerate(lines) if line.startswith("  First"))
+    assert first > reached
+    assert re.fullmatch(r"    sent after \d+\.\d s", lines[first + 1])
+    assert lines[first + 2].startswith("    console: sent after")
     assert "3 of 4 teams are told" in told
     assert {row["state"] for row in desk.rows("select state from alerts")} == {"withdrawn"}
     assert {row["state"] for row in desk.rows("select state from incidents")} == {"closed"}
+
+
+@pytest.mark.parametrize("columns", ["20", "40", "200"])
+def test_summary_fits_the_terminal_of_a_phone(desk, exercise, columns):
+    out, _ = exercise("--wait", "1", COLUMNS=columns).communicate(timeout=60)
+    lines = out.splitlines()
+    assert "NOT REACHED" in lines
+    assert max(map(len, lines)) <= min(max(int(columns), 32), 80)
+    told = " ".join(out.split("\n\n")[-1].split())
+    assert told == "0 of 4 teams on duty were reached (acknowledged)."
 
 
 def test_whoever_does_not_answer_is_named_and_the_code_says_so(desk, worker, exercise):

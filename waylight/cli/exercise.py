@@ -1,8 +1,10 @@
 """`waylight exercise`: tells every team for practice, and prints who would have been reached."""
 
 import json
+import shutil
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,11 +25,13 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 1.0
 
 WORDS = {
-    Why.OFF_DUTY: "off duty: left in peace",
-    Why.NO_ADDRESS: "NOT REACHED: no channel in use has an address of it",
-    Why.FAILED: "NOT REACHED: no channel could deliver it",
-    Why.NO_ANSWER: "NOT REACHED: no answer",
+    Why.NO_ADDRESS: "no channel in use has an address of it",
+    Why.FAILED: "no channel could deliver it",
+    Why.NO_ANSWER: "no answer",
 }
+
+NARROWEST, WIDEST = 32, 80
+"""Columns: a terminal on a phone, and a line that is still read as one."""
 
 
 @click.command()
@@ -85,7 +89,8 @@ def exercise(
     if as_json:
         click.echo(json.dumps(_plain(drill, stopped=stopped)))
     else:
-        click.echo(table(drill))
+        columns = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
+        click.echo(summary(drill, columns=columns))
     if stopped:
         say("Stopped: what nobody had answered was taken back.")
     sys.exit(130 if stopped else 1 if drill.missed else 0)
@@ -128,46 +133,57 @@ def _told_to_stop() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def table(drill: Drill) -> str:
-    """One line for each team, and a sentence with the sum."""
-    head = ("TEAM", "ORGANISATION", "CAME AS FAR AS", "AFTER", "BY", "")
-    lines = [head, *(_line(rung) for rung in drill.rungs)]
-    widths = [max(len(line[n]) for line in lines) for n in range(len(head))]
-    shown = [
-        "  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
+def summary(drill: Drill, *, columns: int) -> str:
+    """Who was reached and who was not, last what somebody must act on; no line over `columns`."""
+    missed = drill.missed
+    parts = {
+        "OFF DUTY, left in peace": [one for one in drill.rungs if one.why is Why.OFF_DUTY],
+        "REACHED": [one for one in drill.rungs if one.is_reached],
+        "NOT REACHED": missed,
+    }
     told = sum(rung.alert_id is not None for rung in drill.rungs)
-    return "\n".join(
-        [
-            "EXERCISE",
-            *shown,
-            f"{drill.reached} of {told} teams on duty were reached ({drill.level}).",
-        ]
-    )
+    lines = ["EXERCISE"]
+    for head, rungs in parts.items():
+        if rungs:
+            lines += ["", head]
+        for rung in rungs:
+            lines += _team(rung, columns)
+    sentence = f"{drill.reached} of {told} teams on duty were reached ({drill.level})."
+    return "\n".join([*lines, "", *textwrap.wrap(sentence, columns)])
 
 
-def _line(rung: Rung) -> tuple[str, ...]:
-    channels = ", ".join(
-        f"{one.channel} {one.status}"
-        + (f" {one.after_s:.1f} s" if one.after_s is not None else "")
-        + (f" ({one.detail})" if one.detail else "")
+def _team(rung: Rung, columns: int) -> list[str]:
+    lines = [f"{rung.team}, {rung.organisation}"]
+    if rung.is_reached:
+        lines.append(f"{rung.level}" + _after(rung.after_s))
+    elif rung.why is not Why.OFF_DUTY:
+        lines.append(WORDS[rung.why] + (f", came as far as {rung.level}" if rung.level else ""))
+    lines += [
+        f"{one.channel}: {one.status}"
+        + _after(one.after_s)
+        + (f", {one.detail}" if one.detail else "")
         for one in rung.channels
-    )
-    return (
-        rung.team,
-        rung.organisation,
-        str(rung.level or "-"),
-        f"{rung.after_s:.1f} s" if rung.after_s is not None else "-",
-        channels or "-",
-        WORDS[rung.why] if rung.why else "",
-    )
+    ]
+    return [
+        part
+        for depth, line in enumerate(lines)
+        for part in textwrap.wrap(
+            line,
+            columns,
+            initial_indent="  " if depth == 0 else "    ",
+            subsequent_indent="      ",
+        )
+    ]
+
+
+def _after(seconds: float | None) -> str:
+    return "" if seconds is None else f" after {seconds:.1f} s"
 
 
 def _plain(drill: Drill, *, stopped: bool) -> dict[str, Any]:
     plain = asdict(drill)
     told = sum(rung.alert_id is not None for rung in drill.rungs)
-    summary = {"told": told, "reached": drill.reached, "missed": len(drill.missed)}
-    plain = {"exercise": True, "stopped": stopped, **summary, **plain}
+    counts = {"told": told, "reached": drill.reached, "missed": len(drill.missed)}
+    plain = {"exercise": True, "stopped": stopped, **counts, **plain}
     found: dict[str, Any] = json.loads(json.dumps(plain, default=str))
     return found
