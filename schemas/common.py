@@ -5,17 +5,15 @@ import re
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from marshmallow.utils import get_value
-from typeid import TypeID
-from typeid.errors import TypeIDException
-from uuid_utils import UUID as FastUUID  # noqa: N811 - the two classes share their name
 
 from waylight import texts
 from waylight.domain.geo import Bounds, Point
+from waylight.ids import row_id, wire_id
 
 LANGUAGE: ContextVar[str] = ContextVar("language", default="en")
 """The language of the caller being answered; the door sets it for every request."""
@@ -53,21 +51,8 @@ class WireId(fields.Field[UUID]):
         """Characters of every id with this prefix."""
         return len(prefix) + 1 + 26
 
-    @staticmethod
-    def of(prefix: str, key: UUID) -> str:
-        """The id of a row on the wire."""
-        return str(TypeID.from_uuid(cast("FastUUID", key), prefix))
-
-    @staticmethod
-    def read(prefix: str, text: str) -> UUID:
-        """The row that an id on the wire names. Raises ValueError for an id of another kind."""
-        try:
-            parsed: TypeID[str] = TypeID.from_string(text)
-        except TypeIDException as error:
-            raise ValueError("not a TypeID") from error
-        if parsed.prefix != prefix:
-            raise ValueError("the id of something else")
-        return UUID(bytes=parsed.uuid_bytes)
+    of = staticmethod(wire_id)
+    read = staticmethod(row_id)
 
     def _serialize(self, value: UUID | None, attr: str | None, obj: Any, **_: Any) -> str | None:
         return None if value is None else self.of(self.prefix, value)

@@ -7,12 +7,12 @@ from uuid import UUID
 
 import requests
 from standardwebhooks import Webhook as Signer
-from typeid import TypeID
 
 from waylight.channels.guard import TOTAL_S, Guard, reason
 from waylight.config import Settings
 from waylight.domain.alerts import Message, Outcome, Result
 from waylight.domain.webhooks import RETRY_AFTER_CAP_S
+from waylight.ids import wire_id
 
 USER_AGENT = "Waylight-Webhooks/1"
 
@@ -63,7 +63,7 @@ def signed(event_id: UUID, body: bytes, secrets: Sequence[str], *, now: datetime
     asked once for each.
     """
     moment = datetime.fromtimestamp(int(now.timestamp()), UTC)
-    event = str(TypeID.from_uuid(event_id, "event"))  # type: ignore[arg-type] # any UUID will do
+    event = wire_id("event", event_id)
     text = body.decode()
     return {
         "Content-Type": "application/json",

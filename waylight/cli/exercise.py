@@ -154,7 +154,7 @@ def summary(drill: Drill, *, columns: int) -> str:
 
 def _team(rung: Rung, columns: int) -> list[str]:
     lines = [f"{rung.team}, {rung.organisation}"]
-    if rung.is_reached:
+    if rung.why is None:
         lines.append(f"{rung.level}" + _after(rung.after_s))
     elif rung.why is not Why.OFF_DUTY:
         lines.append(WORDS[rung.why] + (f", came as far as {rung.level}" if rung.level else ""))

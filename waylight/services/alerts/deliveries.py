@@ -5,13 +5,11 @@ No connection is held between `claim` and `record`: a slow provider must not use
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import orjson
 from psycopg import Connection
-from typeid import TypeID
-from uuid_utils import UUID as FastUUID  # noqa: N811 - the two classes share their name
 
 from waylight import metrics
 from waylight.db import events, notices
@@ -29,6 +27,7 @@ from waylight.domain.alerts import (
 from waylight.domain.alerts.replies import CODE_LIVES, CODED
 from waylight.domain.errors import Unavailable
 from waylight.domain.webhooks import CHANNEL as WEBHOOK
+from waylight.ids import wire_id
 from waylight.log import get_logger
 from waylight.services.alerts.replies import new_codes
 from waylight.services.webhooks import queue as webhooks
@@ -106,7 +105,9 @@ def claim(
             priority=row["priority"],
             category_groups=tuple(row["category_groups"] or ()),
             exercise=row["exercise"],
-            link=f"{base_url}/v1/alerts/{_wire_id(row['alert_id'])}" if row["alert_id"] else "",
+            link=f"{base_url}/v1/alerts/{wire_id('alert', row['alert_id'])}"
+            if row["alert_id"]
+            else "",
             target=_target(vault, row),
             reply_code=row["reply_code"],
             incident_id=row["incident_id"],
@@ -399,7 +400,3 @@ def give_back(
     ids = None if only is None else [message.delivery_id for message in only]
     with database.intake() as conn:
         return deliveries.give_back(conn, worker_id, now=now, only=ids)
-
-
-def _wire_id(alert_id: UUID) -> str:
-    return str(TypeID.from_uuid(cast("FastUUID", alert_id), "alert"))
