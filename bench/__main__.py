@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -68,10 +68,16 @@ class Bench:
     folder: Path
     began: datetime
     joined: dict[str, list[float]]
+    made: dict[str, Work] = field(default_factory=dict)
 
-    def works(self, names: Iterable[str]) -> dict[str, Work]:
-        """The works of these names, their lines written and their statements recorded."""
-        found = {}
+    def works(self, names: Sequence[str]) -> dict[str, Work]:
+        """The works of these names, their lines written and their statements recorded once."""
+        missing = [name for name in names if name not in self.made]
+        if missing:
+            self._make(missing)
+        return {name: self.made[name] for name in names}
+
+    def _make(self, names: Iterable[str]) -> None:
         database = Database(self.settings)
         for name in names:
             lines = getattr(requests, "reports" if name == "submit" else name)(
@@ -82,12 +88,11 @@ class Bench:
                 script = statements.store(conn, name, record(self.settings, lines))
             path = self.folder / f"{name}.lines"
             path.write_text("\n".join(lines))
-            found[name] = Work(name, "POST" if name == "submit" else "GET", path, script)
+            self.made[name] = Work(name, "POST" if name == "submit" else "GET", path, script)
         with database.connect("admin") as conn:
             conn.autocommit = True
             conn.execute("vacuum (analyze)")
         database.close()
-        return found
 
     def rows(self, server: Served) -> Iterator[Row]:
         """Every row, as soon as its rounds are over."""

@@ -1,11 +1,14 @@
 """The bench against a small world: what it seeds, and what it makes pgbench send."""
 
 import re
+from argparse import Namespace
+from datetime import UTC, datetime
 
 import pytest
 from psycopg import sql
 
 from bench import requests, statements
+from bench.__main__ import Bench
 from bench.world import CITY, Size, fill, settle
 from waylight.db.session import Database
 
@@ -60,6 +63,21 @@ def test_what_pgbench_asks_finds_hubs(small, settings):
         script = statements.store(conn, "nearest", statements.record_nearest(settings, paths))
     fetch, product = re.sub(r"(?m)^\\set.*\n", "", script.text).split("\\gset")
     assert _send(small, fetch.replace(":n", "1"), product)
+
+
+def test_work_that_is_asked_for_twice_is_recorded_once(small, settings, tmp_path):
+    bench = Bench(
+        Namespace(requests=3),
+        url=settings.database_url,
+        settings=settings,
+        environment={},
+        postmaster=0,
+        folder=tmp_path,
+        began=datetime.now(UTC),
+        joined={},
+    )
+    (first,) = bench.works(["submit"]).values()
+    assert bench.works(["submit", "nearest"])["submit"] is first
 
 
 def test_settling_closes_only_what_was_opened_since(small):
