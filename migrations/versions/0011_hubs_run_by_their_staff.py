@@ -57,7 +57,11 @@ create index ix_hub_arrivals_report_id on hub_arrivals (report_id);
 alter table alerts add column walk_checked_at timestamptz, add column walk_ended_at timestamptz;
 create index ix_alerts_walks on alerts (id)
     where hub_id is not null and walk_ended_at is null
-      and state in ('pending', 'delivered', 'acknowledged', 'en_route', 'declined');
+      and state in ('pending', 'delivered', 'acknowledged', 'en_route', 'on_scene', 'declined');
+
+-- Whom an alert told of, whatever incident it and they belong to by now.
+create index ix_events_told on events (alert_id)
+    where kind in ('alert.created', 'alert.updated');
 """
 
 ACCESS = """
@@ -105,6 +109,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute(
+        "drop index ix_events_told;"
         "drop index ix_alerts_walks;"
         "alter table alerts drop column walk_checked_at, drop column walk_ended_at;"
         "drop table hub_arrivals, hub_overrides;"

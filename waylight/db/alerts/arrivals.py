@@ -7,7 +7,8 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-# An event of our own alert names us: the row-level policy shows it, and no place is in it.
+# An event of our own alert names us: the row-level policy shows it, and no place is in it. It keeps
+# the incident of its time; the report, and the alert, may be in another since a merge or a split.
 TOLD = """
 select told.report_id, told.since, f.needs, f.language, last.status, last.at,
        (select max(e.at) from events e
@@ -16,8 +17,7 @@ select told.report_id, told.since, f.needs, f.language, last.status, last.at,
            as redirected_at,
        h.services || h.access as features, h.languages
 from (select e.report_id, min(e.at) as since from events e
-      where e.incident_id = %(incident)s and e.alert_id = %(alert)s
-        and e.kind in ('alert.created', 'alert.updated')
+      where e.alert_id = %(alert)s and e.kind in ('alert.created', 'alert.updated')
       group by e.report_id) told
 join report_facts f on f.id = told.report_id and f.withdrawn_at is null
 join hubs h on h.id = %(hub)s
@@ -29,14 +29,10 @@ order by told.since, told.report_id
 """
 
 
-def told(
-    conn: Connection[Any], alert_id: UUID, *, incident_id: UUID, hub_id: UUID
-) -> list[dict[str, Any]]:
+def told(conn: Connection[Any], alert_id: UUID, *, hub_id: UUID) -> list[dict[str, Any]]:
     """Each report that a hub's alert told of, but the withdrawn, with its last entry."""
     with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(
-            TOLD, {"alert": alert_id, "incident": incident_id, "hub": hub_id}
-        ).fetchall()
+        return cursor.execute(TOLD, {"alert": alert_id, "hub": hub_id}).fetchall()
 
 
 def log(

@@ -18,8 +18,9 @@ LOOK_AGAIN = timedelta(seconds=30)
 
 # Hours that are not expanded as far as now say nothing: such a hub is not taken to be closed. Only
 # the first passenger's arrival is looked at ahead of time; the others' when the hub has closed.
+# Where somebody has arrived, others may still be on their way.
 DUE = """
-select a.id, a.incident_id, a.report_id, a.hub_id, a.organisation_id, a.city_id, a.state,
+select a.id, a.report_id, a.hub_id, a.organisation_id, a.city_id, a.state,
        a.created_at, a.distance_m, a.exercise, h.name as hub,
        st_x(h.position::geometry) as lon, st_y(h.position::geometry) as lat,
        not h.retired and (coalesce(h.open_during @> %(now)s, false)
@@ -29,7 +30,7 @@ select a.id, a.incident_id, a.report_id, a.hub_id, a.organisation_id, a.city_id,
        a.reasons @> '[{"code": "hub_may_close"}]' as known_to_close
 from alerts a join hubs h on h.id = a.hub_id
 where a.hub_id is not null and a.walk_ended_at is null
-  and a.state in ('pending', 'delivered', 'acknowledged', 'en_route', 'declined')
+  and a.state in ('pending', 'delivered', 'acknowledged', 'en_route', 'on_scene', 'declined')
   and a.id >= uuid_v7_floor(%(since)s) and a.id <> all (%(skip)s)
   and (%(hub)s::uuid is null or a.hub_id = %(hub)s)
   and (%(alert)s::uuid is null or a.id = %(alert)s)
@@ -45,13 +46,14 @@ limit 1
 for update of a skip locked
 """
 
+# Whom an alert told of stays on the way there, whatever incident they and the alert are in since a
+# merge or a split.
 REPORTS = """
-select r.id, r.priority, told.since,
+select r.id, r.incident_id, r.priority, told.since,
        st_x(r.position::geometry) as lon, st_y(r.position::geometry) as lat,
        st_distance(r.position, h.position) as distance_m
 from (select e.report_id, min(e.at) as since from events e
-      where e.incident_id = %(incident)s and e.alert_id = %(alert)s
-        and e.kind in ('alert.created', 'alert.updated')
+      where e.alert_id = %(alert)s and e.kind in ('alert.created', 'alert.updated')
       group by e.report_id) told
 join reports r on r.id = told.report_id
 join hubs h on h.id = %(hub)s
@@ -96,17 +98,22 @@ def due(
 
 def reports(conn: Connection[Any], walk: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Each report that a hub's alert told of, and whose passenger is still on the way there."""
-    values = {"incident": walk["incident_id"], "alert": walk["id"], "hub": walk["hub_id"]}
     with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(REPORTS, values).fetchall()
+        return cursor.execute(REPORTS, {"alert": walk["id"], "hub": walk["hub_id"]}).fetchall()
 
 
-def refused_by(conn: Connection[Any], incident_id: UUID) -> set[UUID]:
-    """The hubs that declined somebody of this incident."""
+def refused_by(conn: Connection[Any], report: Mapping[str, Any]) -> set[UUID]:
+    """The hubs that declined a report's passenger, or somebody else of its incident."""
     rows = conn.execute(
-        "select hub_id from alerts where incident_id = %s and hub_id is not null"
-        " and state = 'declined'",
-        [incident_id],
+        """
+        select hub_id from alerts
+        where incident_id = %(incident_id)s and hub_id is not null and state = 'declined'
+        union
+        select a.hub_id from events e join alerts a on a.id = e.alert_id
+        where e.report_id = %(id)s and e.kind in ('alert.created', 'alert.updated')
+          and a.hub_id is not null and a.state = 'declined'
+        """,
+        dict(report),
     )
     return {row[0] for row in rows.fetchall()}
 
@@ -174,8 +181,8 @@ def stand_down(
               and a.state in ('pending', 'delivered', 'acknowledged')
               and not exists (
                   select from events e
-                  where e.incident_id = a.incident_id and e.alert_id = a.id
-                    and e.kind = 'alert.updated' and e.report_id <> %(report)s)
+                  where e.alert_id = a.id and e.kind = 'alert.updated'
+                    and e.report_id <> %(report)s)
             order by a.id
             for update
             """,

@@ -45,7 +45,8 @@ class Alert(Base):
             "id",
             postgresql_where=text(
                 "hub_id is not null and walk_ended_at is null"
-                " and state in ('pending', 'delivered', 'acknowledged', 'en_route', 'declined')"
+                " and state in ('pending', 'delivered', 'acknowledged', 'en_route', 'on_scene',"
+                " 'declined')"
             ),
         ),
         {"postgresql_partition_by": "RANGE (id)"},

@@ -18,6 +18,11 @@ class Event(Base):
         Index("ix_events_sequence", "sequence", postgresql_where=text("sequence is not null")),
         Index("ix_events_report_id", "report_id", "id"),
         Index("ix_events_incident_id", "incident_id", "id"),
+        Index(
+            "ix_events_told",
+            "alert_id",
+            postgresql_where=text("kind in ('alert.created', 'alert.updated')"),
+        ),
         {"postgresql_partition_by": "RANGE (id)"},
     )
 

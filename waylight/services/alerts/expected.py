@@ -18,9 +18,7 @@ def expected_by(conn: Connection[Any], alert: Mapping[str, Any]) -> tuple[Expect
     """
     if alert["hub_id"] is None:
         return ()
-    rows = arrivals.told(
-        conn, alert["id"], incident_id=alert["incident_id"], hub_id=alert["hub_id"]
-    )
+    rows = arrivals.told(conn, alert["id"], hub_id=alert["hub_id"])
     return tuple(_expected(row, alert["distance_m"]) for row in rows)
 
 

@@ -129,7 +129,7 @@ def _redirect(
                 distance_m=distance_m,
                 walked=now - report["since"],
             )
-        refused = walks.refused_by(conn, walk["incident_id"])
+        refused = walks.refused_by(conn, report)
         if why != "moved":
             refused.add(walk["hub_id"])
         instead = _nearest_open(conn, spot, refused=refused, now=now)
@@ -192,7 +192,7 @@ def _tell(
             city_id=walk["city_id"],
             organisation_id=organisation_id,
             report_id=report["id"],
-            incident_id=walk["incident_id"],
+            incident_id=report["incident_id"],
             alert_id=alert_id,
             data={"hub_id": str(walk["hub_id"]), "reason": why, **data},
             exercise=walk["exercise"],
@@ -219,7 +219,7 @@ def _tell(
         "reasons": reasons,
         "channels": list(channels) if report["priority"] < 4 else [],
     }
-    alert_id = walks.tell(conn, report["id"], walk["incident_id"], recipient, now=now)
+    alert_id = walks.tell(conn, report["id"], report["incident_id"], recipient, now=now)
     events.write(
         conn,
         event(
