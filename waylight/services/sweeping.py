@@ -27,19 +27,20 @@ def sweep(
 ) -> int:
     """Finds and does what is due until there is nothing more, up to `limit`; returns how many.
 
-    Each is a transaction of its own: `find` locks one that is not among those to skip, `do` deals
-    with it. One that breaks keeps no other: it is logged as the event `failure` with its id under
-    the name `of`, and left to the next sweep. Raises Unavailable, and whatever `find` raises.
+    Each is a transaction of its own: `find` locks one that is not among those seen, `do` deals with
+    it. One that breaks keeps no other: it is logged as the event `failure` with its id under the
+    name `of`, and left to the next sweep. Raises Unavailable, and whatever `find` raises.
     """
-    done, skip = 0, list[UUID]()
-    while done + len(skip) < limit:
+    done, seen = 0, list[UUID]()
+    while len(seen) < limit:
         current: UUID | None = None
         try:
             with database.intake() as conn:
-                found = find(conn, skip)
+                found = find(conn, seen)
                 if found is None:
                     return done
                 current = id_of(found)
+                seen.append(current)
                 do(conn, found)
             done += 1
         except Unavailable:
@@ -48,5 +49,4 @@ def sweep(
             if current is None:
                 raise
             log.exception(failure, **{of: str(current)})
-            skip.append(current)
     return done

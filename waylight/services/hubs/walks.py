@@ -13,11 +13,10 @@ from waylight.db.hubs import walks
 from waylight.db.session import Database
 from waylight.domain import routing
 from waylight.domain.arrivals import Walk, broken_by, is_over, on_the_way
-from waylight.domain.errors import Unavailable
 from waylight.domain.geo import Point
 from waylight.domain.hubs import ranked_m, stays_open
-from waylight.log import get_logger
 from waylight.services.hubs.reading import Clock
+from waylight.services.sweeping import sweep
 
 LOOKED_BACK = timedelta(hours=4)
 """Nobody walks for longer: a hub further than 5 km is told of nobody."""
@@ -26,8 +25,6 @@ LOOKED_AT = 20
 """Hubs near the passenger that are asked, nearest first."""
 
 SWEEP = 50
-
-log = get_logger(__name__)
 
 
 def redirect_walks(
@@ -42,36 +39,22 @@ def redirect_walks(
     """Tells everybody whose hub declined, closes before they are there, or moved; returns how many.
 
     Their report says so, with the nearest open hub instead, and that hub is told to expect them, in
-    one transaction for each alert. Those of one hub, or of one alert, when it is named. A failing
-    one keeps no other. Raises Unavailable.
+    one transaction for each alert, of `limit` alerts at most. Those of one hub, or of one alert,
+    when it is named. A failing one keeps no other. Raises Unavailable.
     """
-    done, seen, failed = 0, list[UUID](), 0
-    while done + failed < limit:
-        current: UUID | None = None
-        try:
-            with database.intake() as conn:
-                walk = walks.due(
-                    conn,
-                    now=now,
-                    since=now - LOOKED_BACK,
-                    hub_id=hub_id,
-                    alert_id=alert_id,
-                    skip=seen,
-                )
-                if walk is None:
-                    return done
-                current = walk["id"]
-                seen.append(walk["id"])
-                done += _redirect(conn, walk, channels=channels, now=now)
-        except Unavailable:
-            raise
-        except Exception:
-            if current is None:
-                raise
-            log.exception("walk_not_redirected", alert_id=str(current))
-            seen.append(current)
-            failed += 1
-    return done
+    told: list[int] = []
+    sweep(
+        database,
+        find=lambda conn, seen: walks.due(
+            conn, now=now, since=now - LOOKED_BACK, hub_id=hub_id, alert_id=alert_id, skip=seen
+        ),
+        id_of=lambda walk: walk["id"],
+        do=lambda conn, walk: told.append(_redirect(conn, walk, channels=channels, now=now)),
+        failure="walk_not_redirected",
+        of="alert_id",
+        limit=limit,
+    )
+    return sum(told)
 
 
 def stand_down_others(database: Database, report_id: UUID, *, but: UUID, now: datetime) -> None:
