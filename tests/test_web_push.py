@@ -144,7 +144,8 @@ def test_device_that_was_signed_out_is_not_connected_to(walk):
         on.report(P1)
         on.work()
         assert service.receiver.connections == 0
-    assert {row["status"] for row in on.desk.rows("select status from deliveries")} == {"dropped"}
+    (told,) = on.desk.rows("select status, detail from deliveries")
+    assert told == {"status": "failed", "detail": "address_unreadable"}
 
 
 def test_service_that_is_busy_is_asked_again_and_every_attempt_says_why(walk):

@@ -104,6 +104,32 @@ revoke execute on function queue_messages(alerts, uuid, jsonb, text, smallint, t
     from public;
 grant execute on function queue_messages(alerts, uuid, jsonb, text, smallint, timestamptz)
     to waylight_intake;
+
+-- Of addresses that are gone: what waits for them is dropped, but what tells of an alert stays and
+-- is due. The next claim finds no address for it, so that it fails for everybody to see and wakes a
+-- ladder that rests. In the order of their ids, as the workers lock them. As whoever calls:
+-- row-level security binds it.
+create function give_up_addresses(gone uuid[], at timestamptz) returns void
+language plpgsql volatile as $$
+begin
+    with mine as materialized (
+        select waiting.id, waiting.message in ('alert.created', 'alert.updated') as tells
+        from deliveries waiting
+        where waiting.target_id = any (gone) and waiting.status = 'queued'
+        order by waiting.id for update)
+    update deliveries d set
+        status = case when tells then 'queued' else 'dropped' end,
+        detail = case when tells then d.detail else 'address_gone' end,
+        next_attempt_at = case when not tells then null
+            -- What is being sent right now ends as it does.
+            when d.leased_by is null then least(d.next_attempt_at, give_up_addresses.at)
+            else d.next_attempt_at end
+    from mine where d.id = mine.id;
+end
+$$;
+revoke execute on function give_up_addresses(uuid[], timestamptz) from public;
+grant execute on function give_up_addresses(uuid[], timestamptz)
+    to waylight_intake, waylight_staff;
 """
 
 ACCESS = """
@@ -111,7 +137,7 @@ grant select, insert, update, delete on addresses to waylight_intake;
 grant select, insert, update on delivery_attempts to waylight_intake;
 grant select, insert, update on addresses to waylight_staff;
 grant select on delivery_attempts to waylight_staff;
-grant insert on deliveries to waylight_staff;
+grant insert, update (detail) on deliveries to waylight_staff;
 
 alter table addresses enable row level security;
 create policy intake_all on addresses to waylight_intake using (true) with check (true);
@@ -201,7 +227,8 @@ def downgrade() -> None:
         _reword(function, new, QUEUED_BY_HAND[function])
     op.execute(
         "drop policy staff_tells on deliveries;"
-        "revoke insert on deliveries from waylight_staff;"
+        "revoke insert, update (detail) on deliveries from waylight_staff;"
+        "drop function give_up_addresses(uuid[], timestamptz);"
         "drop function queue_messages(alerts, uuid, jsonb, text, smallint, timestamptz);"
         "drop table delivery_attempts, addresses;"
         "drop index ix_deliveries_reply_code, ix_deliveries_target_id, ix_deliveries_due;"

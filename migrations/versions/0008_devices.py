@@ -41,10 +41,7 @@ begin
                jsonb_build_object('device_id', g.id, 'channel', g.channel, 'reason', reason)
         from gone g returning 1)
     select count(*) into ended from told;
-    update deliveries set status = 'dropped', next_attempt_at = null
-    where id = any (array(
-        select d.id from deliveries d
-        where d.target_id = any (devices) and d.status = 'queued' order by d.id for update));
+    perform give_up_addresses(devices, end_devices.at);
     return ended;
 end
 $$;

@@ -19,6 +19,7 @@ PARTITIONED = {
 FUNCTIONS = {
     "acting_organisation",
     "end_devices",
+    "give_up_addresses",
     "keep_engagement",
     "make_partitions",
     "open_incident",

@@ -9,7 +9,7 @@ import pytest
 
 from tests.desk import NOW, P1, P2
 from waylight.domain.alerts import Outcome, Result
-from waylight.services import alerts
+from waylight.services import addresses, alerts
 
 LEASE_S = 30.0
 SOON = NOW + timedelta(seconds=1)
@@ -103,16 +103,64 @@ def test_address_that_was_paused_after_its_message_was_queued_is_not_opened(by_s
     assert message.target is None
 
 
-def test_address_that_is_gone_is_used_no_more_and_what_waits_for_it_is_dropped(
-    by_sms, reached_at, record
-):
+def test_address_that_is_gone_is_used_no_more(by_sms, reached_at, record):
     reached_at(by_sms.first, "+447700900001")
     by_sms.report(P2)
     (message,) = claim_texts(by_sms)
     by_sms.report(P1)  # joins, and queues a second message
     record(message, Outcome(Result.GONE, "unsubscribed"))
     assert by_sms.rows("select state from addresses") == [{"state": "gone"}]
-    assert {row["status"] for row in texts(by_sms)} == {"failed", "dropped"}
+    assert [row["status"] for row in texts(by_sms)] == ["failed", "queued"]
+    (waiting,) = claim_texts(by_sms, now=SOON)
+    assert waiting.target is None
+
+
+def taken_away(desk, address_id, record):
+    """Its own team takes an address away."""
+    addresses.remove_address(desk.database, desk.police, address_id, now=SOON)
+
+
+def told_to_be_gone(desk, address_id, record):
+    """Its provider says that an address is gone, when a third report is told."""
+    desk.report(P2, now=SOON)
+    *_, newest = claim_texts(desk, now=SOON)
+    record(newest, Outcome(Result.GONE, "unsubscribed"))
+
+
+@pytest.mark.parametrize("lose", [taken_away, told_to_be_gone])
+def test_report_whose_holder_lost_its_only_address_goes_to_the_next_team_at_once(
+    desk, reached_at, record, lose
+):
+    only_sms = replace(desk, settings=replace(desk.settings, channels=("sms",)))
+    address_id = reached_at(desk.first, "+447700900001")
+    only_sms.report(P2)
+    desk.acknowledge(desk.police, desk.alert_of(desk.first))
+    only_sms.report(P2, now=SOON)
+    # It was tried once, and waits to be tried again.
+    later = NOW + timedelta(minutes=10)
+    desk.do("update deliveries set next_attempt_at = %s where status = 'queued'", later)
+    assert desk.incident()["escalate_at"] is None
+    lose(only_sms, address_id, record)
+    desk.do("update incidents set escalate_at = null")
+    for message in claim_texts(desk, now=SOON):
+        assert message.target is None
+        record(message, Outcome(Result.REFUSED, "address_unreadable"))
+    assert {row["status"] for row in texts(desk, message="alert.updated")} == {"failed"}
+    assert desk.incident()["escalate_at"] == SOON
+    assert desk.climb(SOON) == 1
+    assert desk.states()[desk.second] == "pending"
+
+
+def test_message_on_its_way_to_an_address_that_is_taken_away_ends_as_it_does(
+    by_sms, reached_at, record
+):
+    address_id = reached_at(by_sms.first, "+447700900001")
+    by_sms.report(P2)
+    (message,) = claim_texts(by_sms)
+    addresses.remove_address(by_sms.database, by_sms.police, address_id, now=SOON)
+    assert claim_texts(by_sms, now=SOON) == []
+    record(message, SENT)
+    assert [row["status"] for row in texts(by_sms)] == ["sent"]
 
 
 def test_every_attempt_is_kept_with_its_time_and_what_became_of_it(desk, claim, record):

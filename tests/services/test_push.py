@@ -100,6 +100,11 @@ def claimed(desk, *, now=NOW, worker="one"):
     )
 
 
+def reached(desk, **others):
+    """The devices that messages claimed now go to. One that has none is refused by its channel."""
+    return [one.target.id for one in claimed(desk, **others) if one.target is not None]
+
+
 def pushes(desk):
     return desk.rows("select * from deliveries where channel = 'web_push' order by id")
 
@@ -192,8 +197,8 @@ def test_device_that_changes_hands_is_the_new_person_s_alone(pushing, sign_in, r
     assert done.is_new
     assert devices(pushing, robin) == []
     assert [device.id for device in devices(pushing, colleague)] == [done.device.id]
-    assert [row["status"] for row in pushes(pushing)] == ["dropped"]
-    assert claimed(pushing) == []
+    assert len(pushes(pushing)) == 1
+    assert reached(pushing) == []
 
 
 def test_device_that_goes_to_another_organisation_tells_the_old_one_nothing_more(
@@ -228,8 +233,7 @@ def test_revoked_key_takes_its_devices_along_in_the_same_transaction(pushing, ro
     kept = subscribe(pushing, other_key, another(2), team=pushing.first)
     pushing.report(P2)
     keys.revoke_key(pushing.database, robin.key_id, now=LATER)
-    assert [message.target.id for message in claimed(pushing, now=LATER)] == [kept.device.id]
-    assert sorted(row["status"] for row in pushes(pushing)) == ["dropped", "queued"]
+    assert reached(pushing, now=LATER) == [kept.device.id]
     (gone,) = pushing.events("device.unsubscribed")
     assert (gone["data"]["reason"], gone["at"]) == ("signed_out", LATER)
 
@@ -270,8 +274,7 @@ def test_message_that_was_claimed_before_the_sign_out_is_not_tried_again(pushing
     (message,) = claimed(pushing)
     keys.revoke_key(pushing.database, robin.key_id, now=LATER)
     record(message, Outcome(Result.FAILED, "timed_out"), now=LATER)
-    assert [row["status"] for row in pushes(pushing)] == ["dropped"]
-    assert claimed(pushing, now=NOW + timedelta(minutes=5)) == []
+    assert reached(pushing, now=NOW + timedelta(minutes=5)) == []
 
 
 def test_message_whose_sender_died_is_not_sent_by_the_next_after_the_sign_out(pushing, robin):
@@ -279,17 +282,33 @@ def test_message_whose_sender_died_is_not_sent_by_the_next_after_the_sign_out(pu
     pushing.report(P2)
     claimed(pushing)
     keys.revoke_key(pushing.database, robin.key_id, now=LATER)
-    assert claimed(pushing, now=NOW + timedelta(minutes=5), worker="two") == []
+    assert reached(pushing, now=NOW + timedelta(minutes=5), worker="two") == []
 
 
-def test_message_that_was_queued_for_a_device_that_is_gone_has_nowhere_to_go(pushing, robin):
+def test_alert_that_waits_for_a_device_that_is_gone_fails_for_all_to_see(pushing, robin, record):
     subscribe(pushing, robin, Browser(), team=pushing.first)
     pushing.report(P2)
+    pushing.do("update deliveries set next_attempt_at = %s", NOW + timedelta(minutes=1))
     keys.revoke_key(pushing.database, robin.key_id, now=LATER)
-    # As if the report had looked for addresses before the sign-out, and committed after it.
-    pushing.do("update deliveries set status = 'queued', next_attempt_at = %s", NOW)
     (message,) = claimed(pushing, now=LATER)
     assert message.target is None
+    record(message, Outcome(Result.REFUSED, "address_unreadable"), now=LATER)
+    (row,) = pushes(pushing)
+    assert (row["status"], row["detail"]) == ("failed", "address_unreadable")
+    assert len(pushing.events("delivery.failed")) == 1
+
+
+def test_what_is_over_is_not_told_to_a_device_that_is_gone(pushing, robin, record):
+    subscribe(pushing, robin, Browser(), team=pushing.first)
+    pushing.report(P2)
+    (message,) = claimed(pushing)
+    record(message, Outcome(Result.SENT))
+    pushing.climb(NOW + timedelta(minutes=4))
+    pushing.acknowledge(pushing.operator, pushing.alert_of(pushing.second))
+    keys.revoke_key(pushing.database, robin.key_id, now=LATER)
+    _, over = pushes(pushing)
+    assert (over["message"], over["status"]) == ("alert.withdrawn", "dropped")
+    assert over["detail"] == "address_gone"
 
 
 def test_key_that_was_revoked_meanwhile_subscribes_nothing(pushing, robin):
@@ -325,7 +344,7 @@ def test_unsubscribed_device_is_told_nothing_and_its_address_is_erased(pushing, 
     done = subscribe(pushing, robin, Browser(), team=pushing.first)
     pushing.report(P2)
     push.unsubscribe(pushing.database, robin, device_id=done.device.id, now=LATER)
-    assert claimed(pushing, now=LATER) == []
+    assert reached(pushing, now=LATER) == []
     assert pushing.rows("select state, wrapped_key from addresses") == [
         {"state": "gone", "wrapped_key": None}
     ]
@@ -341,7 +360,8 @@ def test_device_whose_push_service_says_it_is_gone_is_erased(pushing, robin, rec
     record(message, Outcome(Result.GONE, "push_gone_410"))
     assert devices(pushing, robin) == []
     assert pushing.rows("select wrapped_key from addresses") == [{"wrapped_key": None}]
-    assert {row["status"] for row in pushes(pushing)} == {"failed", "dropped"}
+    assert [row["status"] for row in pushes(pushing)] == ["failed", "queued"]
+    assert reached(pushing, now=LATER) == []
     (gone,) = pushing.events("device.unsubscribed")
     assert gone["data"]["reason"] == "gone"
 

@@ -8,6 +8,8 @@ from uuid import UUID
 from psycopg import Connection, errors
 from psycopg.rows import dict_row
 
+from waylight.db.alerts import deliveries
+
 # One whose key is gone was taken away by hand, and is nobody's any more.
 SELECT = """
 select a.id, a.version, a.channel, a.name, a.state, a.team_id, t.name as team, a.hub_id,
@@ -116,8 +118,8 @@ def change(
     return True if changed.rowcount else None
 
 
-def remove(conn: Connection[Any], address_id: UUID, *, if_match: int | None) -> bool:
-    """Destroys the key of an address and drops what waits for it; False when `if_match` is stale.
+def remove(conn: Connection[Any], address_id: UUID, *, if_match: int | None, now: datetime) -> bool:
+    """Destroys the key of an address and gives up what waits for it; False for a stale `if_match`.
 
     The row stays: what was sent there is told by its id.
     """
@@ -130,11 +132,7 @@ def remove(conn: Connection[Any], address_id: UUID, *, if_match: int | None) -> 
         {"id": address_id, "if_match": if_match},
     )
     if removed.rowcount:
-        conn.execute(
-            "update deliveries set status = 'dropped', next_attempt_at = null"
-            " where target_id = %s and status = 'queued'",
-            [address_id],
-        )
+        deliveries.give_up_addresses(conn, [address_id], now=now)
     return removed.rowcount == 1
 
 

@@ -194,7 +194,7 @@ def remove_address(
     organisation_id = organisation_of(principal)
     with database.staff(organisation_id) as conn:
         row = _one(conn, organisation_id, address_id)
-        if not db.remove(conn, address_id, if_match=if_match):
+        if not db.remove(conn, address_id, if_match=if_match, now=now):
             raise StaleVersion
         _tell(conn, "address.removed", row, principal, request_id=request_id, now=now)
 

@@ -232,7 +232,7 @@ def record(
         row = cursor.execute(RECORD, written).fetchone()
         cursor.execute(ATTEMPTS, written)
         if message.target is not None and outcome.result is Result.GONE:
-            cursor.execute(DROP, [message.target.id, message.delivery_id])
+            give_up_addresses(conn, [message.target.id], now=now)
         return row
 
 
@@ -244,12 +244,13 @@ where d.id = %(id)s and a.id = d.alert_id
 """
 
 
-# In the order of their ids, as RECORD_ALL locks them.
-DROP = """
-update deliveries set status = 'dropped', detail = 'address_gone', next_attempt_at = null
-where id in (select id from deliveries
-             where target_id = %s and status = 'queued' and id <> %s order by id for update)
-"""
+def give_up_addresses(conn: Connection[Any], address_ids: Sequence[UUID], *, now: datetime) -> None:
+    """Drops what waits for addresses that are gone, and makes due what tells of an alert.
+
+    The next claim finds no address for that: it fails where everybody sees it, and wakes a ladder
+    that rests (migration 0005).
+    """
+    conn.execute("select give_up_addresses(%s, %s)", [list(address_ids), now])
 
 
 def _mark_address(

@@ -106,12 +106,12 @@ union all
 select need.role, format('execute on function %s of %s', f.oid::regprocedure, need.role)
 from (
     select 'waylight_intake' as role, unnest('{uuid_v7,uuid_v7_floor,make_partitions,open_incident,
-        end_devices,person_of_address,queue_messages,route,route_to_fallback,submit_report,
-        submit_reports,tell,tell_more,tell_of_all}'::text[])
+        end_devices,give_up_addresses,person_of_address,queue_messages,route,route_to_fallback,
+        submit_report,submit_reports,tell,tell_more,tell_of_all}'::text[])
         as name
     union all select 'waylight_staff', unnest('{acting_organisation,last_event_number,
         organisation_acts_on,organisation_is_told,organisation_may_read,organisation_may_read_story,
-        organisation_oversees,end_devices,take_device,uuid_v7}'::text[])) need
+        organisation_oversees,end_devices,give_up_addresses,take_device,uuid_v7}'::text[])) need
 join pg_roles r on r.rolname = need.role
 join pg_proc f on f.proname = need.name and f.pronamespace = 'public'::regnamespace
 where not has_function_privilege(need.role, f.oid, 'execute')
