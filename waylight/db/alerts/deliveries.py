@@ -207,6 +207,7 @@ def record(
     following: NextAttempt,
     worker_id: str,
     took: timedelta,
+    has_receipt: bool,
     now: datetime,
 ) -> dict[str, Any] | None:
     """Writes the outcome of an attempt; None when the lease had passed to somebody else.
@@ -217,7 +218,7 @@ def record(
     said = _said(message, outcome, following, took, now=now)
     written = said | {"worker": worker_id, "now": now, "said": Jsonb([said])}
     with conn.cursor(row_factory=dict_row) as cursor:
-        if following.status == "failed":
+        if following.status == "failed" or has_receipt:
             cursor.execute(
                 """
                 select from incidents where id = (select incident_id from alerts where id = %s)

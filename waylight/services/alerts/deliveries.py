@@ -209,6 +209,7 @@ def record(
                 following=following,
                 worker_id=worker_id,
                 took=timedelta(seconds=took_s),
+                has_receipt=early is not None,
                 now=now,
             )
 
