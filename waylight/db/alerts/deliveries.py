@@ -212,8 +212,9 @@ def record(
 ) -> dict[str, Any] | None:
     """Writes the outcome of an attempt; None when the lease had passed to somebody else.
 
-    On `delivered` the alert's state is written first, and on `failed` the incident is locked first,
-    in the order in which steps take their locks.
+    On `delivered` the alert's state is written first. On `failed`, and where a receipt is here
+    already that `confirm` writes after this, the incident is locked first: in the order in which
+    steps take their locks.
     """
     said = _said(message, outcome, following, took, now=now)
     written = said | {"worker": worker_id, "now": now, "said": Jsonb([said])}
@@ -375,8 +376,11 @@ def give_back(
         """
         update deliveries set attempts = attempts - 1, next_attempt_at = %(now)s, leased_by = null,
             leased_until = null
-        where leased_by = %(worker)s and status = 'queued'
-          and (%(only)s::uuid[] is null or id = any (%(only)s))
+        where id = any (array(
+            select id from deliveries
+            where leased_by = %(worker)s and status = 'queued'
+              and (%(only)s::uuid[] is null or id = any (%(only)s))
+            order by id for update))
         """,
         {"now": now, "worker": worker_id, "only": list(only) if only is not None else None},
     )

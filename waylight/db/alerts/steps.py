@@ -215,11 +215,16 @@ def drop_messages(conn: Connection[Any], alert_ids: Sequence[UUID], *, also_upda
     """Messages that still wait are sent no more; one that is being sent right now may arrive.
 
     Without `also_updates` those that tell of a joined report stay: an answer to the first report
-    is none to the next.
+    is none to the next. In the order of their ids, as the workers lock them.
     """
     conn.execute(
-        "update deliveries set status = 'dropped', next_attempt_at = null"
-        " where alert_id = any (%s) and status = 'queued' and (%s or message <> 'alert.updated')",
+        """
+        update deliveries set status = 'dropped', next_attempt_at = null
+        where id = any (array(
+            select id from deliveries
+            where alert_id = any (%s) and status = 'queued' and (%s or message <> 'alert.updated')
+            order by id for update))
+        """,
         [list(alert_ids), also_updates],
     )
 

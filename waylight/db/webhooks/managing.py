@@ -118,8 +118,13 @@ def delete(conn: Connection[Any], webhook_id: UUID) -> None:
 def drop_waiting(conn: Connection[Any], webhook_id: UUID) -> None:
     """Drops what waits for it."""
     conn.execute(
-        "update deliveries set status = 'dropped', next_attempt_at = null"
-        " where target_id = %s and channel = 'webhook' and status = 'queued'",
+        """
+        update deliveries set status = 'dropped', next_attempt_at = null
+        where id = any (array(
+            select id from deliveries
+            where target_id = %s and channel = 'webhook' and status = 'queued'
+            order by id for update))
+        """,
         [webhook_id],
     )
 

@@ -200,7 +200,10 @@ def stand(
             """
             update deliveries set status = 'dropped', detail = 'webhook_disabled',
                 next_attempt_at = null
-            where target_id = %s and channel = 'webhook' and status = 'queued'
+            where id = any (array(
+                select id from deliveries
+                where target_id = %s and channel = 'webhook' and status = 'queued'
+                order by id for update))
             """,
             [webhook_id],
         )
