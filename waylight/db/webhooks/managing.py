@@ -12,8 +12,8 @@ LOCK = 0x5741_5948
 
 QUEUE_LOCK = 0x5741_594C_5748_4B31
 """Key of the advisory lock under which events are queued for webhooks ("WAYLWHK1"). Whoever says
-from which event on one is told holds it until that is committed: in between, the event might be
-passed by."""
+from which event on one is told, or that it is told no more, holds it until that is committed: in
+between, an event might be passed by, or left waiting."""
 
 INSERT = """
 insert into webhooks (id, organisation_id, key_version, wrapped_key, url, secret, event_types,
@@ -110,7 +110,12 @@ def start_from_now(conn: Connection[Any], webhook_id: UUID) -> None:
 
 
 def delete(conn: Connection[Any], webhook_id: UUID) -> None:
-    """Takes it away with its secrets; what waits for it is dropped."""
+    """Takes it away with its secrets; what waits for it is dropped.
+
+    Events that are being queued for it at this moment come first, so that none is left waiting for
+    an endpoint that is no more.
+    """
+    conn.execute("select pg_advisory_xact_lock(%s)", [QUEUE_LOCK])
     drop_waiting(conn, webhook_id)
     conn.execute("delete from webhooks where id = %s", [webhook_id])
 

@@ -196,6 +196,8 @@ def stand(
         },
     )
     if standing.disabled is not None:
+        # What is being queued for it at this moment is dropped with the rest.
+        conn.execute("select pg_advisory_xact_lock(%s)", [QUEUE_LOCK])
         conn.execute(
             """
             update deliveries set status = 'dropped', detail = 'webhook_disabled',
