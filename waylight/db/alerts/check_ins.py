@@ -125,7 +125,10 @@ def claim(
 ) -> dict[str, Any] | None:
     """A timer to look at, locked: the one due longest, or one set `beyond` what is possible.
 
-    One that another worker has is left to it.
+    With it the responder's alert and the incident they are at, so that no step changes these
+    meanwhile. One that another worker has, or whose incident somebody is acting on, is passed over:
+    nobody is waited for, so that whoever locks the incident first, as every step does, is not
+    waited for in a circle.
     """
     return fetch_one(
         conn,
@@ -134,9 +137,10 @@ def claim(
         from check_ins c
         join teams t on t.id = c.team_id
         join alerts a on a.id = c.alert_id
+        join incidents i on i.id = a.incident_id
         where (c.next_at <= %(now)s or c.next_at > %(beyond)s) and c.alert_id <> all (%(skip)s)
         order by c.next_at limit 1
-        for update of c skip locked
+        for update of c, i, a skip locked
         """,
         {"now": now, "beyond": beyond, "skip": list(skip)},
     )

@@ -173,6 +173,9 @@ def _look_at(
     raised = timer["raised"]
     if is_of_another_clock(due, now=now):
         due = due_at(timer["due_in_s"], now=now)
+    if incident_id is not None:
+        # Whoever takes it up at this moment is somebody who has, or has not, answered: not both.
+        steps.lock_incidents(conn, incident_id)
     if ended_at is not None or due > now:
         if incident_id is not None:
             _settle(conn, timer, incident_id, channels=channels, now=now)
