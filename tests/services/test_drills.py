@@ -7,8 +7,8 @@ from tests.desk import NOW, P1, P2, P4, open_desk
 from waylight import metrics
 from waylight.domain.alerts import Outcome, Result
 from waylight.domain.drills import Level, Slot, Why
-from waylight.domain.errors import InvalidRequest
-from waylight.services import alerts, drills
+from waylight.domain.errors import InvalidRequest, StateConflict
+from waylight.services import alerts, drills, incidents
 from waylight.services.operations.metrics import Scrape
 
 SENT, DELIVERED = Outcome(Result.SENT), Outcome(Result.DELIVERED)
@@ -109,6 +109,68 @@ def test_team_that_declines_a_drill_was_reached_and_no_other_team_is_told(desk, 
     found = by_team(drills.look(desk.database, drill.id))["First"]
     assert (found.level, found.why) == (Level.ACKNOWLEDGED, None)
     assert desk.climb(now=NOW + timedelta(hours=1)) == 0
+    assert len(desk.rows("select from alerts")) == 1
+
+
+def giving(desk, incident_id, alert_id, **by):
+    return incidents.hand_over(**by, alert_id=alert_id, to_team=desk.third, reason="Away.")
+
+
+def splitting(desk, incident_id, alert_id, **by):
+    (row,) = desk.rows("select id from reports where incident_id = %s", incident_id)
+    return incidents.split(**by, incident_id=incident_id, report_ids=[row["id"]])
+
+
+def merging(desk, incident_id, alert_id, **by):
+    real = desk.report(P2)
+    desk.acknowledge(desk.police, desk.alert_of(desk.first))
+    (row,) = desk.rows("select incident_id from reports where id = %s", real.id)
+    return incidents.merge(**by, incident_id=incident_id, into=row["incident_id"])
+
+
+def merging_a_real_one(desk, incident_id, alert_id, **by):
+    other = desk.report(P2)
+    desk.acknowledge(desk.police, desk.alert_of(desk.first))
+    (row,) = desk.rows("select incident_id from reports where id = %s", other.id)
+    return incidents.merge(**by, incident_id=row["incident_id"], into=incident_id)
+
+
+@pytest.mark.parametrize("doing", [giving, splitting, merging, merging_a_real_one])
+def test_drill_is_made_no_work_of_anybody_else_s(desk, begin, deliver, doing):
+    begin(team="first")
+    deliver()
+    alert_id = desk.alert_of(desk.first)
+    desk.acknowledge(desk.police, alert_id, now=NOW + timedelta(seconds=5))
+    drilled = desk.incident()
+    by = {
+        "database": desk.database,
+        "vault": desk.vault,
+        "principal": desk.police,
+        "channels": desk.settings.channels,
+        "now": NOW + timedelta(seconds=9),
+    }
+    with pytest.raises(StateConflict, match="This is a drill"):
+        doing(desk, drilled["id"], alert_id, **by)
+    assert desk.rows("select * from incidents where id = %s", drilled["id"]) == [drilled]
+    assert {row["team_id"] for row in desk.rows("select team_id from alerts")} == {desk.first}
+
+
+def test_drill_that_is_over_is_not_opened_again(desk, begin, deliver):
+    drill = begin(team="first")
+    deliver()
+    desk.acknowledge(desk.police, desk.alert_of(desk.first), now=NOW + timedelta(seconds=5))
+    drills.end(desk.database, drill.id, now=NOW + LASTS)
+    with pytest.raises(StateConflict, match="This is a drill"):
+        incidents.reopen(
+            desk.database,
+            desk.vault,
+            principal=desk.police,
+            incident_id=desk.incident()["id"],
+            reason="He is back.",
+            channels=desk.settings.channels,
+            now=NOW + LASTS,
+        )
+    assert desk.incident()["state"] == "closed"
     assert len(desk.rows("select from alerts")) == 1
 
 

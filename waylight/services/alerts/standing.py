@@ -7,6 +7,7 @@ from psycopg import Connection
 
 from waylight.db.alerts import steps
 from waylight.domain.alerts import Hold, Rung, Standing, State
+from waylight.domain.drills import AUDIENCE
 from waylight.domain.errors import StateConflict
 
 
@@ -49,8 +50,13 @@ def knows(conn: Connection[Any], alert: Mapping[str, Any], incident: Mapping[str
 
 
 def check_is_of_reports(incident: Mapping[str, Any]) -> None:
-    """Raises StateConflict for an incident about a colleague, which no passenger reported."""
+    """Raises StateConflict for an incident that no passenger reported: of a colleague, of a drill.
+
+    It has no ladder that another team could be told by, and nobody waits for help in it.
+    """
     if incident["about_alert_id"] is not None:
         raise StateConflict(
             "This is about a colleague who was not heard of: it is answered, and ends by itself."
         )
+    if incident["audience"].startswith(AUDIENCE):
+        raise StateConflict("This is a drill of one team: it is answered, and ends by itself.")
