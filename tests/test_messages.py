@@ -183,3 +183,14 @@ def test_end_of_a_drill_does_not_say_that_another_team_has_it(language):
     assert told.sms.startswith(catalogue(language)["exercise"])
     real = messages.word(replace(over, exercise=False), language, replies=False)
     assert real.template == "alert.withdrawn"
+
+
+@pytest.mark.parametrize("language", ["en", "es", "ar"])
+def test_whoever_declines_a_drill_does_not_read_that_another_team_is_told(language):
+    declined = replace(MESSAGE, kind="reply.declined", exercise=True)
+    told = messages.word(declined, language, replies=True)
+    assert told.template == "exercise.declined"
+    assert told.sms.startswith(catalogue(language)["exercise"])
+    assert "4F7K" in told.sms
+    real = messages.word(replace(declined, exercise=False), language, replies=True)
+    assert real.template == "reply.declined"

@@ -22,6 +22,10 @@ DEFAULT = "en"
 FALLBACK = "other"
 """The template of a kind of message that has none: whoever waits for it must still hear of it."""
 
+OF_EXERCISES = {"alert.withdrawn": "exercise.withdrawn", "reply.declined": "exercise.declined"}
+"""What is said in other words in an exercise: a drill is of one team, so that no other has it, and
+none is told when it declines."""
+
 ROOM = ((3, 40), (2, 40), (2, 24), (1, 24), (1, 12))
 """How many kinds and how many characters of a name a text message has room for: the first of these
 by which it is one segment, else two."""
@@ -65,8 +69,8 @@ def word(message: Message, language: str, *, replies: bool) -> Worded:
     code = language if language in _catalogue() else DEFAULT
     catalogue = _catalogue()[code]
     name = message.kind if message.kind in catalogue["templates"] else FALLBACK
-    if message.exercise and name == "alert.withdrawn":
-        name = "exercise.withdrawn"  # a drill ends, and no other team has it
+    if message.exercise:
+        name = OF_EXERCISES.get(name, name)
     template = catalogue["templates"][name]
     is_gsm = catalogue["encoding"] == "gsm-7"
     kinds = [catalogue["kinds"].get(group, group) for group in message.category_groups]
