@@ -372,9 +372,12 @@ class Worker:
             ),
             Chore("purge", lambda: chores.purge(database, now=self._clock()), every_s=3600),
             Chore("orphans", self._find_orphans, every_s=60),
-            Chore("times", lambda: chores.set_times_right(database, now=self._clock()), every_s=60),
+            Chore("times", self._set_times_right, every_s=60),
             Chore("drills", self._drill, every_s=15),
         )
+
+    def _set_times_right(self) -> None:
+        chores.set_times_right(self._database, lease_s=self._settings.lease_s, now=self._clock())
 
     def _drill(self) -> None:
         drills.keep(self._database, self._vault, self._settings, now=self._clock())

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.desk import NOW, P1, SPOT
+from tests.desk import NOW, P1, P2, SPOT
+from waylight.domain.alerts import Outcome, Result
 from waylight.domain.geo import Point
 from waylight.services.operations import chores
 from waylight.services.operations.chores import KEYS_KEPT_FOR
@@ -126,16 +127,57 @@ def test_what_was_put_off_by_a_clock_that_came_back_is_due(desk):
     """The database's clock ran an hour ahead while a report came, and was set right."""
     desk.report(P1, now=NOW + timedelta(hours=1))
     desk.report(P1, at=Point(SPOT.lon - 0.05, SPOT.lat))
-    assert chores.set_times_right(desk.database, now=NOW) > 1
+    assert set_times_right(desk) > 1
     climbs = [row["escalate_at"] for row in desk.rows("select escalate_at from incidents")]
     assert sorted(climbs) == [NOW, NOW + timedelta(seconds=60)]
     waiting = desk.rows("select max(next_attempt_at) as last from deliveries")
     assert waiting[0]["last"] == NOW
-    assert chores.set_times_right(desk.database, now=NOW) == 0
+    assert set_times_right(desk) == 0
 
 
-def test_time_that_a_ladder_may_wait_is_left_alone(desk):
+def set_times_right(desk):
+    return chores.set_times_right(desk.database, lease_s=30, now=NOW)
+
+
+def next_attempts(desk):
+    return {row["next_attempt_at"] for row in desk.rows("select next_attempt_at from deliveries")}
+
+
+def test_retry_that_was_put_off_by_a_clock_that_came_back_is_due(desk, claim, record):
+    """The message is of today; the attempt that failed was made while the clock ran ahead."""
+    desk.report(P2)
+    ahead = NOW + timedelta(hours=5)
+    (message,) = claim(now=ahead)
+    record(message, Outcome(Result.FAILED, "timeout"), now=ahead)
+    assert min(next_attempts(desk)) > ahead
+    assert set_times_right(desk) == 1
+    assert next_attempts(desk) == {NOW}
+    assert [again.attempt for again in claim(now=NOW)] == [2]
+
+
+def test_lease_of_a_clock_that_came_back_keeps_nothing_from_the_next_worker(desk, claim):
+    desk.report(P2)
+    claim("dead", now=NOW + timedelta(hours=5))
+    assert claim("next") == []
+    assert set_times_right(desk) == 1
+    assert len(claim("next")) == 1
+    assert set_times_right(desk) == 0
+
+
+def test_lease_that_is_as_long_as_leases_are_is_left_alone(desk, claim):
+    desk.report(P2)
+    claim(now=NOW + timedelta(seconds=50))
+    assert set_times_right(desk) == 0
+
+
+def test_times_that_a_step_a_retry_or_a_webhook_may_wait_are_left_alone(desk):
     desk.report(P1)
     desk.do("update incidents set escalate_at = %s", NOW + timedelta(minutes=15))
-    desk.do("update deliveries set next_attempt_at = %s", NOW + timedelta(hours=10))
-    assert chores.set_times_right(desk.database, now=NOW) == 0
+    desk.do("update deliveries set next_attempt_at = %s", NOW + timedelta(hours=1))
+    desk.do(
+        "insert into deliveries (channel, target_id, message, priority, exercise, next_attempt_at,"
+        " created_at) values ('webhook', uuid_v7(), 'alert.created', 2, false, %s, %s)",
+        NOW + timedelta(hours=24),
+        NOW,
+    )
+    assert set_times_right(desk) == 0

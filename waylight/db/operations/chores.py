@@ -95,16 +95,34 @@ def hurry_ladders(conn: Connection[Any], *, now: datetime, beyond: datetime) -> 
     ).rowcount
 
 
-def hurry_messages(conn: Connection[Any], *, now: datetime, beyond: datetime) -> int:
-    """Makes messages due that were written at a time that has not come yet; returns how many."""
+def hurry_messages(
+    conn: Connection[Any],
+    *,
+    now: datetime,
+    beyond: datetime,
+    retried_by: datetime,
+    lease_ends_by: datetime,
+) -> int:
+    """Makes messages due that wait for a time that another clock has set; returns how many.
+
+    Those written after `beyond`, those to people that would be tried again after `retried_by`, and
+    those whose lease would end after `lease_ends_by`: another worker may take those over.
+    """
     return conn.execute(
         """
         update deliveries set next_attempt_at = %(now)s
         where id = any (array(
             select id from deliveries
-            where status = 'queued' and created_at > %(beyond)s and next_attempt_at > %(beyond)s
-              and leased_by is null
+            where status = 'queued' and next_attempt_at > %(beyond)s
+              and case when leased_by is not null then leased_until > %(lease_ends_by)s
+                       else created_at > %(beyond)s
+                            or channel <> 'webhook' and next_attempt_at > %(retried_by)s end
             for update skip locked))
         """,
-        {"now": now, "beyond": beyond},
+        {
+            "now": now,
+            "beyond": beyond,
+            "retried_by": retried_by,
+            "lease_ends_by": lease_ends_by,
+        },
     ).rowcount

@@ -19,6 +19,9 @@ NOTICES_KEPT_FOR = timedelta(days=7)
 LONGEST_STEP = timedelta(minutes=15)
 """Of a ladder, and between two alarms of an exhausted one."""
 
+LONGEST_RETRY = timedelta(hours=1)
+"""Of a message to a person: no channel waits longer for a provider that asks for time."""
+
 TOLERANCE = timedelta(minutes=1)
 
 MONTHS_AHEAD = 3
@@ -52,15 +55,22 @@ def expand_schedules(database: Database, *, now: datetime) -> None:
     schedules.expand_due(database, now=now)
 
 
-def set_times_right(database: Database, *, now: datetime) -> int:
+def set_times_right(database: Database, *, lease_s: float, now: datetime) -> int:
     """Makes due what was put off by a clock that ran ahead and came back; returns how much.
 
-    All processes go by the database's clock, so it is that one which jumped. What was to be said
-    or climbed in a minute would otherwise wait for hours. Raises Unavailable.
+    All processes go by the database's clock, so it is that one which jumped. What was to be said,
+    tried again or climbed in a minute would otherwise wait for hours, and what a dead worker had
+    taken as well. Raises Unavailable.
     """
     with database.intake() as conn:
         hurried = chores.hurry_ladders(conn, now=now, beyond=now + LONGEST_STEP + TOLERANCE)
-        hurried += chores.hurry_messages(conn, now=now, beyond=now + TOLERANCE)
+        hurried += chores.hurry_messages(
+            conn,
+            now=now,
+            beyond=now + TOLERANCE,
+            retried_by=now + LONGEST_RETRY + TOLERANCE,
+            lease_ends_by=now + timedelta(seconds=lease_s) + TOLERANCE,
+        )
     if hurried:
         log.warning("times_set_right", count=hurried)
     return hurried
