@@ -374,6 +374,11 @@ class Worker:
             Chore("orphans", self._find_orphans, every_s=60),
             Chore("times", self._set_times_right, every_s=60),
             Chore("drills", self._drill, every_s=15),
+            Chore(
+                "overrides",
+                lambda: hubs.tell_of_ended_overrides(database, now=self._clock()),
+                every_s=5,
+            ),
         )
 
     def _set_times_right(self) -> None:

@@ -29,10 +29,12 @@ create table hub_overrides (
     ends_at timestamptz not null,
     reason text not null,
     set_by uuid not null references staff,
+    end_told_at timestamptz,
     constraint ck_hub_overrides_status check (status in ('open', 'closed')),
     constraint ck_hub_overrides_ends_at check (ends_at >= starts_at)
 );
 create index ix_hub_overrides_hub_id on hub_overrides (hub_id, ends_at);
+create index ix_hub_overrides_untold on hub_overrides (ends_at) where end_told_at is null;
 """
 
 ARRIVALS = """
@@ -65,12 +67,13 @@ create index ix_events_told on events (alert_id)
 """
 
 ACCESS = """
-grant select on hub_overrides, hub_arrivals to waylight_intake;
+grant select, delete on hub_overrides, hub_arrivals to waylight_intake;
+grant update (end_told_at) on hub_overrides to waylight_intake;
 grant update (address, opening_hours, services, access, languages, phone, position, position_at,
     anchor, moved_at, edited, open_during, expanded_until, version, updated_at)
     on hubs to waylight_staff;
 grant select, insert on hub_overrides, hub_arrivals to waylight_staff;
-grant update (ends_at) on hub_overrides to waylight_staff;
+grant update (ends_at, end_told_at) on hub_overrides to waylight_staff;
 
 alter table hubs enable row level security;
 create policy intake_all on hubs to waylight_intake using (true);

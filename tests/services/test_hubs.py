@@ -1,6 +1,8 @@
 """What the staff of a hub change, and that it counts at once and outlives a pack."""
 
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,6 +58,53 @@ def test_hub_closed_by_its_staff_is_closed_for_everybody_and_opens_by_itself(des
     assert seen(desk, NOW + HOUR) == (True, None)
     assert nearest(desk, NOW + HOUR) == [desk.hub]
     assert desk_now(desk, NOW + HOUR).override is None
+
+
+def test_override_that_ends_by_itself_is_told_once_with_how_the_hub_stands_then(desk):
+    set_hours(desk, desk.hub, "off")
+    override(desk, "open", until=NOW + HOUR)
+    assert hubs.tell_of_ended_overrides(desk.database, now=NOW + HOUR / 2) == 0
+    for told in (1, 0):
+        assert hubs.tell_of_ended_overrides(desk.database, now=NOW + HOUR) == told
+    _, event = desk.events("hub.updated")
+    assert (event["at"], event["staff_id"]) == (NOW + HOUR, None)
+    assert event["organisation_id"] == desk.hub_host.organisation_id
+    assert event["data"] == {
+        "hub_id": str(desk.hub),
+        "version": 2,
+        "changed": ["override"],
+        "open": False,
+        "open_until": None,
+    }
+
+
+def test_override_that_was_lifted_or_replaced_is_not_told_of_again(desk):
+    override(desk, "closed", until=NOW + HOUR)
+    override(desk, "open", now=NOW + HOUR / 2, until=NOW + HOUR)
+    hubs.lift_override(
+        desk.database,
+        desk.hub_host,
+        hub_id=desk.hub,
+        if_match=None,
+        now=NOW + HOUR * 0.75,
+        channels=desk.settings.channels,
+    )
+    assert hubs.tell_of_ended_overrides(desk.database, now=NOW + HOUR) == 0
+    assert len(desk.events("hub.updated")) == 3
+
+
+@pytest.mark.commits
+def test_several_workers_tell_of_an_ended_override_once(desk):
+    override(desk, "closed", until=NOW + HOUR)
+    together = threading.Barrier(4)
+
+    def work(_):
+        together.wait()
+        return hubs.tell_of_ended_overrides(desk.database, now=NOW + HOUR)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(work, range(4))) == 1
+    assert len(desk.events("hub.updated")) == 2
 
 
 def desk_now(desk, now, who=None):

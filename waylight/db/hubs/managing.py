@@ -1,6 +1,6 @@
 """What the staff of a hub change, as the staff role: row-level security is the second lock."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
@@ -67,13 +67,36 @@ def edit(conn: Connection[Any], hub_id: UUID, values: Mapping[str, Any]) -> None
 
 
 def end_override(conn: Connection[Any], hub_id: UUID, *, now: datetime) -> bool:
-    """Ends the override that runs; False when none does."""
+    """Ends the override that runs; False when none does. The caller says that it has ended."""
     ended = conn.execute(
-        "update hub_overrides set ends_at = greatest(starts_at, %(now)s)"
+        "update hub_overrides set ends_at = greatest(starts_at, %(now)s), end_told_at = %(now)s"
         " where hub_id = %(id)s and ends_at > %(now)s",
         {"id": hub_id, "now": now},
     )
     return ended.rowcount > 0
+
+
+def ended_override(
+    conn: Connection[Any], *, now: datetime, skip: Sequence[UUID]
+) -> dict[str, Any] | None:
+    """An override that has ended by itself, locked, of which nobody was told yet; None when none.
+
+    One that another worker has is left to it.
+    """
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            """
+            select id, hub_id from hub_overrides
+            where end_told_at is null and ends_at <= %s and id <> all (%s)
+            order by ends_at limit 1 for update skip locked
+            """,
+            [now, list(skip)],
+        ).fetchone()
+
+
+def mark_end_told(conn: Connection[Any], override_id: UUID, *, now: datetime) -> None:
+    """Notes that it was told that an override has ended."""
+    conn.execute("update hub_overrides set end_told_at = %s where id = %s", [now, override_id])
 
 
 def set_override(

@@ -155,6 +155,7 @@ class HubOverride(Base):
         CheckConstraint("status in ('open', 'closed')", name="status"),
         CheckConstraint("ends_at >= starts_at", name="ends_at"),
         Index("ix_hub_overrides_hub_id", "hub_id", "ends_at"),
+        Index("ix_hub_overrides_untold", "ends_at", postgresql_where=text("end_told_at is null")),
     )
 
     id: Mapped[Id]
@@ -165,6 +166,7 @@ class HubOverride(Base):
     ends_at: Mapped[datetime]
     reason: Mapped[str]
     set_by: Mapped[UUID] = mapped_column(ForeignKey("staff.id"))
+    end_told_at: Mapped[datetime | None]
 
 
 class StaffMember(Base):

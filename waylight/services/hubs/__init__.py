@@ -6,6 +6,7 @@ from waylight.services.hubs.managing import (
     move_hub,
     override_hub,
     read_desk,
+    tell_of_ended_overrides,
 )
 from waylight.services.hubs.reading import list_hubs, nearest_hubs, one_hub
 from waylight.services.hubs.walks import redirect_walks
@@ -20,4 +21,5 @@ __all__ = [
     "override_hub",
     "read_desk",
     "redirect_walks",
+    "tell_of_ended_overrides",
 ]

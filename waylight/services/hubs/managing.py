@@ -28,6 +28,9 @@ from waylight.services.hubs.reading import Clock, hub_of
 from waylight.services.hubs.walks import redirect_walks
 from waylight.services.schedules import end_of_today_in, expand_hub
 from waylight.services.staff import organisation_of
+from waylight.services.sweeping import sweep
+
+SWEEP = 200
 
 log = get_logger(__name__)
 
@@ -192,29 +195,63 @@ def _change(
         said = change(conn, _own(conn, principal, hub_id, now=now))
         expand_hub(conn, hub_id, now=now)
         row = _own(conn, principal, hub_id, now=now)
-        events.write(
-            conn,
-            events.Event(
-                "hub.updated",
-                now,
-                city_id=row["city_id"],
-                organisation_id=row["organisation_id"],
-                staff_id=principal.staff_id,
-                data={
-                    "hub_id": str(hub_id),
-                    "version": row["version"],
-                    "open": row["open"],
-                    "open_until": row["open_until"] and row["open_until"].isoformat(),
-                    **said,
-                },
-            ),
-        )
+        _tell(conn, row, said, staff_id=principal.staff_id, now=now)
         found = _desk(conn, row, now=now)
     try:
         redirect_walks(database, channels=channels, now=now, hub_id=hub_id)
     except Exception:
         log.exception("walks_left_to_worker", hub_id=str(hub_id))
     return found
+
+
+def tell_of_ended_overrides(database: Database, *, now: datetime, limit: int = SWEEP) -> int:
+    """Says of each hub whose override has ended by itself how it stands now; returns how many.
+
+    Once, however many workers look. Raises Unavailable.
+    """
+
+    def tell(conn: Connection[Any], ended: Mapping[str, Any]) -> None:
+        row = managing.at_desk(conn, ended["hub_id"], at=now)
+        if row is not None:
+            _tell(conn, row, {"changed": ["override"]}, staff_id=None, now=now)
+        managing.mark_end_told(conn, ended["id"], now=now)
+
+    return sweep(
+        database,
+        find=lambda conn, seen: managing.ended_override(conn, now=now, skip=seen),
+        id_of=lambda ended: ended["id"],
+        do=tell,
+        failure="override_end_not_told",
+        of="override_id",
+        limit=limit,
+    )
+
+
+def _tell(
+    conn: Connection[Any],
+    row: Mapping[str, Any],
+    said: Mapping[str, Any],
+    *,
+    staff_id: UUID | None,
+    now: datetime,
+) -> None:
+    events.write(
+        conn,
+        events.Event(
+            "hub.updated",
+            now,
+            city_id=row["city_id"],
+            organisation_id=row["organisation_id"],
+            staff_id=staff_id,
+            data={
+                "hub_id": str(row["id"]),
+                "version": row["version"],
+                "open": row["open"],
+                "open_until": row["open_until"] and row["open_until"].isoformat(),
+                **said,
+            },
+        ),
+    )
 
 
 def _own(
