@@ -119,6 +119,7 @@ grant update (staff_capabilities, position, position_at, position_accuracy_m, on
 grant update (position, position_at, position_accuracy_m) on teams to waylight_intake;
 
 grant select on shifts to waylight_intake, waylight_staff;
+grant delete on shifts to waylight_intake;
 grant insert, update, delete on shifts to waylight_staff;
 alter table shifts enable row level security;
 create policy intake_all on shifts to waylight_intake using (true);

@@ -181,3 +181,40 @@ def test_times_that_a_step_a_retry_or_a_webhook_may_wait_are_left_alone(desk):
         NOW,
     )
     assert set_times_right(desk) == 0
+
+
+def test_what_a_duty_desk_was_is_forgotten_after_a_year_and_a_month(desk):
+    limit = NOW - chores.DESK_KEPT_FOR
+    for at in (limit - timedelta(minutes=1), limit + timedelta(minutes=1)):
+        desk.do(
+            "insert into hub_arrivals (id, alert_id, report_id, hub_id, organisation_id, status,"
+            " at, logged_at, logged_by) select uuid_v7(v.at), uuid_v7(), uuid_v7(), %s,"
+            " organisation_id, 'arrived', v.at, v.at, id"
+            " from staff, (select %s::timestamptz as at) v limit 1",
+            desk.hub,
+            at,
+        )
+        desk.do(
+            "insert into hub_overrides (hub_id, organisation_id, status, starts_at, ends_at,"
+            " reason, set_by) select %s, organisation_id, 'closed', %s, %s, 'Away', id"
+            " from staff limit 1",
+            desk.hub,
+            at,
+            at,
+        )
+        desk.do(
+            "insert into shifts (team_id, kind, starts_at, ends_at, created_at)"
+            " values (%s, 'extra', %s, %s, %s)",
+            desk.first,
+            at - timedelta(hours=8),
+            at,
+            at,
+        )
+    desk.do(
+        "insert into shifts (team_id, kind, rule, created_at)"
+        " values (%s, 'recurring', '24/7', '2001-01-01')",
+        desk.first,
+    )
+    chores.purge(desk.database, now=NOW)
+    for table, left in (("hub_arrivals", 1), ("hub_overrides", 1), ("shifts", 2)):
+        assert len(desk.rows(f"select from {table}")) == left, table

@@ -42,6 +42,13 @@ def purge_idempotency_keys(conn: Connection[Any], *, before: datetime, limit: in
     ).rowcount
 
 
+def forget_duty_desk(conn: Connection[Any], *, before: datetime) -> None:
+    """Forgets arrivals at hubs, overrides and single shifts that were over before an instant."""
+    conn.execute("delete from hub_arrivals where id < uuid_v7_floor(%s)", [before])
+    conn.execute("delete from hub_overrides where ends_at < %s", [before])
+    conn.execute("delete from shifts where kind <> 'recurring' and ends_at < %s", [before])
+
+
 def beat(
     conn: Connection[Any],
     worker_id: str,

@@ -83,6 +83,12 @@ from (
     union all select 'waylight_intake', relation, 'select'
     from unnest('{shifts,check_in_defaults,check_ins,engagements}'::text[]) relation
     union all select 'waylight_intake', 'check_ins', 'update'
+    union all select 'waylight_intake', relation, privilege
+    from unnest('{hub_overrides,hub_arrivals,shifts}'::text[]) relation,
+        unnest('{select,delete}'::text[]) privilege
+    union all select 'waylight_staff', relation, privilege
+    from unnest('{hub_overrides,hub_arrivals}'::text[]) relation,
+        unnest('{select,insert}'::text[]) privilege
     union all select 'waylight_staff', 'shifts', privilege
     from unnest('{select,insert,update,delete}'::text[]) privilege
     union all select 'waylight_staff', relation, privilege

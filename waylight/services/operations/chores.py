@@ -16,6 +16,10 @@ KEYS_KEPT_FOR = timedelta(hours=72)
 NOTICES_KEPT_FOR = timedelta(days=7)
 """How long an answer by text is known to have come: longer than any code, or a provider, lives."""
 
+DESK_KEPT_FOR = timedelta(days=400)
+"""How long it is known who arrived at a hub, and what its hours and a team's were on one day: so
+that each month can be held against the same one of the year before."""
+
 LONGEST_STEP = timedelta(minutes=15)
 """Of a ladder, and between two alarms of an exhausted one."""
 
@@ -79,7 +83,8 @@ def set_times_right(database: Database, *, lease_s: float, now: datetime) -> int
 def purge(database: Database, *, now: datetime) -> int:
     """Forgets idempotency keys past their time, workers long dead and where teams were a day ago.
 
-    Ends devices whose subscription or key has expired. Raises Unavailable.
+    So it does who arrived at a hub, overrides and single shifts of more than a year ago, and ends
+    devices whose subscription or key has expired. Raises Unavailable.
     """
     purged = 0
     while True:
@@ -87,6 +92,7 @@ def purge(database: Database, *, now: datetime) -> int:
             if not chores.take_turn(conn, "purge"):
                 return purged
             chores.forget_dead_workers(conn, now=now)
+            chores.forget_duty_desk(conn, before=now - DESK_KEPT_FOR)
             teams.forget_old_positions(conn, before=now - OLDEST_FIX)
             push.end_expired(conn, now=now)
             notices.purge(conn, now=now, kept_for=NOTICES_KEPT_FOR)
