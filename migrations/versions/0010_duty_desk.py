@@ -113,6 +113,42 @@ create index ix_check_ins_next_at on check_ins (next_at) where next_at is not nu
 create index ix_check_ins_incident_id on check_ins (incident_id);
 """
 
+# A policy hides rows, not columns, and every organisation may know which teams there are. Where a
+# team is right now is for its own organisation and for whoever watches over its city.
+POSITIONS = """
+revoke select on teams from waylight_staff;
+grant select (id, city_id, organisation_id, key, name, kind, base, capabilities,
+    staff_capabilities, shifts, on_shift_during, expanded_until, duty_status, duty_until, version,
+    retired, demo) on teams to waylight_staff;
+
+create function place_of_team(team uuid, out place geography, out fixed_at timestamptz,
+                              out accuracy_m real)
+language sql stable security definer set search_path = public, pg_temp as $$
+    select t.position, t.position_at, t.position_accuracy_m from teams t
+    where t.id = team
+      and (t.organisation_id = acting_organisation() or exists (
+          select from cities c join teams room on room.id = c.control_room_id
+          where c.id = t.city_id and room.organisation_id = acting_organisation()))
+$$;
+
+-- Puts a team of the caller's organisation where it is; false when what is known is newer. One
+-- known from the time to come was written while a clock was wrong, and gives way.
+create function move_team(team uuid, place geography, fixed_at timestamptz, accuracy_m real,
+                          at timestamptz) returns boolean
+language plpgsql volatile security definer set search_path = public, pg_temp as $$
+begin
+    update teams t set position = place, position_at = fixed_at, position_accuracy_m = accuracy_m
+    where t.id = team and t.organisation_id = acting_organisation()
+      and coalesce(t.position_at < fixed_at or t.position_at > at, true);
+    return found;
+end
+$$;
+revoke execute on function place_of_team(uuid),
+    move_team(uuid, geography, timestamptz, real, timestamptz) from public;
+grant execute on function place_of_team(uuid),
+    move_team(uuid, geography, timestamptz, real, timestamptz) to waylight_staff;
+"""
+
 RIGHTS = """
 grant update (staff_capabilities, position, position_at, position_accuracy_m, on_shift_during,
     expanded_until) on teams to waylight_staff;
@@ -175,6 +211,7 @@ def upgrade() -> None:
     op.execute(TEAMS)
     op.execute(ALERTS)
     op.execute(CHECK_INS)
+    op.execute(POSITIONS)
     op.execute(RIGHTS)
 
 
@@ -186,6 +223,10 @@ def downgrade() -> None:
         "drop table engagements;"
         "alter table incidents drop column about_alert_id;"
         "alter table alerts drop column off_duty_at;"
+        "drop function move_team(uuid, geography, timestamptz, real, timestamptz),"
+        " place_of_team(uuid);"
+        "revoke select on teams from waylight_staff;"
+        "grant select on teams to waylight_staff;"
         "revoke update (on_shift_during, expanded_until, position, position_at) on teams"
         " from waylight_staff;"
         "revoke update (position, position_at) on teams from waylight_intake;"

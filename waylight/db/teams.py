@@ -14,8 +14,9 @@ from waylight.domain.geo import Point
 SELECT = """
 select t.id, t.version, t.name, t.kind, t.organisation_id, o.name as organisation, t.capabilities,
        t.staff_capabilities, st_x(t.base::geometry) as lon, st_y(t.base::geometry) as lat,
-       st_x(t.position::geometry) as at_lon, st_y(t.position::geometry) as at_lat, t.position_at,
-       t.position_accuracy_m, t.shifts as pack_rule, t.expanded_until,
+       st_x(here.place::geometry) as at_lon, st_y(here.place::geometry) as at_lat,
+       here.fixed_at as position_at, here.accuracy_m as position_accuracy_m, t.shifts as pack_rule,
+       t.expanded_until,
        (select jsonb_agg(to_jsonb(h) order by h.id) from shifts h
         where h.team_id = t.id and coalesce(h.ends_at > %(now)s, true)) as set_shifts,
        t.city_id, coalesce(t.on_shift_during @> %(now)s::timestamptz, false) as on_shift,
@@ -25,6 +26,7 @@ select t.id, t.version, t.name, t.kind, t.organisation_id, o.name as organisatio
           and work.since > %(now)s::timestamptz - interval '12 hours') as working_on
 from teams t
 join organisations o on o.id = t.organisation_id
+cross join lateral place_of_team(t.id) here
 where not t.retired
   and (t.organisation_id = %(organisation)s or exists (
       select from cities c join teams room on room.id = c.control_room_id
@@ -128,17 +130,14 @@ def move(
     accuracy_m: float | None,
     now: datetime,
 ) -> bool:
-    """Writes where a team is, in place of where it was; False when what is known is newer.
+    """Writes where a team of the caller's is, in place of where it was; False when that is newer.
 
     One that is known from the time to come was written while a clock was wrong, and gives way. The
-    version stays: nobody edits a position.
+    version stays: nobody edits a position. By a function, for the staff role reads no position.
     """
-    moved = conn.execute(
-        """
-        update teams set position = %(point)s::geography, position_at = %(fixed_at)s,
-            position_accuracy_m = %(accuracy_m)s
-        where id = %(team)s and coalesce(position_at < %(fixed_at)s or position_at > %(now)s, true)
-        """,
+    row = conn.execute(
+        "select move_team(%(team)s, %(point)s::geography, %(fixed_at)s, %(accuracy_m)s::real,"
+        " %(now)s)",
         {
             "team": team_id,
             "point": point.ewkt(),
@@ -146,8 +145,8 @@ def move(
             "accuracy_m": accuracy_m,
             "now": now,
         },
-    )
-    return moved.rowcount == 1
+    ).fetchone()
+    return bool(row and row[0])
 
 
 FORGET = "position = null, position_at = null, position_accuracy_m = null"
