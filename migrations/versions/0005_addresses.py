@@ -100,10 +100,22 @@ begin
     return queued;
 end
 $$;
-revoke execute on function queue_messages(alerts, uuid, jsonb, text, smallint, timestamptz)
-    from public;
+-- Whether somebody was told of an alert there, about this report. Asks as the owner: a policy that
+-- asked `deliveries` about `deliveries` would recurse.
+create function alert_was_sent(alert uuid, report uuid, to_channel text, target uuid)
+returns boolean
+language sql stable security definer set search_path = public, pg_temp as $$
+    select exists (
+        select from deliveries d
+        where d.alert_id = alert and d.report_id is not distinct from report
+          and d.channel = to_channel and d.target_id is not distinct from target
+          and d.message <> 'alert.withdrawn')
+$$;
+revoke execute on function queue_messages(alerts, uuid, jsonb, text, smallint, timestamptz),
+    alert_was_sent(uuid, uuid, text, uuid) from public;
 grant execute on function queue_messages(alerts, uuid, jsonb, text, smallint, timestamptz)
     to waylight_intake;
+grant execute on function alert_was_sent(uuid, uuid, text, uuid) to waylight_staff;
 
 -- Of addresses that are gone: what waits for them is dropped, but what tells of an alert stays and
 -- is due. The next claim finds no address for it, so that it fails for everybody to see and wakes a
@@ -149,18 +161,22 @@ create policy staff_own on addresses to waylight_staff
                       and t.organisation_id = (select acting_organisation())))
                 and (hub_id is null or exists (
                     select from hubs h where h.id = hub_id
-                      and h.organisation_id = (select acting_organisation()))));
+                      and h.organisation_id = (select acting_organisation())))
+                and (staff_id is null or exists (select from staff s where s.id = staff_id)));
 
 alter table delivery_attempts enable row level security;
 create policy intake_all on delivery_attempts to waylight_intake using (true) with check (true);
 create policy staff_told on delivery_attempts for select to waylight_staff
     using (exists (select from deliveries d where d.id = delivery_id));
 
--- Whoever acts on an incident tells those that it stands down.
+-- Whoever acts on an incident tells those that it stands down, where they were told of it.
 create policy staff_tells on deliveries for insert to waylight_staff
-    with check (exists (select from alerts a where a.id = alert_id
-                        and (a.organisation_id = (select acting_organisation())
-                             or organisation_acts_on(a.incident_id))));
+    with check (message = 'alert.withdrawn' and event_id is null and reply_code is null
+                and exists (select from alerts a where a.id = alert_id
+                            and a.state in ('withdrawn', 'closed')
+                            and (a.organisation_id = (select acting_organisation())
+                                 or organisation_acts_on(a.incident_id)))
+                and alert_was_sent(alert_id, report_id, channel, target_id));
 """
 
 QUEUED_BY_HAND = {
@@ -229,7 +245,8 @@ def downgrade() -> None:
         "drop policy staff_tells on deliveries;"
         "revoke insert, update (detail) on deliveries from waylight_staff;"
         "drop function give_up_addresses(uuid[], timestamptz);"
-        "drop function queue_messages(alerts, uuid, jsonb, text, smallint, timestamptz);"
+        "drop function queue_messages(alerts, uuid, jsonb, text, smallint, timestamptz),"
+        " alert_was_sent(uuid, uuid, text, uuid);"
         "drop table delivery_attempts, addresses;"
         "drop index ix_deliveries_reply_code, ix_deliveries_target_id, ix_deliveries_due;"
         # Messages about no alert have no place in the older table.

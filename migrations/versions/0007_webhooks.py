@@ -74,7 +74,8 @@ create policy intake_all on webhook_cursor to waylight_intake using (true) with 
 
 create policy staff_own_webhooks on deliveries to waylight_staff
     using (channel = 'webhook' and exists (select from webhooks w where w.id = target_id))
-    with check (channel = 'webhook' and exists (select from webhooks w where w.id = target_id));
+    with check (channel = 'webhook' and alert_id is null and report_id is null
+                and exists (select from webhooks w where w.id = target_id));
 """
 
 

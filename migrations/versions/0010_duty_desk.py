@@ -192,8 +192,11 @@ create policy staff_own on check_in_defaults to waylight_staff
     using (organisation_id = (select acting_organisation()))
     with check (organisation_id = (select acting_organisation()));
 
+-- What runs out, and the incident that is raised then, are the worker's to write.
 grant select, update on check_ins to waylight_intake;
-grant select, insert, update on check_ins to waylight_staff;
+grant select, insert (alert_id, incident_id, team_id, organisation_id, city_id, staff_id, exercise,
+    due_in_s, started_at, checked_in_at, due_at, next_at), update (staff_id, due_in_s, started_at,
+    checked_in_at, due_at, next_at, ended_at) on check_ins to waylight_staff;
 alter table check_ins enable row level security;
 create policy intake_all on check_ins to waylight_intake using (true) with check (true);
 create policy staff_told on check_ins for select to waylight_staff
@@ -203,7 +206,14 @@ create policy staff_told on check_ins for select to waylight_staff
 create policy staff_runs_own on check_ins to waylight_staff
     using (organisation_id = (select acting_organisation()))
     with check (organisation_id = (select acting_organisation())
-                and organisation_acts_on(incident_id));
+                and (staff_id is null or exists (select from staff s where s.id = staff_id))
+                and exists (
+                    select from alerts a
+                    where a.id = check_ins.alert_id and a.team_id = check_ins.team_id
+                      and a.incident_id = check_ins.incident_id
+                      and a.organisation_id = check_ins.organisation_id
+                      and a.city_id is not distinct from check_ins.city_id
+                      and a.exercise = check_ins.exercise));
 """
 
 

@@ -87,6 +87,7 @@ create policy staff_own on hub_overrides for select to waylight_staff
     using (organisation_id = (select acting_organisation()));
 create policy staff_sets_own on hub_overrides for insert to waylight_staff
     with check (organisation_id = (select acting_organisation())
+                and exists (select from staff s where s.id = set_by)
                 and exists (select from hubs h where h.id = hub_id
                             and h.organisation_id = (select acting_organisation())));
 create policy staff_ends_own on hub_overrides for update to waylight_staff
@@ -96,11 +97,17 @@ alter table hub_arrivals enable row level security;
 create policy intake_all on hub_arrivals to waylight_intake using (true);
 create policy staff_own on hub_arrivals for select to waylight_staff
     using (organisation_id = (select acting_organisation()));
+-- Whom a hub expects is said by the events of its alert, which only the intake writes.
 create policy staff_logs_own on hub_arrivals for insert to waylight_staff
     with check (organisation_id = (select acting_organisation())
+                and exists (select from staff s where s.id = logged_by)
                 and exists (select from alerts a where a.id = alert_id
                             and a.hub_id = hub_arrivals.hub_id
-                            and a.organisation_id = (select acting_organisation())));
+                            and a.organisation_id = (select acting_organisation()))
+                and exists (select from events e
+                            where e.report_id = hub_arrivals.report_id
+                              and e.alert_id = hub_arrivals.alert_id
+                              and e.kind in ('alert.created', 'alert.updated')));
 """
 
 

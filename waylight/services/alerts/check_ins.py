@@ -51,8 +51,8 @@ def check_in(
     NotAllowed (an overseer), StateConflict unless the responder is on the way or on the scene.
     """
     with database.staff(organisation_of(principal)) as conn:
-        row = _own(conn, principal, alert_id)
-        if row["hub_id"] is not None or State(_state(conn, row)) not in OUT:
+        row = _locked(conn, _own(conn, principal, alert_id))
+        if row["hub_id"] is not None or State(row["state"]) not in OUT:
             raise StateConflict(
                 "A timer runs for a team that is on the way or on the scene: take that step first."
             )
@@ -73,8 +73,7 @@ def check_in(
 def stop(database: Database, principal: Principal, *, alert_id: UUID, now: datetime) -> None:
     """Ends the timer of an alert, if one runs. Raises NotFound, NotAllowed (an overseer)."""
     with database.staff(organisation_of(principal)) as conn:
-        row = _own(conn, principal, alert_id)
-        steps.lock(conn, row)
+        row = _locked(conn, _own(conn, principal, alert_id))
         _end(conn, row, principal=principal, why="stopped", now=now)
 
 
@@ -342,10 +341,11 @@ def _own(conn: Connection[Any], principal: Principal, alert_id: UUID) -> dict[st
     return row
 
 
-def _state(conn: Connection[Any], row: Mapping[str, Any]) -> str:
-    """The state of an alert, its incident locked: no step ends the work meanwhile."""
+def _locked(conn: Connection[Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """An alert as it is now, its incident locked: no step and no merge changes it meanwhile."""
     _, alerts = steps.lock(conn, row)
-    return str(next(alert["state"] for alert in alerts if alert["id"] == row["id"]))
+    now = next(alert for alert in alerts if alert["id"] == row["id"])
+    return {**row, "state": now["state"], "incident_id": now["incident_id"]}
 
 
 def _default(conn: Connection[Any], principal: Principal) -> CheckInDefault:

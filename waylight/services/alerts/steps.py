@@ -261,7 +261,13 @@ def _take(
                 now=now,
                 outcome=outcome,
             )
-            check_ins.follow(conn, step, row, principal=principal, now=now)
+            check_ins.follow(
+                conn,
+                step,
+                {**row, "incident_id": incident["id"]},
+                principal=principal,
+                now=now,
+            )
         after = alert_for(conn, principal, alert_id)
         if principal.kind is Kind.PROVIDER:
             # An answer by text shows nobody anything: nothing is opened or audited as read.
