@@ -86,9 +86,10 @@ def timeline(query: dict[str, Any], incident_id: UUID) -> ResponseReturnValue:
 @blueprint.arguments(NoteIn, example=NoteIn.example)
 @blueprint.response(201, EntryOut)
 def add_note(body: dict[str, Any], incident_id: UUID) -> Entry:
-    """Write a note for everybody who acts on the incident. The passenger never sees it.
+    """Write a note for everybody at work on the incident. The passenger never sees it.
 
-    It is never changed: a correction is a new note.
+    It is never changed: a correction is a new note. Teams that declined or were stood down neither
+    write nor read any.
     """
     context = waylight()
     return incidents.add_note(

@@ -27,7 +27,8 @@ blueprint = Blueprint(
 def redact(body: dict[str, Any], report_id: UUID) -> Redaction:
     """Hide a part of what a passenger wrote from all who read the report.
 
-    The original keeps lying under its own permission. The passenger is told that a part is hidden.
+    For the organisation that has the incident, and the control room. The original keeps lying under
+    its own permission. The passenger is told that a part is hidden.
     """
     return redactions.redact(**_on(report_id), **body)
 

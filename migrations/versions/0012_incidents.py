@@ -52,13 +52,14 @@ create table report_redactions (
 );
 create index ix_report_redactions_report_id on report_redactions (report_id, id);
 
--- Who acted on an incident, or watched over it, before reports or alerts left it for another.
+-- Who acted on an incident, who of them was not stood down, and who watched over it, before reports
+-- or alerts left it for another.
 create table incident_parties (
     incident_id uuid not null,
     organisation_id uuid not null,
     part text not null,
     primary key (incident_id, organisation_id, part),
-    constraint ck_incident_parties_part check (part in ('acts', 'oversees'))
+    constraint ck_incident_parties_part check (part in ('acts', 'works', 'oversees'))
 );
 
 alter table incident_notes enable row level security;
@@ -101,6 +102,92 @@ OR_WAS = """ or exists (
           and p.organisation_id = acting_organisation()
     )"""
 
+# An organisation that was stood down, or that said no, has no part in the work any more. One whose
+# alert went on in another incident works on the old one for as long as on the new one.
+MORE = """
+create function organisation_works_on(incident uuid) returns boolean
+language sql stable security definer set search_path = public, pg_temp as $$
+    with recursive line (id) as (
+        select incident
+        union
+        select i.merged_into from incidents i join line on i.id = line.id
+        where i.merged_into is not null)
+    select exists (
+        select from alerts a join line on a.incident_id = line.id
+        where a.team_id is not null and a.organisation_id = acting_organisation()
+          and a.state not in ('declined', 'expired', 'withdrawn')
+          and (line.id = incident or exists (
+              select from incident_parties p
+              where p.incident_id = incident and p.part = 'works'
+                and p.organisation_id = a.organisation_id)))
+$$;
+
+-- Whoever has the incident of a report, or watches over it; not whoever was only told of it.
+create function organisation_may_redact(report uuid) returns boolean
+language sql stable security definer set search_path = public, pg_temp as $$
+    select exists (
+        select from grants g
+        where g.report_id = report and g.organisation_id = acting_organisation()
+          and g.revoked_at is null and g.level = 'full'
+          and (g.cause = 'oversight' or exists (
+              select from reports r
+              join incidents i on i.id = r.incident_id
+              join alerts a on a.id = i.held_by_alert_id
+              where r.id = report and a.organisation_id = g.organisation_id)))
+$$;
+
+-- Whether an event says only what its organisation may say: of itself, or of the teams that it
+-- stands down. What recipients are told, what was sent, and what passengers did, only the intake
+-- says. `person` is who did it.
+create function organisation_may_say(kind text, about jsonb, report uuid, incident uuid, alert uuid,
+                                     person uuid) returns boolean
+language plpgsql stable security definer set search_path = public, pg_temp as $$
+declare
+    us constant uuid := acting_organisation();
+    told alerts;
+begin
+    if kind in ('alert.created', 'alert.updated', 'alert.escalated')
+       or split_part(kind, '.', 1) in ('delivery', 'routing')
+       or split_part(kind, '.', 1) = 'report'
+          and not (kind = 'report.redacted' and organisation_may_redact(report))
+       or person is not null and not exists (
+           select from staff s where s.id = person and s.organisation_id = us)
+       or about ? 'hub_id' and not exists (
+           select from hubs h where h.id = (about->>'hub_id')::uuid and h.organisation_id = us)
+       or about ? 'team_id' and not exists (
+           select from teams t where t.id = (about->>'team_id')::uuid and t.organisation_id = us)
+    then
+        return false;
+    end if;
+    if alert is not null then
+        select * into told from alerts a where a.id = alert;
+        if told.organisation_id is distinct from us
+           and not (kind = 'alert.withdrawn' and told.state = 'withdrawn'
+                    or kind = 'alert.handed_over' and told.state = 'closed')
+           or told.organisation_id is distinct from us and not exists (
+               select from alerts ours
+               where ours.incident_id = told.incident_id and ours.incident_id = incident
+                 and ours.organisation_id = us and ours.team_id is not null
+                 and told.team_id is not null
+                 and ours.state in ('acknowledged', 'en_route', 'on_scene'))
+        then
+            return false;
+        end if;
+    elsif kind like 'alert.%' then
+        return false;
+    end if;
+    return (report is null or report is not distinct from told.report_id
+            or organisation_may_read(report))
+       and (incident is null or incident is not distinct from told.incident_id
+            or organisation_acts_on(incident) or organisation_oversees(incident));
+end
+$$;
+revoke execute on function organisation_works_on(uuid), organisation_may_redact(uuid),
+    organisation_may_say(text, jsonb, uuid, uuid, uuid, uuid) from public;
+grant execute on function organisation_works_on(uuid), organisation_may_redact(uuid),
+    organisation_may_say(text, jsonb, uuid, uuid, uuid, uuid) to waylight_staff;
+"""
+
 RIGHTS = """
 grant select, insert on incident_notes, report_redactions, incident_parties to waylight_intake;
 grant update (key_version, wrapped_key) on incident_notes to waylight_intake;
@@ -110,21 +197,74 @@ create policy intake_all on incident_notes to waylight_intake using (true) with 
 create policy intake_all on report_redactions to waylight_intake using (true) with check (true);
 create policy intake_all on incident_parties to waylight_intake using (true) with check (true);
 
-create policy staff_acts on incident_notes for select to waylight_staff
-    using (organisation_acts_on(incident_id) or organisation_oversees(incident_id));
+create policy staff_works on incident_notes for select to waylight_staff
+    using (organisation_id = (select acting_organisation())
+           or organisation_works_on(incident_id) or organisation_oversees(incident_id));
+-- Whoever declines says why, and has no part in it from then on.
 create policy staff_writes on incident_notes for insert to waylight_staff
     with check (organisation_id = (select acting_organisation())
-                and (organisation_acts_on(incident_id) or organisation_oversees(incident_id)));
+                and exists (select from staff s where s.id = staff_id)
+                and (alert_id is null or exists (
+                    select from alerts a
+                    where a.id = alert_id and a.incident_id = incident_notes.incident_id
+                      and a.team_id is not null
+                      and a.organisation_id = incident_notes.organisation_id))
+                and (organisation_works_on(incident_id) or organisation_oversees(incident_id)
+                     or kind = 'decline' and alert_id is not null));
 create policy staff_granted on report_redactions for select to waylight_staff
     using (organisation_may_read_story(report_id));
 create policy staff_writes on report_redactions for insert to waylight_staff
     with check (organisation_id = (select acting_organisation())
-                and organisation_may_read_story(report_id));
+                and exists (select from staff s where s.id = staff_id)
+                and organisation_may_redact(report_id));
+"""
 
--- The control room writes in an incident it watches over: a note, a redaction.
-create policy staff_oversees on events for insert to waylight_staff
+# Who may see a report is decided for each (design, section 2): that somebody is expected at a hub,
+# and came there, is about one report alone. What a team did is for all who are at work beside it.
+TIGHTER = """
+alter policy staff_told on alerts
+    using (organisation_id = (select acting_organisation())
+           or (team_id is not null or organisation_may_read(report_id))
+              and (organisation_acts_on(incident_id) or organisation_oversees(incident_id)));
+alter policy staff_acts on alerts
+    using (organisation_id = (select acting_organisation())
+           or team_id is not null and organisation_acts_on(incident_id));
+alter policy staff_acts on deliveries
+    using (exists (select from alerts a where a.id = alert_id
+                   and (a.organisation_id = (select acting_organisation())
+                        or a.team_id is not null and organisation_acts_on(a.incident_id))));
+alter policy staff_told on events
+    using (organisation_id = (select acting_organisation())
+           or (report_id is null or organisation_may_read(report_id) or kind like 'incident.%'
+               or kind like 'alert.%' and kind not in ('alert.created', 'alert.updated',
+                                                       'alert.seen', 'alert.escalated')
+                  and exists (select from alerts a where a.id = alert_id and a.team_id is not null))
+              and (organisation_acts_on(incident_id) or organisation_oversees(incident_id)));
+alter policy staff_acts on events
     with check (organisation_id = (select acting_organisation())
-                and organisation_oversees(incident_id));
+                and organisation_may_say(kind, data, report_id, incident_id, alert_id, staff_id));
+"""
+
+AS_BEFORE = """
+alter policy staff_acts on events
+    with check (organisation_id = (select acting_organisation())
+                and (incident_id is null and report_id is null
+                     or organisation_acts_on(incident_id)
+                     or exists (select from alerts a where a.id = alert_id
+                                and a.organisation_id = (select acting_organisation())
+                                and a.incident_id = events.incident_id)));
+alter policy staff_told on events
+    using (organisation_id = (select acting_organisation())
+           or organisation_acts_on(incident_id) or organisation_oversees(incident_id));
+alter policy staff_acts on deliveries
+    using (exists (select from alerts a where a.id = alert_id
+                   and (a.organisation_id = (select acting_organisation())
+                        or organisation_acts_on(a.incident_id))));
+alter policy staff_acts on alerts
+    using (organisation_id = (select acting_organisation()) or organisation_acts_on(incident_id));
+alter policy staff_told on alerts
+    using (organisation_id = (select acting_organisation())
+           or organisation_acts_on(incident_id) or organisation_oversees(incident_id));
 """
 
 
@@ -136,13 +276,19 @@ def _functions(*, parties: bool) -> None:
 def upgrade() -> None:
     op.execute(TABLES)
     _functions(parties=True)
+    op.execute(MORE)
     op.execute(RIGHTS)
+    op.execute(TIGHTER)
 
 
 def downgrade() -> None:
-    op.execute("drop policy staff_oversees on events")
+    op.execute(AS_BEFORE)
     # The policies of the notes ask these functions, and these functions ask the parties.
     op.execute("drop table report_redactions, incident_notes")
+    op.execute(
+        "drop function organisation_may_say(text, jsonb, uuid, uuid, uuid, uuid),"
+        " organisation_may_redact(uuid), organisation_works_on(uuid)"
+    )
     _functions(parties=False)
     op.execute("drop table incident_parties")
     op.execute("alter table alerts drop column handed_from")

@@ -371,14 +371,26 @@ def test_a_hub_changes_its_own_alert_and_nothing_of_the_incident(database, hub):
         )
 
 
-def test_a_team_locks_the_incident_and_stands_down_the_alerts_of_others(database, hub):
+def test_a_team_locks_the_incident_and_stands_down_the_alerts_of_other_teams(database, hub):
     _, rows = hub
     with database.owner() as conn:
+        (other,) = conn.execute(
+            "insert into alerts (incident_id, report_id, organisation_id, team_id, role, rank,"
+            " priority, reasons, exercise, created_at)"
+            " values (%s, %s, %s, uuid_v7(), 'backup', 2, 1, '[]', false, %s) returning id",
+            [rows.incident, rows.report, uuid4(), NOW],
+        ).fetchone()
+        conn.execute(
+            "insert into deliveries (alert_id, report_id, channel, message, priority, exercise,"
+            " created_at) values (%s, %s, 'console', 'alert.created', 1, false, %s)",
+            [other, rows.report, NOW],
+        )
         team = conn.execute(
             "select organisation_id from alerts where id = %s", [rows.alert]
         ).fetchone()[0]
     with database.staff(team) as conn:
         assert conn.execute("select from incidents for update").rowcount == 1
+        # Its own and the other team's, and not the hub's: whoever walks there is still on the way.
         assert conn.execute("update alerts set state = 'withdrawn'").rowcount == 2
         assert conn.execute("update deliveries set status = 'dropped'").rowcount == 2
         assert conn.execute("update incidents set state = 'closed'").rowcount == 1

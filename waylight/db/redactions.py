@@ -11,7 +11,14 @@ from waylight.db.rows import fetch_one
 ORIGINAL = """
 select k.report_id as id, r.incident_id, r.city_id, r.exercise, k.key_version, k.wrapped_key,
        k.narrative, k.description_of_person, k.contact, k.location_description, k.rejected,
-       null as redacted_fields, null as redaction_ids, null as redacted_texts
+       null as redacted_fields, null as redaction_ids, null as redacted_texts,
+       exists (
+           select from grants g
+           where g.report_id = r.id and g.organisation_id = %(organisation)s
+             and g.cause = 'oversight' and g.revoked_at is null) as oversees,
+       exists (
+           select from incidents i join alerts a on a.id = i.held_by_alert_id
+           where i.id = r.incident_id and a.organisation_id = %(organisation)s) as holds
 from reports r join report_secrets k on k.report_id = r.id
 where r.id = %(report)s and exists (
     select from grants g
@@ -23,12 +30,23 @@ where r.id = %(report)s and exists (
 def original(
     conn: Connection[Any], report_id: UUID, organisation_id: UUID
 ) -> dict[str, Any] | None:
-    """A report's texts as they came, sealed; None without a full grant of the organisation."""
+    """A report's texts as they came, sealed; None without a full grant of the organisation.
+
+    `holds` says that it has the incident of the report, `oversees` that it watches over it.
+    """
     return fetch_one(conn, ORIGINAL, {"report": report_id, "organisation": organisation_id})
 
 
 def wait_for_others(conn: Connection[Any], report_id: UUID) -> None:
-    """One redaction of a report at a time: each is made from what the one before it left."""
+    """One redaction of a report at a time: each is made from what the one before it left.
+
+    Nobody else takes the report's incident until then.
+    """
+    conn.execute(
+        "select from incidents i where i.id = (select incident_id from reports where id = %s)"
+        " for share",
+        [report_id],
+    )
     conn.execute(
         "select pg_advisory_xact_lock(hashtextextended('redaction:' || %s::text, 0))", [report_id]
     )

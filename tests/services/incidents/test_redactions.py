@@ -81,6 +81,7 @@ def test_original_is_read_by_its_own_way_and_audited_as_such(desk, report, redac
 
 
 def test_second_redaction_goes_on_from_the_first_and_places_stay_the_same(desk, redact):
+    desk.acknowledge(desk.police, desk.alert_of(desk.first))
     redact(desk.control, ranges=[(0, 4)])
     redact(desk.police, ranges=[(5, 10)], now=LATER + MINUTE)
     assert shown(desk, desk.police).narrative == "████ █████ got on at Euston."

@@ -63,7 +63,11 @@ from alerts a
 join organisations o on o.id = a.organisation_id
 left join teams t on t.id = a.team_id
 left join hubs h on h.id = a.hub_id
-where a.incident_id = %s
+where a.incident_id = %(incident)s
+  and (a.team_id is not null or a.organisation_id = %(organisation)s or exists (
+      select from grants g
+      where g.report_id = a.report_id and g.organisation_id = %(organisation)s
+        and g.revoked_at is null))
 order by a.id
 """
 
@@ -151,9 +155,12 @@ def find(conn: Connection[Any], alert_id: UUID, organisation_id: UUID) -> dict[s
     return rows[0] if rows else None
 
 
-def rungs(conn: Connection[Any], incident_id: UUID) -> list[dict[str, Any]]:
-    """Everybody who was told about an incident, in the order of telling."""
-    return fetch_all(conn, RUNGS, [incident_id])
+def rungs(conn: Connection[Any], incident_id: UUID, organisation_id: UUID) -> list[dict[str, Any]]:
+    """Everybody who was told about an incident, in the order of telling.
+
+    A hub expects one passenger: its alert is shown to those who were granted that report.
+    """
+    return fetch_all(conn, RUNGS, {"incident": incident_id, "organisation": organisation_id})
 
 
 def reports(

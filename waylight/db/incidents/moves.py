@@ -75,6 +75,10 @@ insert into incident_parties (incident_id, organisation_id, part)
 select a.incident_id, a.organisation_id, 'acts' from alerts a
 where a.incident_id = %(incident)s and a.team_id is not null
 union
+select a.incident_id, a.organisation_id, 'works' from alerts a
+where a.incident_id = %(incident)s and a.team_id is not null
+  and a.state not in ('declined', 'expired', 'withdrawn')
+union
 select r.incident_id, g.organisation_id, 'oversees'
 from reports r join grants g on g.report_id = r.id
 where r.incident_id = %(incident)s and g.cause = 'oversight' and g.revoked_at is null

@@ -21,9 +21,18 @@ OVERSEES = """exists (
     where r.incident_id = i.id and g.organisation_id = %(organisation)s
       and g.cause = 'oversight' and g.revoked_at is null)"""
 
+# Whoever said no or was stood down is at work on it no more, and closing it was work.
+WORKS = """exists (
+    select from alerts a where a.incident_id = i.id and a.team_id is not null
+      and a.organisation_id = %(organisation)s
+      and a.state not in ('declined', 'expired', 'withdrawn'))"""
+
 # Of one that was merged away nothing is left to ask but who had a part in it before.
 WAS_PART = """i.merged_into is not null
     and (organisation_acts_on(i.id) or organisation_oversees(i.id))"""
+
+TAKES_NOTES = f"""({WORKS} or {OVERSEES} or i.merged_into is not null
+    and (organisation_works_on(i.id) or organisation_oversees(i.id)))"""
 
 SUMMARY = """
 select i.id, i.version, i.state, i.priority, i.category_groups, i.report_count, i.exercise,
@@ -31,7 +40,8 @@ select i.id, i.version, i.state, i.priority, i.category_groups, i.report_count, 
        i.merged_into, i.split_from, i.city_id, i.restarted_at,
        t.id as team_id, t.name as team, o.name as holder_organisation,
        h.state as holder_state, h.acknowledged_at as holder_since,
-       coalesce(h.organisation_id = %(organisation)s, false) as holds, {oversees} as oversees
+       coalesce(h.organisation_id = %(organisation)s, false) as holds, {oversees} as oversees,
+       {takes_notes} as takes_notes
 from incidents i
 left join alerts h on h.id = i.held_by_alert_id
 left join teams t on t.id = h.team_id
@@ -56,12 +66,15 @@ select exists (
     select from cities c join teams t on t.id = c.control_room_id where t.organisation_id = %s)
 """
 
-# What is about one report alone is hidden with that report; what a team did is not.
+# What is about one report alone is hidden with that report, as is all that a hub does, which
+# expects its passenger; what a team did is not.
 TIMELINE = """
 with recursive line (id) as (
     select %(incident)s::uuid
     union
     select i.id from incidents i join line on i.merged_into = line.id),
+noted as (
+    select i.id from incidents i where i.id in (select id from line) and {takes_notes}),
 readable as (
     select distinct g.report_id from reports r join grants g on g.report_id = r.id
     where r.incident_id = %(incident)s and g.organisation_id = %(organisation)s
@@ -79,11 +92,15 @@ entries as (
            e.alert_id, e.organisation_id, e.staff_id, e.data, n.note, n.key_version, n.wrapped_key
     from events e
     left join incident_notes n on e.kind = 'incident.note_added'
-          and n.id::text = e.data->>'note_id'
+          and n.incident_id = e.incident_id and n.id::text = e.data->>'note_id'
+          and (n.organisation_id = %(organisation)s or n.incident_id in (select id from noted))
     where e.incident_id in (select id from line) and e.kind <> 'report.received'
+      and (e.kind <> 'incident.note_added' or n.id is not null)
       and (e.report_id is null or e.report_id in (select report_id from readable)
-           or split_part(e.kind, '.', 1) in ('alert', 'incident')
-              and e.kind not in ('alert.created', 'alert.updated', 'alert.seen', 'alert.escalated'))
+           or split_part(e.kind, '.', 1) = 'incident'
+           or split_part(e.kind, '.', 1) = 'alert'
+              and e.kind not in ('alert.created', 'alert.updated', 'alert.seen', 'alert.escalated')
+              and exists (select from alerts a where a.id = e.alert_id and a.team_id is not null))
     union all
     select t.at, 2, t.id, 'delivery.attempted', d.report_id, d.alert_id, a.organisation_id, null,
            jsonb_build_object('channel', d.channel, 'message', d.message, 'attempt', t.attempt,
@@ -116,14 +133,23 @@ order by e.at, e.rank, e.id
 def find(conn: Connection[Any], incident_id: UUID, organisation_id: UUID) -> dict[str, Any] | None:
     """One incident on which the organisation acts or which it oversees; None for every other.
 
-    `holds` and `oversees` say what makes it more than one of those who were told.
+    `holds` and `oversees` say what makes it more than one of those who were told, `takes_notes`
+    that it is at work on it, has closed it, or oversees it.
     """
     rows = fetch_all(
         conn,
-        SUMMARY.format(which=ONE, oversees=OVERSEES),
+        SUMMARY.format(which=ONE, oversees=OVERSEES, takes_notes=TAKES_NOTES),
         {"incident": incident_id, "organisation": organisation_id},
     )
     return rows[0] if rows else None
+
+
+def hold_still(conn: Connection[Any], incident_id: UUID) -> None:
+    """Nobody who acts on the incident is stood down, and none takes it, until the caller is done.
+
+    Whoever only oversees it does so whatever happens, and waits for nobody.
+    """
+    conn.execute("select from incidents where id = %s for share", [incident_id])
 
 
 def page(
@@ -144,7 +170,7 @@ def page(
     which = f"({ACTS} or {OVERSEES})" if row and row[0] else OWN
     return fetch_all(
         conn,
-        SUMMARY.format(which=which + PAGE, oversees=OVERSEES),
+        SUMMARY.format(which=which + PAGE, oversees=OVERSEES, takes_notes="null"),
         {
             "organisation": organisation_id,
             "states": None if states is None else list(states),
@@ -166,12 +192,13 @@ def timeline(
     """What happened to an incident and to those merged into it, oldest first, as one list.
 
     As far as the organisation is granted: what is about a report that it may not read is left out,
-    notes come where the policies show them, people have names within the own organisation only.
+    so are the notes of others unless it takes notes there (`find`). People have names within the
+    own organisation only.
     """
     at, rank, id = after or (None, None, None)
     return fetch_all(
         conn,
-        TIMELINE,
+        TIMELINE.format(takes_notes=TAKES_NOTES),
         {
             "incident": incident_id,
             "organisation": organisation_id,

@@ -90,10 +90,10 @@ class IncidentNote(Base):
 
 
 class IncidentParty(Base):
-    """Who acted on an incident, or watched over it, before something left it for another."""
+    """Who acted or worked on an incident, or watched over it, before something left it."""
 
     __tablename__ = "incident_parties"
-    __table_args__ = (CheckConstraint("part in ('acts', 'oversees')", name="part"),)
+    __table_args__ = (CheckConstraint("part in ('acts', 'works', 'oversees')", name="part"),)
 
     incident_id: Mapped[UUID] = mapped_column(primary_key=True)
     organisation_id: Mapped[UUID] = mapped_column(primary_key=True)

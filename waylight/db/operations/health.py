@@ -91,9 +91,9 @@ from (
         unnest('{select,insert}'::text[]) privilege
     union all select 'waylight_staff', 'shifts', privilege
     from unnest('{select,insert,update,delete}'::text[]) privilege
-    union all select 'waylight_staff', relation, privilege
-    from unnest('{check_in_defaults,check_ins}'::text[]) relation,
-        unnest('{select,insert,update}'::text[]) privilege
+    union all select 'waylight_staff', 'check_in_defaults', privilege
+    from unnest('{select,insert,update}'::text[]) privilege
+    union all select 'waylight_staff', 'check_ins', 'select'
     union all select 'waylight_intake', relation, privilege
     from unnest('{incident_notes,report_redactions,incident_parties}'::text[]) relation,
         unnest('{select,insert}'::text[]) privilege
@@ -115,9 +115,11 @@ from (
         end_devices,give_up_addresses,person_of_address,queue_messages,route,route_to_fallback,
         submit_report,submit_reports,tell,tell_more,tell_of_all}'::text[])
         as name
-    union all select 'waylight_staff', unnest('{acting_organisation,last_event_number,
-        organisation_acts_on,organisation_is_told,organisation_may_read,organisation_may_read_story,
-        organisation_oversees,end_devices,give_up_addresses,take_device,uuid_v7}'::text[])) need
+    union all select 'waylight_staff', unnest('{acting_organisation,alert_was_sent,
+        last_event_number,move_team,organisation_acts_on,organisation_is_told,organisation_may_read,
+        organisation_may_read_story,organisation_may_redact,organisation_may_say,
+        organisation_oversees,organisation_works_on,place_of_team,end_devices,give_up_addresses,take_device,
+        uuid_v7}'::text[])) need
 join pg_roles r on r.rolname = need.role
 join pg_proc f on f.proname = need.name and f.pronamespace = 'public'::regnamespace
 where not has_function_privilege(need.role, f.oid, 'execute')
@@ -149,13 +151,13 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "check_ins": ("intake_all", "staff_runs_own", "staff_told"),
     "drills": ("intake_all",),
     "engagements": ("intake_all", "staff_reads"),
-    "events": ("intake_all", "staff_acts", "staff_oversees", "staff_told"),
+    "events": ("intake_all", "staff_acts", "staff_told"),
     "grants": ("intake_all", "staff_own"),
     "hub_arrivals": ("intake_all", "staff_logs_own", "staff_own"),
     "hub_overrides": ("intake_all", "staff_ends_own", "staff_own", "staff_sets_own"),
     "hubs": ("intake_all", "staff_reads", "staff_runs_own"),
     "idempotency_keys": ("intake_all",),
-    "incident_notes": ("intake_all", "staff_acts", "staff_writes"),
+    "incident_notes": ("intake_all", "staff_works", "staff_writes"),
     "incident_parties": ("intake_all",),
     "incidents": ("intake_all", "staff_acts", "staff_told"),
     "provider_notices": ("intake_all",),

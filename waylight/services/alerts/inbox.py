@@ -147,7 +147,7 @@ def open_alert(
     timer = check_ins.find(conn, row["about_alert_id"] or row["id"])
     return AlertDetail(
         alert=_summary(row),
-        rungs=told_of(conn, incident_id),
+        rungs=told_of(conn, incident_id, organisation_id),
         reports=tuple(_report(report, vault) for report in reports),
         expects=expected_by(conn, row),
         check_in=None if timer is None else check_in_of(timer),
@@ -155,9 +155,14 @@ def open_alert(
     )
 
 
-def told_of(conn: Connection[Any], incident_id: UUID) -> tuple[ToldRung, ...]:
-    """Everybody who was told about an incident, in the order of telling."""
-    return tuple(_rung(rung) for rung in inbox.rungs(conn, incident_id))
+def told_of(
+    conn: Connection[Any], incident_id: UUID, organisation_id: UUID
+) -> tuple[ToldRung, ...]:
+    """Everybody who was told about an incident, in the order of telling.
+
+    Of hubs only those that expect somebody whose report the organisation was granted.
+    """
+    return tuple(_rung(rung) for rung in inbox.rungs(conn, incident_id, organisation_id))
 
 
 def granted_reports(

@@ -15,7 +15,7 @@ from waylight.db.alerts import inbox
 from waylight.db.incidents import reading as db
 from waylight.db.session import Database
 from waylight.domain.alerts import Named, State
-from waylight.domain.errors import NotFound, Problem
+from waylight.domain.errors import NotAllowed, NotFound, Problem
 from waylight.domain.incidents import Actor, Entry, Holder, Incident, IncidentDetail, Told
 from waylight.domain.principals import Principal
 from waylight.domain.reports import Recipient
@@ -101,7 +101,7 @@ def read_incident(
         row = visible(conn, principal, incident_id)
         return IncidentDetail(
             incident=_incident(row),
-            rungs=told_of(conn, incident_id),
+            rungs=told_of(conn, incident_id, organisation_of(principal)),
             reports=granted_reports(
                 conn,
                 vault,
@@ -129,7 +129,8 @@ def read_timeline(
     """Up to `limit` things that happened, oldest first, those beyond `after` (time, rank, id).
 
     As far as the caller's organisation was granted them, with what happened to incidents that were
-    merged into this one. Writes an audit entry for each report and one for notes that are shown.
+    merged into this one; notes for those who take some there (`add_note`) and for who wrote them.
+    Writes an audit entry for each report and one for notes that are shown.
     Raises NotFound as `read_incident`.
     """
     organisation_id = organisation_of(principal)
@@ -164,17 +165,23 @@ def add_note(
     now: datetime,
     idempotency_key: str | None = None,
 ) -> Entry:
-    """Writes a note for all who act on an incident or oversee it; it is never changed.
+    """Writes a note for all who are at work on an incident or oversee it; it is never changed.
 
     With an idempotency key a second try by the same person writes nothing and answers as the first.
-    Raises NotFound as `read_incident`.
+    Raises NotFound as `read_incident`, NotAllowed for whoever was stood down or declined.
     """
     organisation_id = organisation_of(principal)
     retry_hash = idempotency_key and vault.keyed_hash(
         "note", f"{principal.staff_id}:{incident_id}:{idempotency_key}".encode()
     )
     with database.staff(organisation_id) as conn:
+        db.hold_still(conn, incident_id)
         row = visible(conn, principal, incident_id)
+        if not row["takes_notes"]:
+            raise NotAllowed(
+                "Notes are for those at work on an incident or watching over it: your teams"
+                " declined or were stood down."
+            )
         note_id = write_note(
             conn,
             vault,

@@ -13,7 +13,13 @@ from waylight.db import redactions as db
 from waylight.db.alerts import inbox
 from waylight.db.session import Database
 from waylight.domain.alerts import Story
-from waylight.domain.errors import InvalidRequest, NotFound, Problem, StateConflict
+from waylight.domain.errors import (
+    InvalidRequest,
+    NotAllowed,
+    NotFound,
+    Problem,
+    StateConflict,
+)
 from waylight.domain.principals import Principal
 from waylight.domain.redactions import Redaction, redacted, sealed_as
 from waylight.services.alerts.inbox import story
@@ -39,13 +45,19 @@ def redact(
     The original keeps lying under its own permission, and both under the key of the report: erasing
     that erases both. Ranges count in the text as it is shown now. The event and the audit entry say
     who and which field; the reason is sealed too. Raises NotFound for a report that the caller's
-    organisation may not read whole, InvalidRequest for a text that there is not or a range outside
-    it, StateConflict when the story was erased or nothing would change.
+    organisation may not read whole, NotAllowed for one that neither has its incident nor watches
+    over it, InvalidRequest for a text that there is not or a range outside it, StateConflict when
+    the story was erased or nothing would change.
     """
     organisation_id = organisation_of(principal)
     with database.staff(organisation_id) as conn:
-        row = _readable(conn, report_id, organisation_id)
         db.wait_for_others(conn, report_id)
+        row = _readable(conn, report_id, organisation_id)
+        if not (row["holds"] or row["oversees"]):
+            raise NotAllowed(
+                "Only the organisation that has the incident, or the control room, hides a part of"
+                " a report."
+            )
         before = _shown(conn, vault, row, field)
         after = redacted(before, ranges or ()) if replacement is None else replacement
         if after == before:
