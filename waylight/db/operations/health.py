@@ -118,8 +118,8 @@ from (
     union all select 'waylight_staff', unnest('{acting_organisation,alert_was_sent,
         last_event_number,move_team,organisation_acts_on,organisation_is_told,organisation_may_read,
         organisation_may_read_story,organisation_may_redact,organisation_may_say,
-        organisation_oversees,organisation_works_on,place_of_team,end_devices,give_up_addresses,take_device,
-        uuid_v7}'::text[])) need
+        organisation_oversees,organisation_works_on,place_of_team,end_devices,give_up_addresses,
+        take_device,uuid_v7}'::text[])) need
 join pg_roles r on r.rolname = need.role
 join pg_proc f on f.proname = need.name and f.pronamespace = 'public'::regnamespace
 where not has_function_privilege(need.role, f.oid, 'execute')
