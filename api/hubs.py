@@ -5,7 +5,7 @@ from uuid import UUID
 
 from flask.typing import ResponseReturnValue
 
-from api.wire import paging, versions
+from api.wire import limits, paging, versions
 from api.wire.auth import principal, require
 from api.wire.blueprint import Blueprint, public
 from api.wire.context import now, waylight
@@ -83,7 +83,7 @@ def one(hub_id: UUID) -> Hub:
 
 
 @blueprint.route('/v1/hubs/<wire_id("hub"):hub_id>', methods=["PATCH"])
-@require(Kind.STAFF, scopes=("hubs:manage",))
+@require(Kind.STAFF, scopes=("hubs:manage",), quota=limits.HOURS)
 @versions.versioned()
 @blueprint.arguments(HubEditIn, example=HubEditIn.example)
 @blueprint.response(200, HubDeskOut, headers=versions.HEADERS)

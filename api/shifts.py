@@ -5,7 +5,7 @@ from uuid import UUID
 
 from flask.typing import ResponseReturnValue
 
-from api.wire import paging, versions
+from api.wire import limits, paging, versions
 from api.wire.auth import principal, require
 from api.wire.blueprint import Blueprint
 from api.wire.context import now, waylight
@@ -41,7 +41,7 @@ def list_shifts(query: dict[str, Any], team_id: UUID) -> ResponseReturnValue:
 
 
 @blueprint.route('/v1/teams/<wire_id("team"):team_id>/shifts', methods=["POST"])
-@require(Kind.STAFF, scopes=("teams:manage",))
+@require(Kind.STAFF, scopes=("teams:manage",), quota=limits.HOURS)
 @blueprint.arguments(ShiftIn, example=ShiftIn.example)
 @blueprint.response(201, ShiftOut, headers=versions.HEADERS)
 def add(hours: Hours, team_id: UUID) -> ResponseReturnValue:
@@ -50,7 +50,7 @@ def add(hours: Hours, team_id: UUID) -> ResponseReturnValue:
 
 
 @blueprint.route('/v1/teams/<wire_id("team"):team_id>/shifts/preview')
-@require(Kind.STAFF, scopes=("alerts:read",))
+@require(Kind.STAFF, scopes=("alerts:read",), quota=limits.HOURS)
 @blueprint.arguments(PreviewQuery, location="query")
 @blueprint.response(200, PreviewOut)
 def preview(query: dict[str, Any], team_id: UUID) -> Preview:
@@ -59,7 +59,7 @@ def preview(query: dict[str, Any], team_id: UUID) -> Preview:
 
 
 @blueprint.route('/v1/teams/<wire_id("team"):team_id>/shifts/preview', methods=["POST"])
-@require(Kind.STAFF, scopes=("alerts:read",))
+@require(Kind.STAFF, scopes=("alerts:read",), quota=limits.HOURS)
 @blueprint.arguments(PreviewIn, example=PreviewIn.example)
 @blueprint.response(200, PreviewOut)
 def try_out(body: dict[str, Any], team_id: UUID) -> Preview:
@@ -80,7 +80,7 @@ def one(team_id: UUID, shift_id: UUID) -> ResponseReturnValue:
 @blueprint.route(
     '/v1/teams/<wire_id("team"):team_id>/shifts/<wire_id("shift"):shift_id>', methods=["PUT"]
 )
-@require(Kind.STAFF, scopes=("teams:manage",))
+@require(Kind.STAFF, scopes=("teams:manage",), quota=limits.HOURS)
 @versions.versioned()
 @blueprint.arguments(ShiftIn, example=ShiftIn.example)
 @blueprint.response(200, ShiftOut, headers=versions.HEADERS)
@@ -96,7 +96,7 @@ def change(hours: Hours, team_id: UUID, shift_id: UUID) -> ResponseReturnValue:
 @blueprint.route(
     '/v1/teams/<wire_id("team"):team_id>/shifts/<wire_id("shift"):shift_id>', methods=["DELETE"]
 )
-@require(Kind.STAFF, scopes=("teams:manage",))
+@require(Kind.STAFF, scopes=("teams:manage",), quota=limits.HOURS)
 @versions.versioned()
 @blueprint.response(204)
 def remove(team_id: UUID, shift_id: UUID) -> None:

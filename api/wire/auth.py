@@ -37,6 +37,7 @@ class Required:
     outlives_database: bool = False
     tickets: bool = False
     provider: Provider | None = None
+    quota: limits.Policy | None = None
 
 
 class LastKnown:
@@ -70,22 +71,28 @@ AT_ONCE = 4
 """Streams that are being opened at the same time in one process."""
 
 LINE_S = 30.0
+_door = threading.BoundedSemaphore(AT_ONCE)
 _line = threading.BoundedSemaphore(AT_ONCE)
 
 
 @contextmanager
-def in_line() -> Iterator[None]:
-    """Lets a few open their streams while the others wait their turn.
+def in_line(line: threading.BoundedSemaphore | None) -> Iterator[None]:
+    """Lets a few pass while the others wait their turn; without a line, everybody.
 
     A thousand clients that come back together would ask for more connections than a pool has: most
-    would hear 503, and so would those who report. Raises Unavailable when the line is too long.
+    would hear 503, and so would those who report. At the door it is asked who they are; only those
+    who may follow stand in the line behind it, so that keys and tickets that nobody has keep no
+    place there. Raises Unavailable when the line is too long.
     """
-    if not _line.acquire(timeout=LINE_S):
+    if line is None:
+        yield
+        return
+    if not line.acquire(timeout=LINE_S):
         raise Unavailable("Too many come at once: try again.")
     try:
         yield
     finally:
-        _line.release()
+        line.release()
 
 
 def require(
@@ -94,6 +101,7 @@ def require(
     outlives_database: bool = False,
     tickets: bool = False,
     provider: Provider | None = None,
+    quota: limits.Policy | None = None,
 ) -> Callable[[View], View]:
     """Lets only these kinds of caller in, and of those with a key only such as have every scope.
 
@@ -103,26 +111,24 @@ def require(
     scope; TooManyRequests (429). With `outlives_database`, a key that was good within the hour is
     good while the database cannot be asked. With `tickets`, a stream ticket in the address does
     for a key, once. `provider` is how the one caller of `Kind.PROVIDER` is recognised; its calls
-    are not limited, a forger's are. Put it right under the route, so that it runs first.
+    are not limited, a forger's are. `quota` is what the caller's organisation may use of this
+    beside the limit of its keys. Put it right under the route, so that it runs first.
     """
     if not kinds:
         raise TypeError("say who may call: Kind.NOBODY for everybody")
-    required = Required(frozenset(kinds), scopes, outlives_database, tickets, provider)
+    required = Required(frozenset(kinds), scopes, outlives_database, tickets, provider, quota)
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> ResponseReturnValue:  # noqa: ANN401 - the view's own
-            if not required.tickets:
-                return called(*args, **kwargs)
-            with in_line():
-                return called(*args, **kwargs)
-
-        def called(*args: Any, **kwargs: Any) -> ResponseReturnValue:  # noqa: ANN401 - the same
             caller = g.principal = _identify(required)
             if caller.kind is not Kind.PROVIDER:
                 limits.count_call(key_id=str(caller.key_id) if caller.key_id else None)
+            if required.quota is not None:
+                limits.count_use(required.quota, caller.organisation_id)
             if caller.kind is not Kind.PASSENGER:
-                return view(*args, **kwargs)
+                with in_line(_line if required.tickets else None):
+                    return view(*args, **kwargs)
             try:
                 return view(*args, **kwargs)
             except NotFound:
@@ -168,7 +174,8 @@ def _with_key(required: Required, token: str) -> Principal:
         if anonymous is not None:
             return anonymous
         raise NotSignedIn
-    caller = _holder(token, outlives_database=required.outlives_database)
+    with in_line(_door if required.tickets else None):
+        caller = _holder(token, outlives_database=required.outlives_database)
     if caller is None:
         if anonymous is not None:
             return anonymous
@@ -179,7 +186,8 @@ def _with_key(required: Required, token: str) -> Principal:
 
 def _with_ticket(required: Required, ticket: str) -> Principal:
     context = waylight()
-    found = stream.redeem_ticket(context.database, context.vault, ticket, now=now())
+    with in_line(_door):
+        found = stream.redeem_ticket(context.database, context.vault, ticket, now=now())
     if found is None:
         limits.count_failure(limits.FAILED_KEYS)
         raise NotSignedIn(TICKET_OVER)

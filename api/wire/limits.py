@@ -63,6 +63,15 @@ FAILED_KEYS = Policy("failed-keys", quota=30, window_s=300)
 """Keys of an address that nobody has. A right one is never refused for others' wrong ones."""
 
 
+REPLAYS = Policy("webhook-replays", quota=60, window_s=60)
+PINGS = Policy("webhook-pings", quota=10, window_s=60)
+"""Messages that an organisation has sent to itself: each may hold a sender for seconds."""
+
+HOURS = Policy("hours", quota=60, window_s=60)
+"""Hours that an organisation has worked out, to set or to preview: tens of milliseconds of a
+processor each, at worst."""
+
+
 class Counters(Storage):
     """Counters in memory, bounded.
 
@@ -214,6 +223,15 @@ def count_failure(policy: Policy) -> None:
     """Counts a wrong key or receipt against the address it came from. Raises TooManyRequests."""
     if (request.method, request.path) not in NEVER_LIMITED:
         _spend(policy, network_of(request.remote_addr))
+
+
+def count_use(policy: Policy, organisation_id: object | None) -> None:
+    """Counts a call that costs more than others against its organisation. Raises TooManyRequests.
+
+    However many keys it has, they share the quota.
+    """
+    if organisation_id is not None and not is_exempt():
+        _spend(policy, f"organisation:{organisation_id}")
 
 
 def announce(response: Response) -> Response:

@@ -151,16 +151,32 @@ def test_few_open_their_streams_at_once_and_the_others_wait_in_line(client, keys
     monkeypatch.setattr(auth, "LINE_S", 0.05)
     with contextlib.ExitStack() as opening:
         for _ in range(auth.AT_ONCE):
-            opening.enter_context(auth.in_line())
+            opening.enter_context(auth.in_line(auth._line))
         refused = client.head(PATH, headers=keys["Robin"])
         assert refused.status_code == 503
         assert int(refused.headers["Retry-After"]) > 0
-        # Nobody else stands in that line.
+        # Nobody else stands in that line: neither who is nobody nor who comes with nothing good.
+        assert client.get(PATH).status_code == 401
+        wrong = {"Authorization": f"Bearer waylight_sk_{'x' * 43}"}
+        assert client.get(PATH, headers=wrong).status_code == 401
+        assert client.get(f"{PATH}?ticket=waylight_st_{'x' * 43}").status_code == 401
         assert client.get("/v1/alerts", headers=keys["Robin"]).status_code == 200
     assert client.head(PATH, headers=keys["Robin"]).status_code == 200
     assert client.get(PATH).status_code == 401
     for _ in range(auth.AT_ONCE + 1):  # whoever is refused has left the line
         assert client.get(PATH).status_code == 401
+
+
+def test_who_brings_nothing_is_not_even_asked_at_the_door(client, keys, monkeypatch):
+    monkeypatch.setattr(auth, "LINE_S", 0.05)
+    with contextlib.ExitStack() as asked:
+        for _ in range(auth.AT_ONCE):
+            asked.enter_context(auth.in_line(auth._door))
+        assert client.get(PATH).status_code == 401
+        assert client.head(PATH, headers=keys["Robin"]).status_code == 503
+    for _ in range(auth.AT_ONCE + 1):
+        assert client.get(f"{PATH}?ticket=none").status_code == 401
+    assert client.head(PATH, headers=keys["Robin"]).status_code == 200
 
 
 @pytest.mark.parametrize("query", ["team=x", "unknown=1", f"last_event_id={'x' * 129}"])

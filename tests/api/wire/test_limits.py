@@ -1,4 +1,5 @@
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 from flask import request
@@ -15,6 +16,7 @@ from api.wire.limits import (
     network_of,
 )
 from tests.api.checked_client import check_every_answer
+from waylight.domain.errors import TooManyRequests
 from waylight.services.context import Waylight
 
 
@@ -219,3 +221,22 @@ def test_a_forwarded_address_is_believed_only_behind_a_trusted_proxy(database, s
             "/v1/categories", headers=headers, environ_overrides={"REMOTE_ADDR": "10.0.0.1"}
         )
         assert seen["address"] == ("198.51.100.9/32" if hops else "10.0.0.1/32")
+
+
+def test_all_keys_of_an_organisation_share_a_quota_and_another_one_has_its_own(limited, clock):
+    policy = replace(KEYS, name="dear", quota=2)
+    organisation, other = uuid4(), uuid4()
+
+    def used(organisation_id, address="203.0.113.7"):
+        with limited.test_request_context(environ_overrides={"REMOTE_ADDR": address}):
+            try:
+                limits.count_use(policy, organisation_id)
+            except TooManyRequests as error:
+                return error.retry_after_s
+        return None
+
+    assert [used(organisation, f"203.0.113.{n}") for n in range(3)] == [None, None, 60]
+    assert used(other) is None
+    assert used(None) is None
+    clock.now += 60
+    assert used(organisation) is None
