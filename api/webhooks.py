@@ -6,7 +6,7 @@ from uuid import UUID
 
 from flask.typing import ResponseReturnValue
 
-from api.wire import paging, versions
+from api.wire import limits, paging, versions
 from api.wire.auth import principal, require
 from api.wire.blueprint import Blueprint, View, document_responses
 from api.wire.context import now, waylight
@@ -135,7 +135,7 @@ def enable(webhook_id: UUID) -> ResponseReturnValue:
 
 
 @blueprint.route(f"{ONE}/ping", methods=["POST"])
-@require(Kind.STAFF, Kind.CLIENT, scopes=("webhooks:manage",))
+@require(Kind.STAFF, Kind.CLIENT, scopes=("webhooks:manage",), quota=limits.PINGS)
 @_conflicting
 @blueprint.response(202, WebhookDeliveryOut)
 def ping(webhook_id: UUID) -> Delivery:
@@ -162,7 +162,7 @@ def deliveries(query: dict[str, Any], webhook_id: UUID) -> ResponseReturnValue:
 
 
 @blueprint.route(f'{ONE}/deliveries/<wire_id("delivery"):delivery_id>/replay', methods=["POST"])
-@require(Kind.STAFF, Kind.CLIENT, scopes=("webhooks:manage",))
+@require(Kind.STAFF, Kind.CLIENT, scopes=("webhooks:manage",), quota=limits.REPLAYS)
 @_conflicting
 @blueprint.response(202, WebhookDeliveryOut)
 def replay(webhook_id: UUID, delivery_id: UUID) -> Delivery:

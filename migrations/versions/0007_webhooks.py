@@ -49,7 +49,7 @@ create index ix_deliveries_webhook_due on deliveries
     (target_id, exercise, priority, next_attempt_at)
     where status = 'queued' and channel = 'webhook';
 create index ix_deliveries_webhook_leased on deliveries (target_id)
-    where status = 'queued' and channel = 'webhook' and leased_by is not null;
+    where channel = 'webhook' and leased_by is not null;
 """
 
 ACCESS = """

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from api.wire import limits
+from api.wire.limits import Limiter
 from schemas.common import WireId
 from tests.desk import keys_for, open_desk
 from waylight.domain.webhooks import MOST
@@ -110,6 +112,29 @@ def test_ping_is_in_the_log_and_is_replayed_once_it_is_over(client, robin, desk)
     assert [one["id"] for one in logged.json["items"]] == [again.json["id"]]
     older = client.get(logged.headers["Link"].split(">")[0][1:], headers=robin)
     assert [one["id"] for one in older.json["items"]] == [ping.json["id"]]
+
+
+def test_organisation_pings_and_replays_only_so_often_with_whatever_keys(
+    app, client, robin, desk, signed_in
+):
+    app.extensions["waylight.limiter"] = Limiter()
+    made = create(client, robin)
+    other_key = put_client(desk)
+    sent = [
+        client.post(path(made, "ping"), headers=(robin, other_key)[number % 2])
+        for number in range(limits.PINGS.quota)
+    ]
+    assert {one.status_code for one in sent} == {202}
+    for headers in (robin, other_key):
+        refused = client.post(path(made, "ping"), headers=headers)
+        assert (refused.status_code, refused.json["code"]) == (429, "too_many_requests")
+        assert int(refused.headers["Retry-After"]) > 0
+    replay = path(made, "deliveries", sent[0].json["id"], "replay")
+    found = {client.post(replay, headers=robin).status_code for _ in range(limits.REPLAYS.quota)}
+    assert found == {409}
+    assert client.post(replay, headers=other_key).status_code == 429
+    assert client.get(path(made), headers=robin).status_code == 200
+    assert client.post(path(made, "ping"), headers=signed_in["Ali"]).status_code == 404
 
 
 def test_another_organisation_s_webhook_is_a_404_whatever_is_done(client, robin, signed_in):

@@ -13,13 +13,14 @@ from schemas.events import envelope
 from tests.desk import NOW, P1, P2, SPOT
 from tests.receivers import answer, receiving, silent
 from waylight.channels.guard import Guard
+from waylight.channels.senders import DRILL_SENDERS, SENDERS
 from waylight.channels.webhook import Webhooks
 from waylight.db.operations import health
 from waylight.domain.alerts import LONG, Outcome, Result
 from waylight.domain.errors import InvalidRequest, NotAllowed, NotFound, StaleVersion, StateConflict
 from waylight.domain.geo import Point
 from waylight.domain.principals import Kind, Principal
-from waylight.domain.webhooks import IN_FLIGHT, MOST
+from waylight.domain.webhooks import IN_FLIGHT, MOST, OF_AN_ORGANISATION
 from waylight.services import alerts, webhooks
 from waylight.services.operations import chores, rotation
 
@@ -102,6 +103,21 @@ def record(desk):
     return record
 
 
+@pytest.fixture
+def claim_all(claim, record):
+    """Everything that is due, each delivered before more is taken."""
+
+    def claim_all():
+        found = []
+        while taken := claim():
+            for one in taken:
+                record(one, DELIVERED)
+            found += taken
+        return found
+
+    return claim_all
+
+
 def read(desk, webhook, who=None):
     return webhooks.read_webhook(
         desk.database, desk.vault, who or desk.police, webhook_id=webhook.id
@@ -147,13 +163,13 @@ def test_no_webhook_costs_one_look_and_moves_nothing(desk, tell):
     assert desk.rows("select last from webhook_cursor") == before
 
 
-def test_drill_goes_to_those_who_asked_for_drills_and_to_the_star(desk, make, tell, claim):
+def test_drill_goes_to_those_who_asked_for_drills_and_to_the_star(desk, make, tell, claim_all):
     star = make(desk.police)
     drills = make(desk.police, event_types=["exercise.*"])
     make(desk.police, event_types=["alert.created", "alert.*"])
     desk.report(replace(P1, exercise=True))
     tell()
-    found = claim()
+    found = claim_all()
     assert {one.target.id for one in found} == {star.id, drills.id}
     assert all(json.loads(one.body)["type"].startswith("exercise.") for one in found)
     assert all(one.exercise for one in found)
@@ -336,6 +352,89 @@ def test_black_holed_endpoint_takes_two_senders_and_rests(desk, make, tell, clai
     assert claim(now=at) == []
     again = claim(now=at + timedelta(minutes=10))
     assert len(again) == IN_FLIGHT
+
+
+def ping(desk, webhook, who=None, *, times=1):
+    for _ in range(times):
+        webhooks.ping_webhook(desk.database, who or desk.police, webhook_id=webhook.id, now=NOW)
+
+
+def test_organisation_whose_endpoints_answer_late_leaves_most_senders_to_the_others(
+    desk, make, claim, record
+):
+    slow = [make(desk.police) for _ in range(6)]
+    for one in slow:
+        ping(desk, one, times=4)
+    other = make(desk.operator)
+    ping(desk, other, desk.operator)
+    taken = claim(free=SENDERS)
+    assert len([one for one in taken if one.target.id != other.id]) == OF_AN_ORGANISATION
+    assert [one.target.id for one in taken].count(other.id) == 1
+    assert OF_AN_ORGANISATION <= SENDERS // 2
+    # Another worker takes no more either, nor is there room because an endpoint is paused, has said
+    # that it is gone, or has its messages dropped: those on their way hold their senders all along.
+    assert claim("two") == []
+    held = next(one for one in taken if one.target.id != other.id)
+    webhooks.edit_webhook(
+        desk.database,
+        desk.vault,
+        desk.police,
+        webhook_id=held.target.id,
+        values={"state": "paused"},
+        loopback_ports=(),
+        if_match=None,
+        now=NOW,
+    )
+    desk.do(
+        "update deliveries set status = 'dropped', next_attempt_at = null where id = %s",
+        held.delivery_id,
+    )
+    assert claim("two") == []
+    record(held, DELIVERED)
+    assert len(claim("two")) == 1
+
+
+def test_drills_of_an_organisation_keep_neither_a_real_message_nor_another_s_drill_waiting(
+    desk, make, tell, claim
+):
+    mine = [make(desk.police) for _ in range(3)]
+    theirs = make(desk.operator)
+    for one in (*mine, theirs):
+        ping(desk, one, desk.operator if one is theirs else None, times=3)
+    desk.do("update deliveries set exercise = true where channel = 'webhook'")
+    drills = claim(free=DRILL_SENDERS)
+    assert {one.target.id in {each.id for each in mine} for one in drills} == {True, False}
+    ping(desk, mine[0])
+    assert [one.exercise for one in claim()] == [False]
+
+
+def test_event_that_waits_is_not_replayed_again_and_goes_behind_all_others(
+    desk, make, tell, claim, claim_all
+):
+    made = make(desk.police, event_types=["alert.created"])
+    desk.report(P1)
+    tell()
+    (first,) = claim_all()
+
+    def replay():
+        return webhooks.replay_delivery(
+            desk.database,
+            desk.police,
+            webhook_id=made.id,
+            delivery_id=first.delivery_id,
+            now=NOW,
+        )
+
+    again = replay()
+    for _ in range(3):
+        with pytest.raises(StateConflict, match="on its way already"):
+            replay()
+    desk.report(P2, at=ELSEWHERE)
+    tell()
+    new, old = claim()
+    assert (old.delivery_id, old.event_id) == (again.id, first.event_id)
+    assert new.event_id != first.event_id
+    assert new.priority < old.priority
 
 
 def test_outcome_after_the_lease_went_to_another_changes_nothing(desk, make, tell, claim, record):

@@ -24,6 +24,14 @@ MOST = 20
 IN_FLIGHT = 2
 """Messages on their way to one endpoint at once: one that does not answer holds no more senders."""
 
+OF_AN_ORGANISATION = 3
+DRILLS_OF_AN_ORGANISATION = 1
+"""The same to all endpoints of one organisation together: with twenty that answer late it would
+otherwise hold every sender there is, and the messages of the others would wait."""
+
+LOWEST_PRIORITY = 4
+"""Of what its owner asks for, a ping or a replay: no event waits behind it."""
+
 OVERLAP = timedelta(days=1)
 """How long the secret before signs beside a new one, unless somebody says otherwise."""
 LONGEST_OVERLAP = timedelta(days=30)

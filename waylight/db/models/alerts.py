@@ -158,9 +158,7 @@ class Delivery(Base):
         Index(
             "ix_deliveries_webhook_leased",
             "target_id",
-            postgresql_where=text(
-                "status = 'queued' and channel = 'webhook' and leased_by is not null"
-            ),
+            postgresql_where=text("channel = 'webhook' and leased_by is not null"),
         ),
         {"postgresql_partition_by": "RANGE (id)"},
     )

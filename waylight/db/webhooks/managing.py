@@ -177,10 +177,22 @@ def delivery(conn: Connection[Any], webhook_id: UUID, delivery_id: UUID) -> dict
     """What was queued, to queue it again."""
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
-            "select event_id, message, priority, exercise, status from deliveries"
+            "select event_id, message, exercise from deliveries"
             " where id = %s and target_id = %s and channel = 'webhook'",
             [delivery_id, webhook_id],
         ).fetchone()
+
+
+def is_waiting(conn: Connection[Any], webhook_id: UUID, event_id: UUID) -> bool:
+    """Whether an event is on its way to a webhook already, by whichever of its deliveries."""
+    return (
+        conn.execute(
+            "select from deliveries where target_id = %s and event_id = %s"
+            " and channel = 'webhook' and status = 'queued' limit 1",
+            [webhook_id, event_id],
+        ).fetchone()
+        is not None
+    )
 
 
 def _one(

@@ -9,28 +9,47 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 
 from waylight.db.webhooks.managing import QUEUE_LOCK
-from waylight.domain.webhooks import IN_FLIGHT, Standing
+from waylight.domain.webhooks import (
+    DRILLS_OF_AN_ORGANISATION,
+    IN_FLIGHT,
+    OF_AN_ORGANISATION,
+    Standing,
+)
 
-# Each endpoint has room for so many at once, counted by the leases that run: one that does not
-# answer must not take every sender, and one that rests is not looked at at all.
+# Each endpoint has room for so many at once, and so has each organisation, counted by the leases
+# that run: neither one that does not answer nor twenty of one owner may take every sender. What was
+# dropped on its way holds one as well, and so does what goes to an endpoint that was paused since.
+# One that rests is not looked at at all. Another worker's claim of this very moment is not seen:
+# then each of the two has so many.
 CLAIM = """
-with room as materialized (
-    select w.id, %(in_flight)s - (
-        select count(*) from deliveries d
-        where d.target_id = w.id and d.channel = 'webhook' and d.status = 'queued'
-          and d.leased_by is not null and d.next_attempt_at > %(now)s) as free
+with held as materialized (
+    select w.id, w.organisation_id, w.state = 'active'
+               and coalesce(w.rests_until <= %(now)s, true) as is_told,
+           count(d.id) as here,
+           count(d.id) filter (where d.exercise = %(exercise)s) as of_this_kind
     from webhooks w
-    where w.state = 'active' and coalesce(w.rests_until <= %(now)s, true)),
+    left join deliveries d on d.target_id = w.id and d.channel = 'webhook'
+        and d.leased_by is not null and d.leased_until > %(now)s
+    group by w.id),
+room as materialized (
+    select id, organisation_id, is_told, %(in_flight)s - here as free,
+           %(of_one)s - sum(of_this_kind) over (partition by organisation_id) as left_over
+    from held),
 due as materialized (
-    select d.id
-    from room cross join lateral (
-        select id, priority, next_attempt_at from deliveries
-        where target_id = room.id and channel = 'webhook' and exercise = %(exercise)s
-          and status = 'queued' and next_attempt_at <= %(now)s
-        order by priority, next_attempt_at
-        limit greatest(room.free, 0)
-        for update skip locked) d
-    order by d.priority, d.next_attempt_at
+    select id from (
+        select d.id, d.priority, d.next_attempt_at, room.left_over, row_number() over (
+                   partition by room.organisation_id order by d.priority, d.next_attempt_at)
+               as place
+        from room cross join lateral (
+            select id, priority, next_attempt_at from deliveries
+            where target_id = room.id and channel = 'webhook' and exercise = %(exercise)s
+              and status = 'queued' and next_attempt_at <= %(now)s
+            order by priority, next_attempt_at
+            limit greatest(least(room.free, room.left_over), 0)
+            for update skip locked) d
+        where room.is_told) found
+    where place <= left_over
+    order by priority, next_attempt_at
     limit %(free)s),
 claimed as (
     update deliveries set attempts = attempts + 1, attempted_at = %(now)s,
@@ -138,6 +157,7 @@ def claim(
                 "free": free,
                 "exercise": exercise,
                 "in_flight": IN_FLIGHT,
+                "of_one": DRILLS_OF_AN_ORGANISATION if exercise else OF_AN_ORGANISATION,
                 "until": now + lease,
                 "now": now,
             },

@@ -25,6 +25,7 @@ from waylight.domain.errors import (
 from waylight.domain.principals import Principal
 from waylight.domain.webhooks import (
     CHANNEL,
+    LOWEST_PRIORITY,
     MOST,
     PING,
     Attempt,
@@ -34,7 +35,6 @@ from waylight.domain.webhooks import (
     Webhook,
     answered,
 )
-from waylight.services.webhooks.queue import UNDATED_PRIORITY
 from waylight.vault import Vault
 
 SECRET_BYTES = 32
@@ -263,7 +263,7 @@ def ping_webhook(
             webhook_id,
             event_id=None,
             type_=PING,
-            priority=UNDATED_PRIORITY,
+            priority=LOWEST_PRIORITY,
             exercise=False,
             now=now,
         )
@@ -298,8 +298,9 @@ def replay_delivery(
 ) -> Delivery:
     """Queues the event of a delivery again: a delivery of its own, with the event's same id.
 
-    Raises as `read_webhook`, and StateConflict while it is still on its way and for a webhook that
-    is not active.
+    It goes behind what happens meanwhile. Raises as `read_webhook`, and StateConflict while the
+    event is on its way already, by this delivery or a replay of it, and for a webhook that is not
+    active.
     """
     organisation_id = _organisation_of(principal)
     with database.staff(organisation_id) as conn:
@@ -307,14 +308,17 @@ def replay_delivery(
         found = db.delivery(conn, webhook_id, delivery_id)
         if found is None:
             raise NotFound
-        if found["status"] == "queued":
-            raise StateConflict("It is still on its way: it is tried again by itself.")
+        if db.is_waiting(conn, webhook_id, found["event_id"]):
+            raise StateConflict(
+                "This event is on its way already, and is tried again by itself: see the log for"
+                " when (`next_attempt_at`)."
+            )
         again = db.enqueue(
             conn,
             webhook_id,
             event_id=found["event_id"],
             type_=found["message"],
-            priority=found["priority"],
+            priority=LOWEST_PRIORITY,
             exercise=found["exercise"],
             now=now,
         )
