@@ -265,13 +265,63 @@ def test_name_server_that_does_not_answer_ends_the_call_and_frees_its_place(monk
         raise socket.gaierror
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    monkeypatch.setattr(guarding, "_free", places := threading.BoundedSemaphore(1))
+    monkeypatch.setattr(guarding, "LOOKUPS", 1)
     guard = Guard(total_s=0.1)
-    for _ in range(2):  # the second finds no place, and ends all the same
+    before = threading.active_count()
+    for _ in range(5):  # the second finds no place, starts no thread, and ends all the same
         with pytest.raises(requests.ConnectTimeout):
             post(guard, "https://partner.example/")
+    assert threading.active_count() == before + 1
     answered.set()
-    assert places.acquire(timeout=10)
+    assert guard._look_ups.acquire(timeout=10)
+
+
+def test_names_that_hang_for_one_channel_take_no_place_of_another(monkeypatch, connected):
+    answered = threading.Event()
+
+    def look_up(host, port, *_args, **_kwargs):
+        if host.startswith("hangs"):
+            answered.wait(30)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (PUBLIC, port or 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    webhooks, pushes = Guard(total_s=0.2), Guard(total_s=5.0)
+    with ThreadPoolExecutor(guarding.LOOKUPS) as pool:
+        urls = [f"https://hangs{n}.example/" for n in range(guarding.LOOKUPS)]
+        hung = [pool.submit(post, webhooks, url) for url in urls]
+        assert all(isinstance(one.exception(), requests.ConnectTimeout) for one in hung)
+    with pytest.raises(requests.ConnectionError) as why:
+        post(pushes, "https://push.example/")
+    assert reason(why.value) == "not_connected"
+    answered.set()
+
+
+def test_name_that_was_long_looked_up_leaves_less_time_to_connect(monkeypatch):
+    given = []
+    names = Names(monkeypatch, partner_example=[PUBLIC])
+
+    def look_up(*args, **kwargs):
+        moment.now += 4.0
+        return names.look_up(*args, **kwargs)
+
+    def connect(_address, timeout, **_kwargs):
+        given.append(timeout)
+        raise TimeoutError
+
+    class Moment:
+        now = 0.0
+
+        def monotonic(self):
+            return self.now
+
+    moment = Moment()
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(guarding, "time", moment)
+    monkeypatch.setattr("urllib3.util.connection.create_connection", connect)
+    with pytest.raises(requests.RequestException) as why:
+        post(Guard(total_s=5.0), "https://partner.example/")
+    assert reason(why.value) == "timed_out"
+    assert given == [pytest.approx(1.0)]
 
 
 def test_name_that_nobody_knows_is_not_connected(monkeypatch):

@@ -34,11 +34,11 @@ TOTAL_S = 15.0
 """Seconds of one call from the first look for its name to the last byte of its answer."""
 CONNECT_S = 5.0
 LOOKUPS = 32
-"""Names that this process looks up at once. One whose server does not answer keeps its place until
-the system's resolver gives up, long after the call has."""
+"""Names that one guard looks up at once. One whose server does not answer keeps its place, and its
+thread, until the system's resolver gives up, long after the call has: the places of one channel are
+no other's."""
 
 _Found = TypeVar("_Found")
-_free = threading.BoundedSemaphore(LOOKUPS)
 
 # Both write the host, and urllib3 the path, which may be a partner's secret.
 for _name in ("requests_hardened", "urllib3"):
@@ -65,6 +65,7 @@ class Guard:
         """
         self.loopback_ports = frozenset(loopback_ports)
         self._total_s = total_s
+        self._look_ups = threading.BoundedSemaphore(LOOKUPS)
         # One for all calls: reading the public authorities takes 50 ms of a processor.
         self._tls = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
         self._tls.load_verify_locations(authorities or certifi.where())
@@ -88,7 +89,9 @@ class Guard:
         began = time.monotonic()
         with _Watch(began + self._total_s) as watch:
             loopback = port in self.loopback_ports
-            adapter = _Adapter(watch, secure=secure, loopback=loopback, tls=self._tls)
+            adapter = _Adapter(
+                watch, secure=secure, loopback=loopback, tls=self._tls, look_ups=self._look_ups
+            )
             try:
                 response: requests.Response = adapter.send(
                     request,
@@ -187,6 +190,10 @@ class _Watch:
             raise requests.ConnectTimeout("no time left")
         return left
 
+    def connect_s(self) -> float:
+        """How long connecting may take by now: looking the name up may have used most of it."""
+        return max(0.001, min(CONNECT_S, self._ends - time.monotonic()))
+
     def hold(self, line: socket.socket) -> socket.socket:
         """Takes a new connection under watch; refuses one to another address than was checked."""
         if ip_address(line.getpeername()[0].partition("%")[0]) != self.address:
@@ -212,6 +219,7 @@ class _Http(HTTPConnection):
     watch: _Watch
 
     def _new_conn(self) -> socket.socket:
+        self.timeout = self.watch.connect_s()
         return self.watch.hold(super()._new_conn())
 
 
@@ -219,13 +227,23 @@ class _Https(HTTPSConnection):
     watch: _Watch
 
     def _new_conn(self) -> socket.socket:
+        self.timeout = self.watch.connect_s()
         return self.watch.hold(super()._new_conn())
 
 
 class _Adapter(IPFilterAdapter):  # type: ignore[misc] # the library carries no types
-    def __init__(self, watch: _Watch, *, secure: bool, loopback: bool, tls: ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        watch: _Watch,
+        *,
+        secure: bool,
+        loopback: bool,
+        tls: ssl.SSLContext,
+        look_ups: threading.BoundedSemaphore,
+    ) -> None:
         super().__init__(is_https_proto=secure, allow_loopback=loopback)
         self._watch = watch
+        self._look_ups = look_ups
         self._tls = tls
 
     def cert_verify(self, conn: Any, *_args: Any, **_kwargs: Any) -> None:  # noqa: ANN401 - as the library has it
@@ -239,7 +257,9 @@ class _Adapter(IPFilterAdapter):  # type: ignore[misc] # the library carries no 
         cert: str | tuple[str, str] | None = None,
     ) -> tuple[Any, Any]:
         found = super().build_connection_pool_key_attributes
-        host, tls = _in_time(lambda: found(request, verify, cert), self._watch.left())
+        host, tls = _in_time(
+            lambda: found(request, verify, cert), self._watch.left(), places=self._look_ups
+        )
         address = ip_address(host["host"].strip("[]").partition("%")[0])
         own = self._allow_loopback and address.is_loopback
         if not own and not (self._is_https_proto and is_public(address)):
@@ -254,10 +274,12 @@ class _Adapter(IPFilterAdapter):  # type: ignore[misc] # the library carries no 
         return pool
 
 
-def _in_time(look_up: Callable[[], _Found], seconds: float) -> _Found:
+def _in_time(
+    look_up: Callable[[], _Found], seconds: float, *, places: threading.BoundedSemaphore
+) -> _Found:
     """What `look_up` finds, within `seconds`: the system's resolver takes no limit."""
     began = time.monotonic()
-    if not _free.acquire(timeout=seconds):
+    if not places.acquire(timeout=seconds):
         raise requests.ConnectTimeout("too many names are being looked up")
     found: queue.SimpleQueue[tuple[_Found | None, Exception | None]] = queue.SimpleQueue()
 
@@ -267,7 +289,7 @@ def _in_time(look_up: Callable[[], _Found], seconds: float) -> _Found:
         except Exception as error:  # noqa: BLE001 - handed to the caller
             found.put((None, error))
         finally:
-            _free.release()
+            places.release()
 
     threading.Thread(target=run, daemon=True, name="look-up").start()
     try:
