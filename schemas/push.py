@@ -187,6 +187,14 @@ class DeviceOut(Answer):
             " browser, and subscribe again with that of GET /v1/push/key."
         },
     )
+    rests_until = Timestamp(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Its push service did not answer in time again and again: nothing is"
+            " sent to it before. Subscribe again to end that."
+        },
+    )
 
     example: Any = {
         "id": "device_01jdw2s4x0e6qv3t8k5n7b9c1d",
@@ -197,6 +205,7 @@ class DeviceOut(Answer):
         "last_sent_at": "2026-11-21T23:52:41Z",
         "expires_at": None,
         "renew": False,
+        "rests_until": None,
     }
 
 

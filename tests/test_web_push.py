@@ -6,11 +6,14 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.desk import P1, P2, open_desk
+from tests.proxy import soon
 from tests.push_service import from_base64url, point, push_service
-from tests.receivers import answer
+from tests.receivers import answer, drip
 from waylight import worker
 from waylight.channels import open_channels
-from waylight.domain.push import NewDevice
+from waylight.channels import web_push as channel
+from waylight.channels.guard import Guard
+from waylight.domain.push import DEVICES_AT_MOST, NewDevice
 from waylight.services import keys, push
 from waylight.services.context import Waylight
 from waylight.vault import Vault
@@ -24,13 +27,13 @@ PATIENCE_S = 30
 class Walk:
     """A desk that pushes to one service, with its worker."""
 
-    def __init__(self, database, settings, service):
+    def __init__(self, database, settings, service, *, ports=()):
         self.settings = replace(
             settings,
             channels=("web_push",),
             vapid_keys=(from_base64url(PRIVATE),),
             vapid_subject="mailto:desk@waylight.example",
-            allowed_loopback_ports=(service.port,),
+            allowed_loopback_ports=(service.port, *ports),
             base_url="https://waylight.example",
             worker_poll_s=0.01,
         )
@@ -56,8 +59,8 @@ class Walk:
         assert found is not None
         return found
 
-    def device(self, who, name, team_id):
-        browser = self.service.browser(name)
+    def device(self, who, name, team_id, *, service=None):
+        browser = (service or self.service).browser(name)
         device = NewDevice(
             endpoint=browser.endpoint,
             p256dh=point(browser.private),
@@ -84,8 +87,8 @@ class Walk:
 
 @pytest.fixture
 def walk(database, settings):
-    def walk(service):
-        return Walk(database, settings, service)
+    def walk(service, **kwargs):
+        return Walk(database, settings, service, **kwargs)
 
     return walk
 
@@ -164,3 +167,39 @@ def test_service_that_is_busy_is_asked_again_and_every_attempt_says_why(walk):
         {"outcome": "failed", "detail": "push_service_503"},
         {"outcome": "sent", "detail": None},
     ]
+
+
+def test_push_services_that_drip_keep_no_alert_from_a_colleague(walk):
+    said = drip(b"HTTP/1.1 201 Created\r\nX-Slow: ")
+    with push_service() as service, push_service(said, forever=True) as tarpit:
+        on = walk(service, ports=(tarpit.port,))
+        mallory, robin = on.sign_in("police", "Mallory"), on.sign_in("police", "Robin")
+        for number in range(DEVICES_AT_MOST):
+            on.device(mallory, f"phone-{number}", on.desk.first, service=tarpit)
+        on.report(P1)
+        on.device(robin, "robin", on.desk.first)
+        on.report(P2)
+
+        def told():
+            on.worker.turn()
+            return service.pushed
+
+        soon(told)
+        # Robin has it while two of Mallory's twenty devices hang and none has timed out yet.
+        assert tarpit.receiver.connections == 2
+        assert {
+            row["outcome"] for row in on.desk.rows("select outcome from delivery_attempts")
+        } <= {"sent"}
+
+
+def test_message_has_five_seconds_in_all(walk, monkeypatch):
+    given = []
+
+    def guard(**how):
+        given.append(how["total_s"])
+        return Guard(**how)
+
+    monkeypatch.setattr(channel, "Guard", guard)
+    with push_service() as service:
+        walk(service)
+    assert given == [5.0]

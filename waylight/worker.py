@@ -14,7 +14,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 
@@ -48,6 +48,9 @@ CLIMBS_A_TURN = 20
 
 BEAT_EVERY_S = 3.0
 """A worker counts as dead after 15 s of silence."""
+
+HELD_FOR = timedelta(seconds=0.5)
+"""When what has no share of the senders just now is looked at again."""
 
 LOOK_EVERY_S = 1.0
 """Whether the team that a ladder waits for has gone off duty: all teams are looked at."""
@@ -251,14 +254,22 @@ class Worker:
             self._recorder = threading.Thread(target=self._record, name="recorder", daemon=True)
             self._recorder.start()
         self._senders.take(messages, room, ends_at=claimed_at + self._settings.lease_s)
+        self._give_back_stale()
         return self._senders.is_hungry()
 
     def _give_back_stale(self) -> None:
-        """Leaves to others what was taken ahead and cannot be sent soon."""
+        """Leaves to others what was taken ahead and cannot be sent soon.
+
+        What waits for the share of a slow receiver comes later, so that the rest is claimed first.
+        """
         stale = self._senders.give_up_stale()
         if stale:
             log.info("taken_ahead_given_back", worker_id=self.id, count=len(stale))
-            alerts.give_back(self._database, self.id, now=self._clock(), only=stale)
+            alerts.give_back(self._database, self.id, due_at=self._clock(), only=stale)
+        held = self._senders.give_up_held()
+        if held:
+            later = self._clock() + HELD_FOR
+            alerts.give_back(self._database, self.id, due_at=later, only=held)
 
     def _climb_due(self) -> bool:
         climbed = alerts.climb(
@@ -355,7 +366,7 @@ class Worker:
         self._senders.give_up_stale(older_than_s=0.0)
         self._senders.wait(GRACE_S)
         try:
-            given = alerts.give_back(self._database, self.id, now=self._clock())
+            given = alerts.give_back(self._database, self.id, due_at=self._clock())
             chores.stop_beating(self._database, self.id)
             log.info("leases_given_back", worker_id=self.id, count=given)
         except Unavailable:

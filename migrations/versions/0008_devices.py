@@ -14,7 +14,10 @@ depends_on = None
 COLUMNS = """
 alter table addresses
     add column api_key_id uuid references api_keys,
-    add column expires_at timestamptz;
+    add column expires_at timestamptz,
+    -- A push service that does not answer in time must not take the senders of the others.
+    add column timeouts smallint not null default 0,
+    add column rests_until timestamptz;
 create index ix_addresses_api_key_id on addresses (api_key_id) where api_key_id is not null;
 create index ix_addresses_staff_id on addresses (staff_id) where staff_id is not null;
 """
@@ -116,5 +119,6 @@ def downgrade() -> None:
         "drop function take_device(uuid, uuid, bytea, uuid[], timestamptz),"
         " end_devices(uuid[], text, timestamptz);"
         "drop index ix_addresses_staff_id, ix_addresses_api_key_id;"
-        "alter table addresses drop column expires_at, drop column api_key_id"
+        "alter table addresses drop column rests_until, drop column timeouts,"
+        " drop column expires_at, drop column api_key_id"
     )

@@ -241,7 +241,7 @@ def test_worker_that_stops_gives_back_what_it_has_not_sent(desk, claim, record):
     desk.report(P1)
     sent, waiting = claim("stopping")
     record(sent, SENT, "stopping")
-    assert alerts.give_back(desk.database, "stopping", now=SOON) == 1
+    assert alerts.give_back(desk.database, "stopping", due_at=SOON) == 1
     (again,) = claim("other", now=SOON)
     assert (again.delivery_id, again.attempt) == (waiting.delivery_id, 1)
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.desk import NOW, P1, P2, SCOPES
 from tests.push_service import Browser, base64url, from_base64url, point
-from waylight.domain.alerts import Outcome, Result
+from waylight.domain.alerts import RESTS, Outcome, Result
 from waylight.domain.errors import InvalidRequest, NotFound, NotSignedIn, StateConflict
 from waylight.domain.push import DEVICES_AT_MOST, NewDevice
 from waylight.domain.reports import Want
@@ -18,6 +18,7 @@ from waylight.services.operations import chores
 from waylight.vault import Vault
 
 LATER = NOW + timedelta(seconds=5)
+TIMED_OUT = Outcome(Result.FAILED, "timed_out")
 PRIVATE, PUBLIC = Vault.new_push_key()
 NEW_PRIVATE, NEW_PUBLIC = Vault.new_push_key()
 
@@ -111,6 +112,10 @@ def pushes(desk):
 
 def another(number):
     return Browser(f"https://push.example.net/push/{number}")
+
+
+def resting(message):
+    return Outcome(Result.FAILED, RESTS, retry_after_s=message.rests_s)
 
 
 # --- subscribed
@@ -387,6 +392,57 @@ def test_device_that_was_gone_subscribes_again(pushing, robin, record):
     again = subscribe(pushing, robin, browser, team=pushing.first)
     assert again.is_new
     assert again.device.id != first.device.id
+
+
+def recorded(desk, message, outcome, *, now=NOW):
+    """As a worker writes down many at once."""
+    return alerts.record_all(
+        desk.database, [(message, outcome, 5.0)], worker_id="one", jitter=lambda: 0.0, now=now
+    )[message.delivery_id]
+
+
+def test_device_that_times_out_again_and_again_rests_visibly_and_the_ladder_goes_on(pushing, robin):
+    subscribe(pushing, robin, Browser(), team=pushing.first)
+    pushing.report(P2)
+    pushing.do("update deliveries set status = 'failed' where channel = 'console'")
+    pushing.do("update incidents set escalate_at = null")
+    at, rested = NOW, []
+    while True:
+        (message,) = claimed(pushing, now=at)
+        rested.append(message.rests_s)
+        following = recorded(
+            pushing, message, (message.rests_s and resting(message)) or TIMED_OUT, now=at
+        )
+        (device,) = devices(pushing, robin, now=at)
+        if following.status != "queued":
+            break
+        assert device.rests_until is None or following.at > at
+        at = following.at
+    # Three time-outs, then it is left alone for 30 s, is tried once more, rests for longer ...
+    assert rested[:4] == [None, None, None, pytest.approx(26.0)]
+    assert [one is None for one in rested] == [True] * 3 + [False, True] * 3 + [False]
+    kept = pushing.rows("select detail from delivery_attempts order by attempt")
+    assert {one["detail"] for one in kept} == {"timed_out", "address_rests"}
+    # The message is given up in the end, and its team is passed over.
+    assert following.status == "failed"
+    assert pushing.incident()["escalate_at"] == at
+
+
+def test_device_that_answers_again_rests_no_more(pushing, robin):
+    browser = Browser()
+    subscribe(pushing, robin, browser, team=pushing.first)
+    pushing.report(P2)
+    pushing.do("update addresses set timeouts = 7, rests_until = %s", LATER)
+    assert devices(pushing, robin)[0].rests_until == LATER
+    (message,) = claimed(pushing, now=LATER)
+    assert message.rests_s is None
+    recorded(pushing, message, Outcome(Result.SENT), now=LATER)
+    assert pushing.rows("select timeouts, rests_until from addresses") == [
+        {"timeouts": 0, "rests_until": None}
+    ]
+    pushing.do("update addresses set timeouts = 7, rests_until = %s", LATER)
+    subscribe(pushing, robin, browser, team=pushing.first)
+    assert devices(pushing, robin)[0].rests_until is None
 
 
 # --- attacks

@@ -28,6 +28,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util import parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
+from waylight.domain.alerts import TIMED_OUT
 from waylight.domain.endpoints import is_public
 
 TOTAL_S = 15.0
@@ -128,7 +129,7 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (DestinationRefused, "address_refused"),
     (InvalidIPAddress, "address_refused"),
     (requests.exceptions.SSLError, "tls_failed"),
-    (requests.Timeout, "timed_out"),
+    (requests.Timeout, TIMED_OUT),
     (requests.exceptions.InvalidURL, "address_refused"),
     (requests.ConnectionError, "not_connected"),
     (requests.exceptions.ChunkedEncodingError, "not_connected"),

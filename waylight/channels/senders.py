@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from time import monotonic
 from typing import NamedTuple
+from uuid import UUID
 
 from waylight import telemetry
 from waylight.channels import Channel
-from waylight.domain.alerts import Message, Outcome, Result
+from waylight.domain.alerts import RESTS, Message, Outcome, Result
 from waylight.log import get_logger
 
 SENDERS = 8
@@ -30,6 +31,14 @@ AHEAD_S = 0.25
 AHEAD_MOST = 192
 """... and no more: each is one that no other worker can take meanwhile."""
 
+OF_A_PERSON = 4
+OF_AN_ORGANISATION = 2
+"""One person's devices have a quarter of a lane's threads at most, and those of one organisation
+half of them: whoever names a push service that never answers holds no more."""
+
+SLOW_S = 1.0
+"""Whose messages take longer waits for their share elsewhere, and keeps nobody waiting here."""
+
 STALE_S = 1.0
 """What has waited here for longer is given back to whoever is faster."""
 
@@ -37,6 +46,10 @@ RECENT = 0.2
 """How much the last message counts in the mean time that one takes."""
 
 log = get_logger(__name__)
+
+
+Entry = tuple[int, int, float, float, Message]
+"""A message that waits: its priority, its place, since when, until when it may begin, itself."""
 
 
 class Lane(NamedTuple):
@@ -62,8 +75,10 @@ class _Waiting:
 
     threads: int
     mean_s: float | None = None
-    heap: list[tuple[int, int, float, float, Message]] = field(default_factory=list)
-    began: dict[int, float] = field(default_factory=dict)
+    heap: list[Entry] = field(default_factory=list)
+    began: dict[int, tuple[float, Message]] = field(default_factory=dict)
+    slow: set[UUID] = field(default_factory=set)
+    """The people and organisations whose last message took long."""
     unsettled: int = 0
     running: int = 0
     idle: int = 0
@@ -74,11 +89,50 @@ class _Waiting:
         """How many messages may wait beside those on their way; none where one hangs."""
         if self.mean_s is None:
             return 0
-        slowest = max((now - began for began in self.began.values()), default=0.0)
+        slowest = max((now - began for began, _ in self.began.values()), default=0.0)
         return min(AHEAD_MOST, int(AHEAD_S * self.threads / max(self.mean_s, slowest, 1e-4)))
 
     def room(self, now: float) -> int:
         return max(0, self.threads + self.ahead(now) - self.unsettled)
+
+    def shares(self, message: Message) -> dict[UUID, int]:
+        """How many threads those whose message this is may hold at once, by their ids."""
+        target = message.target
+        if target is None or message.rests_s is not None:
+            return {}
+        each = ((target.person_id, OF_A_PERSON), (target.organisation_id, OF_AN_ORGANISATION))
+        return {id: max(1, self.threads // part) for id, part in each if id is not None}
+
+    def full(self, message: Message) -> list[UUID]:
+        """Those of them who hold so many already."""
+        return [id for id, share in self.shares(message).items() if len(self._of(id)) >= share]
+
+    def is_held(self, message: Message, now: float) -> bool:
+        """Whether it waits for somebody slow to finish: not worth waiting for."""
+        return any(id in self.slow or max(self._of(id)) < now - SLOW_S for id in self.full(message))
+
+    def pick(self) -> Entry | None:
+        """Takes out the most urgent that is not waiting for its share; None without one."""
+        passed = []
+        found = None
+        while self.heap and found is None:
+            entry = heapq.heappop(self.heap)
+            if self.full(entry[4]):
+                passed.append(entry)
+            else:
+                found = entry
+        for entry in passed:
+            heapq.heappush(self.heap, entry)
+        return found
+
+    def ended(self, message: Message, took_s: float) -> None:
+        """Remembers who is slow."""
+        for id in self.shares(message):
+            (self.slow.add if took_s > SLOW_S else self.slow.discard)(id)
+
+    def _of(self, id: UUID) -> list[float]:
+        """When each message of theirs that is on its way began."""
+        return [began for began, message in self.began.values() if id in self.shares(message)]
 
 
 class Senders:
@@ -145,18 +199,26 @@ class Senders:
                 self._lanes[lane].is_hungry = taken[lane] >= free
             self._changed.notify_all()
 
+    def give_up_held(self) -> list[Message]:
+        """The messages that wait for somebody slow: they are not sent from here any more."""
+        return self._give_up(lambda one, entry, now: one.is_held(entry[4], now))
+
     def give_up_stale(self, *, older_than_s: float = STALE_S) -> list[Message]:
         """The messages that have waited here for too long: they are not sent from here any more."""
+        return self._give_up(lambda _one, entry, now: entry[2] <= now - older_than_s)
+
+    def _give_up(self, is_meant: Callable[[_Waiting, Entry, float], bool]) -> list[Message]:
         found: list[Message] = []
         with self._changed:
-            latest = monotonic() - older_than_s
+            now = monotonic()
             for one in self._lanes.values():
-                stale = [entry for entry in one.heap if entry[2] <= latest]
-                if stale:
-                    one.heap = [entry for entry in one.heap if entry[2] > latest]
+                given = [entry for entry in one.heap if is_meant(one, entry, now)]
+                if given:
+                    gone = {entry[1] for entry in given}
+                    one.heap = [entry for entry in one.heap if entry[1] not in gone]
                     heapq.heapify(one.heap)
-                    one.unsettled -= len(stale)
-                    found += [entry[4] for entry in stale]
+                    one.unsettled -= len(given)
+                    found += [entry[4] for entry in given]
             self._changed.notify_all()
         return found
 
@@ -188,11 +250,12 @@ class Senders:
         while True:
             with self._changed:
                 one.idle += 1
-                self._changed.wait_for(lambda: bool(one.heap))
+                while (entry := one.pick()) is None:
+                    self._changed.wait()
                 one.idle -= 1
-                _, _, _, ends_at, message = heapq.heappop(one.heap)
+                _, _, _, ends_at, message = entry
                 began_at = monotonic()
-                one.began[me] = began_at
+                one.began[me] = (began_at, message)
             if began_at >= ends_at:
                 # The process slept, or the machine did: somebody else has it by now.
                 log.warning("lease_was_lost", delivery_id=str(message.delivery_id))
@@ -204,6 +267,9 @@ class Senders:
             took_s = monotonic() - began_at
             with self._changed:
                 del one.began[me]
+                one.ended(message, took_s)
+                if one.shares(message):
+                    self._changed.notify_all()
                 mean_s = took_s if one.mean_s is None else one.mean_s
                 one.mean_s = mean_s + RECENT * (took_s - mean_s)
             self._tried(Sent(message, outcome, took_s, ends_at))
@@ -213,6 +279,8 @@ class Senders:
             "waylight.channel": message.channel,
             "waylight.message": message.kind,
         }
+        if message.rests_s is not None:
+            return Outcome(Result.FAILED, RESTS, retry_after_s=message.rests_s)
         channel = self.channels.get(message.channel)
         if channel is None:
             return Outcome(Result.FAILED, "no_such_channel")

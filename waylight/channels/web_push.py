@@ -29,6 +29,10 @@ PADDED_TO = 1024
 """Bytes of what is said, before it is encrypted; a longer link makes it a multiple. RFC 8291 lets a
 push service refuse more than 3,993."""
 
+TOTAL_S = 5.0
+"""Seconds of one message, from the first look for the name of the push service to its answer. The
+known ones take a tenth of one, and anybody on the staff may name another."""
+
 SIGNED_FOR_S = 12 * 3600
 """How long a signature is good; RFC 8292 lets a push service refuse more than 24 hours."""
 
@@ -70,7 +74,7 @@ class WebPush:
             )
         if problems:
             raise ConfigurationError(problems)
-        guard = Guard(loopback_ports=settings.allowed_loopback_ports)
+        guard = Guard(loopback_ports=settings.allowed_loopback_ports, total_s=TOTAL_S)
         # What a push service says beside its status is for its own log.
         return cls(Vault(settings), guard.session(answer_bytes=0))
 

@@ -13,7 +13,8 @@ CHANNEL = "web_push"
 
 SELECT = """
 select a.id, a.name, a.created_at, a.last_sent_at, a.expires_at, a.version, a.key_version,
-       a.wrapped_key, a.address, a.team_id, t.name as team, a.hub_id, h.name as hub
+       a.wrapped_key, a.address, a.team_id, t.name as team, a.hub_id, h.name as hub,
+       case when a.rests_until > %(now)s then a.rests_until end as rests_until
 from addresses a
 left join teams t on t.id = a.team_id
 left join hubs h on h.id = a.hub_id
@@ -140,6 +141,7 @@ def keep(
         on conflict (id) do update set name = excluded.name, key_version = excluded.key_version,
             wrapped_key = excluded.wrapped_key, address = excluded.address, state = 'active',
             api_key_id = excluded.api_key_id, expires_at = excluded.expires_at,
+            timeouts = 0, rests_until = null,
             version = addresses.version + 1
         """,
         vars(sealed)

@@ -16,6 +16,11 @@ STEPS_KEPT = 5
 """For how many steps of the ladder a push service keeps a message for a device that is away. Until
 then whoever comes back may still be the first to answer; later the alert is somebody else's."""
 
+RESTS_AFTER = 3
+"""Time-outs in a row after which a device's push service is left alone for a while."""
+
+_REST_S, _REST_CAP_S = 30.0, 300.0
+
 URGENCY = {1: "high", 2: "high", 3: "normal", 4: "low"}
 """RFC 8030, 5.3: `high` is for what rings, `low` may wait for a charger. Nothing of priority 4 is
 pushed but what could not be routed."""
@@ -55,6 +60,15 @@ class Device:
     last_sent_at: datetime | None
     expires_at: datetime | None
     renew: bool
+    rests_until: datetime | None = None
+    """Its push service timed out again and again: until then nothing is sent to it."""
+
+
+def rest_s(timeouts: int) -> float:
+    """Seconds that a device rests after so many time-outs in a row: 30, 60 ... 300."""
+    if timeouts < RESTS_AFTER:
+        return 0.0
+    return min(_REST_S * 2.0 ** min(timeouts - RESTS_AFTER, 10), _REST_CAP_S)
 
 
 def kept_for_s(kind: str, priority: int) -> int:

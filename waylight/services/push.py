@@ -281,4 +281,5 @@ def _device(vault: Vault, row: Mapping[str, Any], *, in_use: str) -> Device:
         last_sent_at=row["last_sent_at"],
         expires_at=row["expires_at"],
         renew=address is None or address["vapid"] != in_use,
+        rests_until=row["rests_until"],
     )

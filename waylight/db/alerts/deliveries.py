@@ -9,8 +9,10 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from waylight.domain.alerts import Message, NextAttempt, Outcome, Result
+from waylight.db.push import CHANNEL as WEB_PUSH
+from waylight.domain.alerts import TIMED_OUT, Message, NextAttempt, Outcome, Result
 from waylight.domain.drills import AUDIENCE
+from waylight.domain.push import rest_s
 
 # A claimed row comes due again when its lease ends: a dead worker needs no other remedy. Each
 # channel has a number of its own: one that is stuck must not use up the room of the others. So have
@@ -34,7 +36,8 @@ claimed as (
     returning *)
 select d.id, d.alert_id, d.channel, d.message, d.priority, d.exercise, d.attempts, d.target_id,
        d.event_id, d.reply_code, a.incident_id, i.category_groups,
-       coalesce(t.name, h.name) as recipient, w.key_version, w.wrapped_key, w.address
+       coalesce(t.name, h.name) as recipient, w.key_version, w.wrapped_key, w.address,
+       w.staff_id, w.organisation_id, w.rests_until
 from claimed d
 left join alerts a on a.id = d.alert_id
 left join incidents i on i.id = a.incident_id
@@ -175,8 +178,19 @@ def record_all(
         if message.target is not None and outcome.result is Result.SENT
     ]
     with conn.cursor(row_factory=dict_row) as cursor:
+        late = [
+            message.target.id
+            for message, outcome, *_ in outcomes
+            if message.target is not None and _is_late(message, outcome)
+        ]
+        if late:
+            cursor.execute(
+                "select from addresses where id = any (%s) order by id for update", [reached + late]
+            )
         if reached:
             _mark_reached(conn, reached, now=now)
+        for address_id in late:
+            _mark_late(conn, address_id, now=now)
         rows = cursor.execute(RECORD_ALL, written).fetchall()
         cursor.execute(ATTEMPTS, written)
         return rows
@@ -231,6 +245,8 @@ def record(
             cursor.execute(DELIVER, written)
         if message.target is not None:
             _mark_address(conn, message.target.id, outcome=outcome, now=now)
+            if _is_late(message, outcome):
+                _mark_late(conn, message.target.id, now=now)
         row = cursor.execute(RECORD, written).fetchone()
         cursor.execute(ATTEMPTS, written)
         if message.target is not None and outcome.result is Result.GONE:
@@ -278,16 +294,35 @@ from gone where channel = 'web_push'
 """
 
 
+def _is_late(message: Message, outcome: Outcome) -> bool:
+    """Whether it is the device that did not answer in time, and no provider of the operator's."""
+    return message.channel == WEB_PUSH and outcome.detail == TIMED_OUT
+
+
+def _mark_late(conn: Connection[Any], address_id: UUID, *, now: datetime) -> None:
+    """Counts a device that did not answer in time, and lets it rest when it does so again."""
+    row = conn.execute(
+        "update addresses set timeouts = least(timeouts + 1, 1000) where id = %s"
+        " returning timeouts",
+        [address_id],
+    ).fetchone()
+    if row is not None and (rest := rest_s(row[0])):
+        conn.execute(
+            "update addresses set rests_until = %s where id = %s",
+            [now + timedelta(seconds=rest), address_id],
+        )
+
+
 def _mark_reached(conn: Connection[Any], address_ids: Sequence[UUID], *, now: datetime) -> None:
     # Once in a while is enough to see that an address works: no row is written ten times over for
     # one burst of messages.
     conn.execute(
         """
-        update addresses set last_sent_at = %(now)s
+        update addresses set last_sent_at = %(now)s, timeouts = 0, rests_until = null
         where id in (
             select id from addresses
             where id = any (%(ids)s)
-              and coalesce(last_sent_at < %(now)s - interval '1 minute', true)
+              and (timeouts > 0 or coalesce(last_sent_at < %(now)s - interval '1 minute', true))
             order by id for update)
         """,
         {"ids": list(address_ids), "now": now},
@@ -369,19 +404,23 @@ def wake_ladder(conn: Connection[Any], delivery_id: UUID, *, now: datetime) -> N
 
 
 def give_back(
-    conn: Connection[Any], worker_id: str, *, now: datetime, only: Sequence[UUID] | None = None
+    conn: Connection[Any],
+    worker_id: str,
+    *,
+    due_at: datetime,
+    only: Sequence[UUID] | None = None,
 ) -> int:
     """Ends every lease of a worker, or some, so that another need not wait for it to run out."""
     given = conn.execute(
         """
-        update deliveries set attempts = attempts - 1, next_attempt_at = %(now)s, leased_by = null,
-            leased_until = null
+        update deliveries set attempts = attempts - 1, next_attempt_at = %(due_at)s,
+            leased_by = null, leased_until = null
         where id = any (array(
             select id from deliveries
             where leased_by = %(worker)s and status = 'queued'
               and (%(only)s::uuid[] is null or id = any (%(only)s))
             order by id for update))
         """,
-        {"now": now, "worker": worker_id, "only": list(only) if only is not None else None},
+        {"due_at": due_at, "worker": worker_id, "only": list(only) if only is not None else None},
     )
     return given.rowcount

@@ -263,3 +263,5 @@ class Address(Base):
     version: Mapped[int] = mapped_column(server_default=text("1"))
     api_key_id: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id"))
     expires_at: Mapped[datetime | None]
+    timeouts: Mapped[SmallInt] = mapped_column(server_default=text("0"))
+    rests_until: Mapped[datetime | None]

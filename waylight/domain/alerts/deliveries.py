@@ -18,6 +18,10 @@ class Target:
 
     id: UUID
     address: Mapping[str, Any] = field(repr=False)
+    person_id: UUID | None = None
+    organisation_id: UUID | None = None
+    """Who chose where it leads, for a channel that calls what others name: they share the senders
+    with everybody. None where a provider of the operator's carries it."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Message:
     event_id: UUID | None = None
     body: bytes | None = field(default=None, repr=False)
     """What a channel for machines sends, made by whoever knows the wire."""
+    rests_s: float | None = None
+    """For how long nothing is sent to this target, which did not answer in time again and again."""
 
 
 class Result(StrEnum):
@@ -77,6 +83,12 @@ class Outcome:
     provider: str | None = None
     provider_ref: str | None = None
 
+
+TIMED_OUT = "timed_out"
+"""The detail of an attempt that the far side did not answer in time."""
+
+RESTS = "address_rests"
+"""The detail of one that was not made, because that has happened there again and again."""
 
 ATTEMPTS = 10
 FIRST_RETRY_S = 1.0

@@ -14,6 +14,7 @@ from psycopg import Connection
 from waylight import metrics
 from waylight.db import events, notices
 from waylight.db.alerts import deliveries
+from waylight.db.push import CHANNEL as WEB_PUSH
 from waylight.db.session import Database
 from waylight.domain.alerts import (
     LONG,
@@ -112,9 +113,15 @@ def claim(
             reply_code=row["reply_code"],
             incident_id=row["incident_id"],
             event_id=row["event_id"],
+            rests_s=_rests_s(row, now=now),
         )
         for row in rows
     ] + to_endpoints
+
+
+def _rests_s(row: Mapping[str, Any], *, now: datetime) -> float | None:
+    until: datetime | None = row["rests_until"]
+    return (until - now).total_seconds() if until is not None and until > now else None
 
 
 def _others(room: Mapping[str, int], render: webhooks.Render | None) -> Mapping[str, int]:
@@ -162,7 +169,10 @@ def _target(vault: Vault, row: Mapping[str, Any]) -> Target | None:
     except VaultError:
         log.exception("address_unreadable", address_id=str(row["target_id"]))
         return None
-    return Target(row["target_id"], orjson.loads(opened))
+    address = orjson.loads(opened)
+    if row["channel"] != WEB_PUSH:
+        return Target(row["target_id"], address)
+    return Target(row["target_id"], address, row["staff_id"], row["organisation_id"])
 
 
 def orphaned_channels(
@@ -391,13 +401,13 @@ def give_back(
     database: Database,
     worker_id: str,
     *,
-    now: datetime,
+    due_at: datetime,
     only: Sequence[Message] | None = None,
 ) -> int:
     """Ends the leases of a worker that stops, or of some messages it cannot send soon.
 
-    Returns how many there were. Raises Unavailable.
+    They are due again at an instant, now or soon. Returns how many there were. Raises Unavailable.
     """
     ids = None if only is None else [message.delivery_id for message in only]
     with database.intake() as conn:
-        return deliveries.give_back(conn, worker_id, now=now, only=ids)
+        return deliveries.give_back(conn, worker_id, due_at=due_at, only=ids)
