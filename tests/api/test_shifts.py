@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from api.wire import limits
+from api.wire.limits import Limiter
 from schemas.common import WireId
 from tests.desk import NOW, P2, keys_for, open_desk
 from waylight.db import shifts as db_shifts
@@ -283,15 +285,83 @@ def test_rule_that_cannot_be_read_says_where_and_what_would_do(desk, client, rob
 
 def test_more_shifts_than_anybody_needs_are_refused(desk, client, robin):
     desk.do(
-        "insert into shifts (team_id, kind, rule, created_at)"
-        " select %s, 'recurring', '24/7', now() from generate_series(1, 200)",
+        "insert into shifts (team_id, kind, starts_at, ends_at, created_at)"
+        " select %s, 'extra', now(), now() + interval '1 hour', now()"
+        " from generate_series(1, 200)",
         desk.first,
     )
-    answer = client.post(path(desk.first), json=recurring("24/7"), headers=robin)
+    answer = client.post(path(desk.first), json=stretch("extra"), headers=robin)
     assert (answer.status_code, answer.json["errors"][0]["code"]) == (422, "too_many")
 
 
 # --- attacks
+
+
+def short_stretches(number, since=0):
+    """Hours that would be so many a day: 33,000 a year of the longest expression."""
+    return "Mo-Su " + ",".join(
+        f"{minute // 60:02}:{minute % 60:02}-{minute // 60:02}:{minute % 60 + 1:02}"
+        for minute in range(since, since + 2 * number, 2)
+    )
+
+
+def test_rule_of_many_pieces_is_refused_before_it_is_worked_out(desk, client, robin, monkeypatch):
+    monkeypatch.setattr("waylight.domain.shifts.expand", lambda *_, **__: pytest.fail("worked out"))
+    for rule in (short_stretches(31), "; ".join(["Mo 10:00-11:00"] * 31)):
+        for answer, pointer in (
+            (client.post(path(desk.first), json=recurring(rule), headers=robin), "/rule"),
+            (
+                client.post(
+                    path(desk.first, "preview"), json={"shift": recurring(rule)}, headers=robin
+                ),
+                "/shift/rule",
+            ),
+        ):
+            assert answer.status_code == 422
+            (problem,) = answer.json["errors"]
+            assert (problem["pointer"], problem["code"]) == (pointer, "invalid_hours")
+            assert "30 at most" in problem["detail"]
+            assert "join days" in problem["detail"]
+
+
+def test_rules_of_a_team_have_only_so_many_pieces_together(desk, client, robin, monkeypatch):
+    first = client.post(path(desk.first), json=recurring(short_stretches(30)), headers=robin)
+    assert first.status_code == 201
+    more = recurring(short_stretches(11, since=120))
+    with monkeypatch.context() as watched:
+        watched.setattr("waylight.domain.shifts.expand", lambda *_, **__: pytest.fail("worked out"))
+        refused = client.post(path(desk.first), json=more, headers=robin)
+        tried = client.post(path(desk.first, "preview"), json={"shift": more}, headers=robin)
+    for answer, pointer in ((refused, "/rule"), (tried, "/shift/rule")):
+        (problem,) = answer.json["errors"]
+        assert (problem["pointer"], problem["code"]) == (pointer, "too_many")
+        assert "40" in problem["detail"]
+    # In the place of the first it fits, and so does what stays within.
+    instead = {"shift": more, "instead_of": first.json["id"]}
+    tried = client.post(path(desk.first, "preview"), json=instead, headers=robin)
+    assert tried.status_code == 200
+    changed = client.put(path(desk.first, first.json["id"]), json=more, headers=robin)
+    assert changed.status_code == 200
+    other = recurring(short_stretches(29, since=240))
+    assert client.post(path(desk.first), json=other, headers=robin).status_code == 201
+
+
+def test_hours_are_worked_out_only_so_often_for_an_organisation(app, client, desk, signed_in):
+    app.extensions["waylight.limiter"] = Limiter()
+    body = {"shift": recurring("24/7")}
+    for number in range(limits.HOURS.quota):
+        preview = path(desk.first, "preview")
+        answer = (
+            client.post(preview, json=body, headers=signed_in["Robin"])
+            if number % 2
+            else client.get(preview, headers=signed_in["Robin"])
+        )
+        assert answer.status_code == 200
+    refused = client.post(path(desk.first), json=recurring("24/7"), headers=signed_in["Robin"])
+    assert (refused.status_code, refused.json["code"]) == (429, "too_many_requests")
+    listed = client.get(path(desk.first), headers=signed_in["Robin"])
+    assert listed.json["items"] == []
+    assert client.get(path(desk.second, "preview"), headers=signed_in["Ali"]).status_code == 200
 
 
 def calls(client, team, shift, headers):

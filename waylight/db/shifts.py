@@ -48,6 +48,15 @@ def plans(
     return found
 
 
+def standing(conn: Connection[Any], team_id: UUID, *, since: datetime) -> list[dict[str, Any]]:
+    """Shifts of a team that were not over at an instant, oldest first."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            f"{SELECT} and coalesce(h.ends_at > %(since)s, true) order by h.id",
+            {"team": team_id, "since": since},
+        ).fetchall()
+
+
 def page(
     conn: Connection[Any], team_id: UUID, *, after: UUID | None, limit: int
 ) -> list[dict[str, Any]]:

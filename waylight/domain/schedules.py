@@ -21,6 +21,10 @@ from opening_hours import OpeningHours, State
 LONGEST_EXPRESSION = 1_000
 """Characters. OpenStreetMap itself takes 255; a longer one is no timetable but an attack."""
 
+MOST_PIECES = 30
+"""Rules and times of one expression: each is gone through for every day. A week of two stretches
+a day has 14."""
+
 NEVER_CLOSES_AFTER = timedelta(days=400)
 """Open for longer than a year and its holidays is said as "never closes"."""
 
@@ -83,8 +87,18 @@ class _Rule:
 
 
 def validate(expression: str) -> None:
-    """Raises ValueError, with what is wrong in words, unless the expression can be expanded."""
-    _rules(expression)
+    """Raises ValueError, with what is wrong in words, unless it can be expanded, and at once."""
+    found = pieces(expression)
+    if found > MOST_PIECES:
+        raise ValueError(
+            f"opening hours have {found} rules and times, and {MOST_PIECES} at most: join days that"
+            " have the same hours"
+        )
+
+
+def pieces(expression: str) -> int:
+    """How many rules and times it has, which is what each day costs. Raises as `expand` does."""
+    return sum(max(1, len(rule.times)) for rule in _rules(expression))
 
 
 def expand(
@@ -232,7 +246,7 @@ def _zone(name: str) -> ZoneInfo:
         raise ValueError(f"no time zone is called {name!r}") from error
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _rules(expression: str) -> tuple[_Rule, ...]:
     """An expression as rules. The library spells it out first, so that one spelling is read."""
     if not expression.strip():
@@ -321,7 +335,7 @@ def _times(text: str) -> tuple[tuple[timedelta, timedelta], ...]:
     )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _days(selector: str, first: date, last: date) -> frozenset[date]:
     """The days that a day selector means, whole days, asked of the library."""
     midnight = datetime.min.time()

@@ -4,10 +4,12 @@ The rules are OpenStreetMap `opening_hours`, read by `domain/schedules`. A team 
 its city pack until its staff set rules of their own; then theirs alone count.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from itertools import islice
 from uuid import UUID
 
 from waylight.domain import schedules
@@ -22,6 +24,9 @@ FURTHEST = timedelta(days=400)
 
 MOST = 200
 """Shifts of one team; a rota of rules needs a handful."""
+
+MOST_PIECES = 40
+"""Rules and times of all recurring shifts of a team together."""
 
 PREVIEW = timedelta(days=45)
 """As far as shifts are worked out ahead."""
@@ -140,15 +145,20 @@ def together(stretches: Iterable[Stretch]) -> list[Stretch]:
 
 
 def without(stretches: Iterable[Stretch], holes: Iterable[Stretch]) -> list[Stretch]:
-    """What is left of some stretches."""
-    left = [(opens, closes or _FOREVER) for opens, closes in stretches]
-    for hole_opens, hole_closes in ((opens, closes or _FOREVER) for opens, closes in holes):
-        left = [
-            piece
-            for opens, closes in left
-            for piece in ((opens, min(closes, hole_opens)), (max(opens, hole_closes), closes))
-            if piece[0] < piece[1]
-        ]
+    """What is left of some stretches, in the order of these."""
+    gaps = [(opens, closes or _FOREVER) for opens, closes in together(holes)]
+    ends = [closes for _, closes in gaps]
+    left: list[tuple[datetime, datetime]] = []
+    for opens, closes in ((opens, closes or _FOREVER) for opens, closes in stretches):
+        at = opens
+        for gap_opens, gap_closes in islice(gaps, bisect_right(ends, opens), None):
+            if gap_opens >= closes:
+                break
+            if at < gap_opens:
+                left.append((at, gap_opens))
+            at = gap_closes
+        if at < closes:
+            left.append((at, closes))
     return [(opens, None if closes == _FOREVER else closes) for opens, closes in left]
 
 

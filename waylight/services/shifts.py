@@ -17,13 +17,18 @@ from waylight.db.session import Database
 from waylight.domain import shifts
 from waylight.domain.errors import InvalidRequest, NotFound, Problem, StaleVersion
 from waylight.domain.principals import Principal
+from waylight.domain.schedules import pieces
 from waylight.domain.shifts import Hours, Plan, Shift, ShiftKind, Stretch
 from waylight.services import schedules
 from waylight.services.staff import organisation_of
 from waylight.services.teams import own_team, visible_team
 
-REACH = timedelta(days=400)
-"""A rule that says nothing within a year and its holidays is a mistake."""
+REACH = (timedelta(days=14), timedelta(days=400))
+"""A rule that says nothing within a year and its holidays is a mistake. Most speak within days, and
+then nobody works out the year."""
+
+MARGIN = timedelta(days=2)
+"""Worked out beyond both ends, so that the first and the last stretch are whole."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +88,12 @@ def add_shift(
 
     The first recurring one replaces the rule of the city pack. Raises NotFound, NotAllowed for a
     team of another organisation that the caller oversees, InvalidRequest for hours that mean
-    nothing, or when the team has 200 shifts that are not over.
+    nothing, for too many rules and times, or when the team has 200 shifts that are not over.
     """
     with database.staff(organisation_of(principal)) as conn:
         row = own_team(conn, principal, team_id, now=now)
-        _check(conn, row, hours, now=now)
         db_shifts.lock_teams(conn, [team_id])
+        _check(conn, row, hours, now=now)
         if db_shifts.count(conn, team_id, since=now) >= shifts.MOST:
             detail = (
                 f"This team has {shifts.MOST} shifts: remove some, or make one rule of several."
@@ -118,7 +123,7 @@ def change_shift(
         # Before the shift is looked at: two changes of a team follow one another.
         db_shifts.lock_teams(conn, [team_id])
         _found(conn, team_id, shift_id)
-        _check(conn, row, hours, now=now)
+        _check(conn, row, hours, now=now, instead_of=shift_id)
         if not db_shifts.change(conn, team_id, shift_id, hours, if_match=if_match):
             raise StaleVersion
         _take_effect(conn, principal, row, shift_id, hours.kind, change="changed", now=now)
@@ -160,16 +165,16 @@ def preview(
     """When a team is on shift in the coming days; nothing is changed.
 
     With `hours`, as if they had been added, or had taken the place of the shift `instead_of`.
-    Raises NotFound, InvalidRequest for hours that mean nothing.
+    Raises NotFound, InvalidRequest for hours that mean nothing and for too many of them.
     """
     until = now + timedelta(days=days)
     with database.staff(organisation_of(principal)) as conn:
         row = visible_team(conn, principal, team_id, now=now)
+        if instead_of is not None:
+            _found(conn, team_id, instead_of)
         if hours is not None:
-            _check(conn, row, hours, now=now, under="/shift")
-        have = db_shifts.page(conn, team_id, after=None, limit=10 * shifts.MOST)
-        if instead_of is not None and instead_of not in [one["id"] for one in have]:
-            raise NotFound
+            _check(conn, row, hours, now=now, under="/shift", instead_of=instead_of)
+        have = db_shifts.standing(conn, team_id, since=now - MARGIN)
         others = [_shift(one).hours for one in have if one["id"] != instead_of]
         plan = shifts.plan_of(row["pack_rule"], [*others, *([hours] if hours else [])])
         city = db_schedules.calendars(conn)[row["city_id"]]
@@ -192,13 +197,32 @@ def _check(
     *,
     now: datetime,
     under: str = "",
+    instead_of: UUID | None = None,
 ) -> None:
+    """Raises InvalidRequest unless the hours mean something and the team has room for them.
+
+    What they cost is asked before they are worked out.
+    """
     found = shifts.problems(hours, now=now)
+    if not found and hours.rule is not None:
+        others = [
+            one["rule"]
+            for one in db_shifts.standing(conn, row["id"], since=now)
+            if one["rule"] is not None and one["id"] != instead_of
+        ]
+        if sum(map(pieces, [*others, hours.rule])) > shifts.MOST_PIECES:
+            detail = (
+                f"The recurring shifts of a team have {shifts.MOST_PIECES} rules and times together"
+                " at most: join those with the same hours, or remove some."
+            )
+            found.append(Problem("/rule", "too_many", detail))
     if not found and hours.rule is not None:
         city = db_schedules.calendars(conn)[row["city_id"]]
         plan = Plan(pack_rule=hours.rule)
         try:
-            means_something = bool(_stretches(plan, city, since=now, until=now + REACH))
+            means_something = any(
+                _stretches(plan, city, since=now, until=now + reach) for reach in REACH
+            )
         except ValueError as error:
             found.append(Problem("/rule", "invalid_hours", str(error)))
         else:
@@ -215,11 +239,10 @@ def _stretches(
     plan: Plan, city: Mapping[str, Any], *, since: datetime, until: datetime
 ) -> Sequence[Stretch]:
     """Those that touch the time between, with their own beginning and end where these are near."""
-    margin = timedelta(days=2)
-    horizon = until + margin
+    horizon = until + MARGIN
     found = shifts.expand(
         plan,
-        start=since - margin,
+        start=since - MARGIN,
         until=horizon,
         time_zone=city["time_zone"],
         holidays=schedules.holidays_around(city["holidays"], since),
