@@ -107,7 +107,7 @@ def acknowledging(desk):
 
 
 def stopping(desk):
-    alerts.give_back(desk.database, "one", now=SOON)
+    alerts.give_back(desk.database, "one", due_at=SOON)
 
 
 @pytest.mark.parametrize("ending", [acknowledging, stopping])
