@@ -508,8 +508,8 @@ WANTS_HUB = replace(P2, wants=(Want.HELP, Want.POLICE, Want.HUB))
 
 
 def hub_alerts(desk, hub=None):
-    """The alerts of a hub, oldest first."""
-    return desk.rows("select * from alerts where hub_id = %s order by id", hub or desk.hub)
+    """The alerts of a hub, in the order of their first reports."""
+    return desk.rows("select * from alerts where hub_id = %s order by report_id", hub or desk.hub)
 
 
 def expected(desk, alert):
