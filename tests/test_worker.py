@@ -16,6 +16,7 @@ from tests.desk import NOW, P1, P2, SPOT, open_desk
 from tests.processes import free_port
 from tests.proxy import soon
 from tests.receivers import answer, receiving, silent
+from tests.services.hub_desk import override
 from waylight import worker
 from waylight.channels import open_channels, senders
 from waylight.domain.alerts import Outcome, Result
@@ -324,6 +325,21 @@ class running:  # noqa: N801 - used as a verb
         self.stop.set()
         self.thread.join(PATIENCE_S)
         assert not self.thread.is_alive()
+
+
+def test_worker_tells_of_an_override_that_has_ended_and_sets_times_right(desk, make):
+    override(desk, "closed", until=NOW + timedelta(minutes=1))
+    desk.report(P2)
+    lost = NOW + timedelta(hours=5)
+    desk.do(
+        "update deliveries set leased_by = 'dead', leased_until = %s, next_attempt_at = %s",
+        lost,
+        lost,
+    )
+    channel = Recorder()
+    with running(make(channel, now=NOW + timedelta(minutes=2))):
+        channel.wait_for(1)
+        soon(lambda: len(desk.events("hub.updated")) == 2)
 
 
 def test_worker_survives_a_database_that_goes_away_and_beats_again(

@@ -533,7 +533,8 @@ def arrive(desk, alert, report=None, *, now=LATER, status=Arrival.ARRIVED):
 @pytest.fixture
 def both_expected(desk, room, west):
     """Two passengers of two incidents, whom one hub was told to expect."""
-    here, there = desk.report(WANTS_HUB), desk.report(WANTS_HUB, at=west)
+    here = desk.report(WANTS_HUB)
+    there = desk.report(WANTS_HUB, at=west, now=NOW + timedelta(seconds=1))
     desk.do("update alerts set hub_id = %s where hub_id is not null", desk.hub)
     assert room.of(here) != room.of(there)
     assert len(hub_alerts(desk)) == 2
