@@ -100,14 +100,17 @@ begin
     return queued;
 end
 $$;
--- Whether somebody was told of an alert there, about this report. Asks as the owner: a policy that
--- asked `deliveries` about `deliveries` would recurse.
+-- Whether somebody was told there of an alert, about this report, which is over, and was the
+-- caller's or of an incident on which it acts. Asks as the owner: a policy that asked `deliveries`
+-- about `deliveries` would recurse.
 create function alert_was_sent(alert uuid, report uuid, to_channel text, target uuid)
 returns boolean
 language sql stable security definer set search_path = public, pg_temp as $$
     select exists (
-        select from deliveries d
-        where d.alert_id = alert and d.report_id is not distinct from report
+        select from alerts a join deliveries d on d.alert_id = a.id
+        where a.id = alert and a.state in ('withdrawn', 'closed')
+          and (a.organisation_id = acting_organisation() or organisation_acts_on(a.incident_id))
+          and d.report_id is not distinct from report
           and d.channel = to_channel and d.target_id is not distinct from target
           and d.message <> 'alert.withdrawn')
 $$;
@@ -172,10 +175,6 @@ create policy staff_told on delivery_attempts for select to waylight_staff
 -- Whoever acts on an incident tells those that it stands down, where they were told of it.
 create policy staff_tells on deliveries for insert to waylight_staff
     with check (message = 'alert.withdrawn' and event_id is null and reply_code is null
-                and exists (select from alerts a where a.id = alert_id
-                            and a.state in ('withdrawn', 'closed')
-                            and (a.organisation_id = (select acting_organisation())
-                                 or organisation_acts_on(a.incident_id)))
                 and alert_was_sent(alert_id, report_id, channel, target_id));
 """
 

@@ -201,8 +201,7 @@ alter table check_ins enable row level security;
 create policy intake_all on check_ins to waylight_intake using (true) with check (true);
 create policy staff_told on check_ins for select to waylight_staff
     using (organisation_id = (select acting_organisation())
-           or organisation_acts_on(incident_id) or organisation_oversees(incident_id)
-           or organisation_acts_on(overdue_incident_id));
+           or organisation_oversees(incident_id) or organisation_acts_on(overdue_incident_id));
 create policy staff_runs_own on check_ins to waylight_staff
     using (organisation_id = (select acting_organisation()))
     with check (organisation_id = (select acting_organisation())

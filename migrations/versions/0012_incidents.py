@@ -222,17 +222,33 @@ create policy staff_writes on report_redactions for insert to waylight_staff
 # Who may see a report is decided for each (design, section 2): that somebody is expected at a hub,
 # and came there, is about one report alone. What a team did is for all who are at work beside it.
 TIGHTER = """
+-- Where an incident is, and in which vehicle, staff read in the reports that they were granted: a
+-- hub may read its row, and never where.
+revoke select on incidents from waylight_staff;
+grant select (id, city_id, category_groups, audience, exercise, opened_at, last_at, priority,
+    report_count, state, held_by_alert_id, escalate_at, rung, restarted_at, unanswered_at,
+    closed_at, version, about_alert_id, merged_into, split_from) on incidents to waylight_staff;
+
 alter policy staff_told on alerts
     using (organisation_id = (select acting_organisation())
            or (team_id is not null or organisation_may_read(report_id))
               and (organisation_acts_on(incident_id) or organisation_oversees(incident_id)));
+-- Others are stood down or released; that they answered, they say themselves.
 alter policy staff_acts on alerts
     using (organisation_id = (select acting_organisation())
-           or team_id is not null and organisation_acts_on(incident_id));
+           or team_id is not null and organisation_acts_on(incident_id))
+    with check (organisation_id = (select acting_organisation())
+                or team_id is not null and organisation_acts_on(incident_id)
+                   and state in ('withdrawn', 'closed'));
 alter policy staff_acts on deliveries
     using (exists (select from alerts a where a.id = alert_id
                    and (a.organisation_id = (select acting_organisation())
-                        or a.team_id is not null and organisation_acts_on(a.incident_id))));
+                        or a.team_id is not null and organisation_acts_on(a.incident_id))))
+    with check (exists (select from alerts a where a.id = alert_id
+                        and (a.organisation_id = (select acting_organisation())
+                             or a.team_id is not null and organisation_acts_on(a.incident_id)
+                                and deliveries.status = 'dropped'
+                                and a.state in ('withdrawn', 'closed'))));
 alter policy staff_told on events
     using (organisation_id = (select acting_organisation())
            or (report_id is null or organisation_may_read(report_id) or kind like 'incident.%'
@@ -256,15 +272,19 @@ alter policy staff_acts on events
 alter policy staff_told on events
     using (organisation_id = (select acting_organisation())
            or organisation_acts_on(incident_id) or organisation_oversees(incident_id));
-alter policy staff_acts on deliveries
+drop policy staff_acts on deliveries;
+create policy staff_acts on deliveries for update to waylight_staff
     using (exists (select from alerts a where a.id = alert_id
                    and (a.organisation_id = (select acting_organisation())
                         or organisation_acts_on(a.incident_id))));
-alter policy staff_acts on alerts
+drop policy staff_acts on alerts;
+create policy staff_acts on alerts for update to waylight_staff
     using (organisation_id = (select acting_organisation()) or organisation_acts_on(incident_id));
 alter policy staff_told on alerts
     using (organisation_id = (select acting_organisation())
            or organisation_acts_on(incident_id) or organisation_oversees(incident_id));
+revoke select on incidents from waylight_staff;
+grant select on incidents to waylight_staff;
 """
 
 

@@ -298,6 +298,28 @@ def test_team_writes_nothing_on_the_alert_of_a_hub(desk, step):
         assert by_hand(desk, desk.police, changed, hub) == 0
 
 
+def test_hub_reads_nowhere_where_its_incident_is(desk):
+    desk.report(WANTS_HUB)
+    assert len(by_hand(desk, desk.hub_host, "select id from incidents")) == 1
+    for column in ("position", "vehicle", "*"):
+        for who in (desk.hub_host, desk.police):
+            refused(desk, who, f"select {column} from incidents")  # noqa: S608 - names of this file
+
+
+def test_team_answers_for_no_other_organisation(desk, step):
+    desk.report(STORY)
+    desk.climb(NOW + timedelta(minutes=5))
+    theirs = desk.alert_of(desk.second)
+    for state in ("acknowledged", "on_scene", "pending", "declined"):
+        refused(desk, desk.police, "update alerts set state = %s where id = %s", state, theirs)
+    # Whoever is still to answer hears of it all the same.
+    for status in ("dropped", "seen"):
+        stopped = "update deliveries set status = %s where alert_id = %s"
+        refused(desk, desk.police, stopped, status, theirs)
+    step("Robin", desk.first, "acknowledge")
+    assert desk.states()[desk.second] == "withdrawn"
+
+
 def arrival(desk, report_id, *, person=None):
     return (
         (
@@ -485,6 +507,10 @@ def test_timer_is_bound_to_the_alert_team_and_incident_that_it_is_about(desk, st
         refused(desk, desk.police, *timer(desk, **changes))
     refused(desk, desk.operator, *timer(desk))
     assert by_hand(desk, desk.police, *timer(desk)) == 1
+    # How a colleague of another organisation is doing is not theirs to know, who was told as well.
+    desk.climb(NOW + timedelta(minutes=5))
+    assert by_hand(desk, desk.operator, "select alert_id from check_ins") == []
+    assert len(by_hand(desk, desk.control, "select alert_id from check_ins")) == 1
     # The worker closes the incident that is named there.
     for change in ("overdue_incident_id = %s", "incident_id = %s", "alert_id = %s"):
         refused(desk, desk.police, f"update check_ins set {change}", elsewhere["incident"])  # noqa: S608 - names of this file

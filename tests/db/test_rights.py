@@ -161,6 +161,9 @@ def test_the_unprivileged_roles_cannot_become_another(database, role, other):
         "update alerts set handed_from = null",
         "update incidents set merged_into = null",
         "select from reports_default",
+        "select position from incidents",
+        "select vehicle from incidents",
+        "select position_at from teams",
     ],
 )
 def test_staff_may_not(database, statement):

@@ -15,7 +15,7 @@ from waylight.domain.alerts import ENDED, WORKING, Hold, State
 
 INCIDENT = """
 select id, city_id, state, priority, held_by_alert_id, escalate_at, restarted_at, unanswered_at,
-       opened_at, last_at, exercise, version, merged_into, split_from, category_groups, vehicle,
+       opened_at, last_at, exercise, version, merged_into, split_from, category_groups,
        about_alert_id, audience
 from incidents where id = %s"""
 

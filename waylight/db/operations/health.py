@@ -76,8 +76,8 @@ from (
     union all select 'waylight_intake', 'stream_tickets', privilege
     from unnest('{select,insert,update,delete}'::text[]) privilege
     union all select 'waylight_staff', relation, 'select'
-    from unnest('{reports,report_secrets,incidents,alerts,deliveries,events,grants,
-                  audit_entries,addresses,delivery_attempts}'::text[]) relation
+    from unnest('{reports,report_secrets,alerts,deliveries,events,grants,audit_entries,addresses,
+                  delivery_attempts}'::text[]) relation
     union all select 'waylight_staff', relation, 'insert'
     from unnest('{events,audit_entries,addresses,deliveries}'::text[]) relation
     union all select 'waylight_intake', relation, 'select'
