@@ -122,14 +122,14 @@ def splitting(desk, incident_id, alert_id, **by):
 
 
 def merging(desk, incident_id, alert_id, **by):
-    real = desk.report(P2)
+    real = desk.report(P2, now=NOW + timedelta(seconds=1))
     desk.acknowledge(desk.police, desk.alert_of(desk.first))
     (row,) = desk.rows("select incident_id from reports where id = %s", real.id)
     return incidents.merge(**by, incident_id=incident_id, into=row["incident_id"])
 
 
 def merging_a_real_one(desk, incident_id, alert_id, **by):
-    other = desk.report(P2)
+    other = desk.report(P2, now=NOW + timedelta(seconds=1))
     desk.acknowledge(desk.police, desk.alert_of(desk.first))
     (row,) = desk.rows("select incident_id from reports where id = %s", other.id)
     return incidents.merge(**by, incident_id=row["incident_id"], into=incident_id)
