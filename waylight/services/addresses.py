@@ -7,9 +7,10 @@ again.
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import orjson
+import uuid_utils.compat
 from psycopg import Connection
 
 from waylight.db import addresses as db
@@ -106,7 +107,7 @@ def add_address(
     with database.staff(organisation_id) as conn:
         recipient = _recipient(conn, organisation_id, team_id=team_id, hub_id=hub_id)
         normal = _normal(channel, address, recipient["country"], trying_out=trying_out)
-        address_id = uuid4()
+        address_id = uuid_utils.compat.uuid7()
         sealed = _seal(vault, address_id, {FIELDS[channel]: normal, "language": language})
         row = {
             "id": address_id,
