@@ -639,9 +639,9 @@ def test_where_a_team_is_is_read_by_its_organisation_and_its_control_room_alone(
 # --- everything that there is
 
 
-def test_stranger_reads_no_row_of_anything_that_belongs_to_somebody(
-    desk, client, signed_in, step, note
-):
+@pytest.fixture
+def busy(desk, client, signed_in, step, note):
+    """A night with a row in every table that staff write."""
     report = desk.report(WANTS_HUB)
     step("Jo", desk.hub, "acknowledge")
     step("Jo", desk.hub, "arrival", {"status": "arrived"})
@@ -651,6 +651,9 @@ def test_stranger_reads_no_row_of_anything_that_belongs_to_somebody(
     shift = {"kind": "recurring", "rule": "24/7"}
     team = f"/v1/teams/{WireId.of('team', desk.first)}/shifts"
     assert client.post(team, json=shift, headers=signed_in["Robin"]).status_code == 201
+
+
+def test_stranger_reads_no_row_of_anything_that_belongs_to_somebody(desk, busy):
     readable = desk.rows(
         "select relname from pg_class where relrowsecurity and not relispartition"
         " and has_any_column_privilege('waylight_staff', oid, 'select')"
@@ -663,3 +666,21 @@ def test_stranger_reads_no_row_of_anything_that_belongs_to_somebody(
     # Which teams and hubs there are is for everybody to know.
     assert {table for table, rows in found.items() if rows} == {"teams", "hubs"}
     assert {"incident_notes", "check_ins", "engagements", "shifts", "hub_arrivals"} <= set(found)
+
+
+def test_stranger_changes_no_row_and_takes_none_away(desk, busy):
+    columns = desk.rows(
+        "select relname, attname from pg_class c join pg_attribute a on a.attrelid = c.oid"
+        " where relkind in ('r', 'p') and not relispartition and attnum > 0 and not attisdropped"
+        " and has_column_privilege('waylight_staff', c.oid, attnum, 'update')"
+    )
+    tables = desk.rows(
+        "select relname from pg_class where relkind in ('r', 'p') and not relispartition"
+        " and has_table_privilege('waylight_staff', oid, 'delete')"
+    )
+    tried = [f"update {row['relname']} set {row['attname']} = default" for row in columns]  # noqa: S608 - names of the catalogue
+    tried += [f"delete from {row['relname']}" for row in tables]  # noqa: S608 - the same
+    assert len(tried) > 40
+    for statement in tried:
+        with desk.database.staff(uuid4()) as conn:
+            assert conn.execute(statement).rowcount == 0, statement
