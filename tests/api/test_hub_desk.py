@@ -173,6 +173,31 @@ def test_mobile_hub_sends_its_position_and_everybody_sees_since_when(desk, clien
         assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (422, "/position")
 
 
+@pytest.mark.parametrize(
+    ("place", "fix"),
+    [
+        ([0, 0], "Wait for a fix"),
+        ([-3.1883, 55.9533], "Wait for a fix"),
+        ([1.001, 51.5], "longitude -1 to 1, latitude 51 to 52"),
+        ([51.5074, -0.1273], "Longitude comes first: swap the two."),
+        ([179.9, 51.5], "outside Desk"),
+    ],
+)
+def test_mobile_hub_outside_its_city_is_refused_and_stays_where_it_was(
+    desk, client, signed_in, place, fix
+):
+    desk.do("update hubs set mobile = true")
+    before = client.get(path(desk.hub)).json
+    body = {"position": {"type": "Point", "coordinates": place}}
+    refused = client.put(path(desk.hub, "position"), json=body, headers=signed_in["Jo"])
+    assert refused.status_code == 422
+    (problem,) = refused.json["errors"]
+    assert (problem["pointer"], problem["code"]) == ("/position", "outside_city")
+    assert fix in problem["detail"]
+    assert client.get(path(desk.hub)).json == before
+    assert desk.events("hub.updated") == []
+
+
 def test_report_after_a_hub_closed_is_sent_to_no_closed_hub(desk, client, signed_in):
     client.put(path(desk.hub, "override"), json=CLOSE, headers=signed_in["Jo"])
     body = {

@@ -11,6 +11,7 @@ from waylight.db import events
 from waylight.db.hubs import managing
 from waylight.db.session import Database
 from waylight.domain import schedules as hours
+from waylight.domain.cities import City
 from waylight.domain.errors import (
     InvalidRequest,
     NotAllowed,
@@ -155,7 +156,7 @@ def move_hub(
     """A mobile hub says where it is, and since when it knows. An older fix changes nothing.
 
     Raises as `edit_hub`; StateConflict for a hub that does not move, InvalidRequest for a fix from
-    the future.
+    the future and for a place outside the hub's city: people would be sent there, or to nobody.
     """
     # A phone's clock that runs a minute ahead is no reason to lose a bus.
     if fixed_at is not None and (fixed_at - now).total_seconds() > 60:
@@ -166,6 +167,9 @@ def move_hub(
     def change(conn: Connection[Any], row: Mapping[str, Any]) -> Mapping[str, Any]:
         if not row["mobile"]:
             raise StateConflict("This hub does not move: only a mobile hub has a position to send.")
+        city = _city(conn, row)
+        if not city.bounds.contains(here):
+            raise InvalidRequest(problems=[_outside(city, here)])
         managing.move(conn, hub_id, here, fixed_at=min(fixed_at or now, now), now=now)
         return {"changed": ["position"]}
 
@@ -283,9 +287,25 @@ def _desk(conn: Connection[Any], row: Mapping[str, Any], *, now: datetime) -> Hu
     )
 
 
+def _city(conn: Connection[Any], row: Mapping[str, Any]) -> City:
+    return next(city for city in read_cities(conn) if city.id == row["city_id"])
+
+
+def _outside(city: City, here: Point) -> Problem:
+    swapped = abs(here.lon) <= 90 and city.bounds.contains(Point(here.lat, here.lon))
+    box = city.bounds
+    detail = (
+        f"This is outside {city.name}: longitude {box.west:g} to {box.east:g}, latitude"
+        f" {box.south:g} to {box.north:g}. "
+    )
+    fix = (
+        "Longitude comes first: swap the two." if swapped else "Wait for a fix from the hub itself."
+    )
+    return Problem("/position", "outside_city", detail + fix)
+
+
 def _end_of_today(conn: Connection[Any], row: Mapping[str, Any], *, now: datetime) -> datetime:
-    city = next(city for city in read_cities(conn) if city.id == row["city_id"])
-    ends_at = end_of_today_in(city, row["opening_hours"], now)
+    ends_at = end_of_today_in(_city(conn, row), row["opening_hours"], now)
     if ends_at is None:
         raise _unfit("no_hours_today", "Today's hours are over or have no end: say until when.")
     return ends_at
