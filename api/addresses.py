@@ -93,7 +93,10 @@ def change(body: dict[str, Any], address_id: UUID) -> ResponseReturnValue:
 @versions.versioned()
 @blueprint.response(204)
 def remove(address_id: UUID) -> None:
-    """Take an address away. It cannot be read afterwards, by nobody; add it again to use it."""
+    """Take an address away, for example of a telephone that is lost.
+
+    Nothing is answered from it any more, and it cannot be read, by nobody; add it again to use it.
+    """
     addresses.remove_address(
         waylight().database,
         principal(),

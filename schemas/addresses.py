@@ -69,7 +69,10 @@ class AddressChangeIn(Body):
     language = fields.String(validate=validate.OneOf(languages()))
     state = fields.String(
         validate=validate.OneOf(("active", "paused")),
-        metadata={"description": "`active` also resumes one that is `gone`."},
+        metadata={
+            "description": "`active` also resumes one that is `gone`. `paused`: nothing is sent"
+            " there; what is answered from it still counts. DELETE a telephone that is lost."
+        },
     )
 
     example = {"state": "paused"}

@@ -78,6 +78,7 @@ class Vault:
         self._receipt_version = settings.receipt_key_version or max(settings.receipt_keys)
         self._push_keys = {_public(key): key for key in settings.vapid_keys}
         self._push_subject = settings.vapid_subject
+        self._vault_keys = dict(settings.vault_keys)
         self._first_key = settings.vault_keys[min(settings.vault_keys)]
         self._fingerprints = {
             purpose: {n: _fingerprint(key, purpose) for n, key in sorted(keys.items())}
@@ -203,6 +204,18 @@ class Vault:
         Different purposes give unrelated hashes. They change when the first vault key is retired.
         """
         return hmac.digest(_derived(self._first_key, f"hash {purpose}"), value, sha256)
+
+    def keyed_hashes(self, purpose: str, value: bytes) -> tuple[bytes, ...]:
+        """As `keyed_hash`, by each vault key that is held, the one in use first.
+
+        What is stored by the first and looked up by all of them is found while keys change, and is
+        as lasting as what is sealed beside it.
+        """
+        versions = sorted(self._vault_keys, key=lambda n: (n != self._key_version, n))
+        return tuple(
+            hmac.digest(_derived(self._vault_keys[n], f"hash {purpose}"), value, sha256)
+            for n in versions
+        )
 
     def seal_number(self, purpose: str, number: int) -> str:
         """A number as a text that tells nobody which it is, another text each time.

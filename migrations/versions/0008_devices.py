@@ -53,7 +53,7 @@ $$;
 -- `signed_out` when the key works no more, `contested` when others have it, unproved. The key is
 -- locked, so that it is not revoked between this look and the device's first row. As the owner: a
 -- device may come from another organisation.
-create function take_device(person uuid, key uuid, device bytea, proved uuid[], at timestamptz)
+create function take_device(person uuid, key uuid, device bytea[], proved uuid[], at timestamptz)
 returns text
 language plpgsql volatile security definer set search_path = public, pg_temp as $$
 begin
@@ -66,25 +66,29 @@ begin
     end if;
     -- One at a time for each person, who may have only so many, and for each device.
     perform pg_advisory_xact_lock(hashtextextended(person::text, 0));
-    perform pg_advisory_xact_lock(hashtextextended(encode(device, 'hex'), 0));
+    -- A device is found by a hash for each vault key that is held: locked in one order.
+    perform pg_advisory_xact_lock(hash) from (
+        select hashtextextended(encode(one, 'hex'), 0) as hash
+        from unnest(device) one order by 1) hashes;
     if exists (select from addresses a
-               where a.fingerprint = device and a.channel = 'web_push' and a.state <> 'gone'
+               where a.fingerprint = any (device) and a.channel = 'web_push' and a.state <> 'gone'
                  and a.staff_id <> person and a.id <> all (proved)) then
         return 'contested';
     end if;
     perform end_devices(
         array(select a.id from addresses a
-              where a.fingerprint = device and a.channel = 'web_push' and a.staff_id <> person),
+              where a.fingerprint = any (device) and a.channel = 'web_push'
+                and a.staff_id <> person),
         'moved', take_device.at);
     return 'taken';
 end
 $$;
 
 revoke execute on function end_devices(uuid[], text, timestamptz),
-    take_device(uuid, uuid, bytea, uuid[], timestamptz) from public;
+    take_device(uuid, uuid, bytea[], uuid[], timestamptz) from public;
 grant execute on function end_devices(uuid[], text, timestamptz)
     to waylight_intake, waylight_staff;
-grant execute on function take_device(uuid, uuid, bytea, uuid[], timestamptz) to waylight_staff;
+grant execute on function take_device(uuid, uuid, bytea[], uuid[], timestamptz) to waylight_staff;
 """
 
 ANY = "a.state = 'active'"
@@ -116,7 +120,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute(REWORD.format(function=QUEUE, old=NOT_EXPIRED, new=ANY))
     op.execute(
-        "drop function take_device(uuid, uuid, bytea, uuid[], timestamptz),"
+        "drop function take_device(uuid, uuid, bytea[], uuid[], timestamptz),"
         " end_devices(uuid[], text, timestamptz);"
         "drop index ix_addresses_staff_id, ix_addresses_api_key_id;"
         "alter table addresses drop column rests_until, drop column timeouts,"

@@ -494,7 +494,7 @@ def test_hand_written_sql_of_another_organisation_ends_and_takes_nothing(pushing
     with pushing.database.staff(pushing.operator.organisation_id) as conn:
         ended = conn.execute("select end_devices(%s, 'x', now())", [[done.device.id]]).fetchone()
         taken = conn.execute(
-            "select take_device(%s, %s, '', '{}', now())", [robin.staff_id, robin.key_id]
+            "select take_device(%s, %s, '{}', '{}', now())", [robin.staff_id, robin.key_id]
         ).fetchone()
     assert (ended, taken) == ((0,), ("signed_out",))
     with (

@@ -261,7 +261,7 @@ def test_answer_of_a_process_that_died_may_come_again_after_a_minute(by_sms, add
     add()
     by_sms.report(P2)
     code = code_for(by_sms)
-    mark = addresses.fingerprint(by_sms.vault, "sms", NUMBER)
+    mark = addresses.fingerprints(by_sms.vault, "sms", NUMBER)[0]
     by_sms.do(
         "insert into provider_notices (provider, kind, ref, received_at, fingerprint)"
         " values ('twilio', 'answer', 'SM-died', %s, %s)",
@@ -304,6 +304,33 @@ def test_telephone_that_was_taken_away_answers_nothing_and_a_paused_one_still_do
         by_sms.database, by_sms.vault, by_sms.police, other.id, state=AddressState.PAUSED, now=SOON
     )
     assert answer(by_sms, f"ACK {codes[OTHER]}", sender=OTHER) is Heard.ACKNOWLEDGED
+
+
+def test_telephone_that_was_taken_from_one_team_answers_for_another_alone(by_sms, add):
+    lost = add()
+    add(team=by_sms.second, who=by_sms.operator)
+    by_sms.report(P2)
+    code = code_for(by_sms, "First")
+    addresses.remove_address(by_sms.database, by_sms.police, lost.id, now=SOON)
+    assert answer(by_sms, f"ACK {code}") is Heard.UNKNOWN
+    assert by_sms.states() == {by_sms.first: "pending"}
+
+
+def test_telephone_that_is_paused_is_told_nothing_even_of_its_own_answer(by_sms, add):
+    address = add()
+    by_sms.report(P2)
+    code = code_for(by_sms)
+    addresses.change_address(
+        by_sms.database,
+        by_sms.vault,
+        by_sms.police,
+        address.id,
+        state=AddressState.PAUSED,
+        now=SOON,
+    )
+    assert answer(by_sms, f"ACK {code}") is Heard.ACKNOWLEDGED
+    assert by_sms.states() == {by_sms.first: "acknowledged"}
+    assert [(m.kind, m.target) for m in claim(by_sms, now=LATER)] == [("reply.acknowledged", None)]
 
 
 # Too late

@@ -14,7 +14,7 @@ from waylight.db.alerts import deliveries
 SELECT = """
 select a.id, a.version, a.channel, a.name, a.state, a.team_id, t.name as team, a.hub_id,
        h.name as hub, a.staff_id, s.name as person, a.created_at, a.last_sent_at, a.key_version,
-       a.wrapped_key, a.address, a.organisation_id
+       a.wrapped_key, a.address, a.fingerprint, a.organisation_id
 from addresses a
 left join teams t on t.id = a.team_id
 left join hubs h on h.id = a.hub_id
@@ -85,7 +85,7 @@ def same(
     """The address that a recipient has already."""
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
-            f"{SELECT} and a.channel = %(channel)s and a.fingerprint = %(fingerprint)s"
+            f"{SELECT} and a.channel = %(channel)s and a.fingerprint = any (%(fingerprints)s)"
             " and (a.team_id = %(team_id)s or a.hub_id = %(hub_id)s) and a.state <> 'gone'",
             {**row, "organisation": organisation_id},
         ).fetchone()
@@ -108,7 +108,7 @@ def change(
                 """
                 update addresses set name = %(name)s, state = %(state)s, version = version + 1,
                     key_version = %(key_version)s, wrapped_key = %(wrapped_key)s,
-                    address = %(address)s
+                    address = %(address)s, fingerprint = %(fingerprint)s
                 where id = %(id)s and (%(if_match)s::int is null or version = %(if_match)s)
                 """,
                 {**changes, "id": address_id, "if_match": if_match},

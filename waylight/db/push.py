@@ -43,13 +43,13 @@ class SealedAddress:
     fingerprint: bytes
 
 
-def same_device(conn: Connection[Any], fingerprint: bytes) -> list[dict[str, Any]]:
+def same_device(conn: Connection[Any], fingerprints: Sequence[bytes]) -> list[dict[str, Any]]:
     """Every live row of a device, whosever it is: {id, staff_id, key_version, ...}. As intake."""
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
-            "select id, staff_id, team_id, hub_id, key_version, wrapped_key, address"
-            " from addresses where channel = 'web_push' and fingerprint = %s and state <> 'gone'",
-            [fingerprint],
+            "select id, staff_id, team_id, hub_id, key_version, wrapped_key, address from addresses"
+            " where channel = 'web_push' and fingerprint = any (%s) and state <> 'gone'",
+            [list(fingerprints)],
         ).fetchall()
 
 
@@ -62,7 +62,7 @@ def key_ends(conn: Connection[Any], key_id: UUID) -> datetime | None:
 def take(
     conn: Connection[Any],
     owner: Owner,
-    fingerprint: bytes,
+    fingerprints: Sequence[bytes],
     *,
     proved: Sequence[UUID],
     now: datetime,
@@ -74,7 +74,7 @@ def take(
     """
     row = conn.execute(
         "select take_device(%s, %s, %s, %s, %s)",
-        [owner.staff_id, owner.key_id, fingerprint, list(proved), now],
+        [owner.staff_id, owner.key_id, list(fingerprints), list(proved), now],
     ).fetchone()
     assert row is not None  # noqa: S101 - a select without FROM has one row
     answer: str = row[0]
@@ -101,7 +101,7 @@ def recipient_exists(
 def own_row(
     conn: Connection[Any],
     owner: Owner,
-    fingerprint: bytes,
+    fingerprints: Sequence[bytes],
     *,
     team_id: UUID | None,
     hub_id: UUID | None,
@@ -110,10 +110,11 @@ def own_row(
     row = conn.execute(
         """
         select id from addresses
-        where channel = 'web_push' and fingerprint = %s and staff_id = %s and state <> 'gone'
+        where channel = 'web_push' and fingerprint = any (%s) and staff_id = %s
+          and state <> 'gone'
           and coalesce(team_id, hub_id) = %s
         """,
-        [fingerprint, owner.staff_id, team_id or hub_id],
+        [list(fingerprints), owner.staff_id, team_id or hub_id],
     ).fetchone()
     return row[0] if row else None
 
@@ -139,7 +140,8 @@ def keep(
                 %(key_version)s, %(wrapped_key)s, %(address)s, %(fingerprint)s, %(now)s,
                 %(person)s, %(key)s, %(expires_at)s)
         on conflict (id) do update set name = excluded.name, key_version = excluded.key_version,
-            wrapped_key = excluded.wrapped_key, address = excluded.address, state = 'active',
+            wrapped_key = excluded.wrapped_key, address = excluded.address,
+            fingerprint = excluded.fingerprint, state = 'active',
             api_key_id = excluded.api_key_id, expires_at = excluded.expires_at,
             timeouts = 0, rests_until = null,
             version = addresses.version + 1

@@ -15,6 +15,7 @@ from psycopg import Connection
 
 from waylight.db import addresses as db
 from waylight.db import events
+from waylight.db.push import CHANNEL as WEB_PUSH
 from waylight.db.session import Database
 from waylight.domain.addresses import (
     HIDDEN,
@@ -43,13 +44,30 @@ from waylight.vault import Sealed, Vault, VaultError
 FIELDS = {Medium.SMS: "number", Medium.EMAIL: "email"}
 """Under which name the channel finds it in the target."""
 
+WHERE: Mapping[str, str] = {
+    **{medium.value: field for medium, field in FIELDS.items()},
+    WEB_PUSH: "endpoint",
+}
+"""The same of every channel whose addresses are kept."""
+
 TEST_EVERY = timedelta(minutes=1)
 """A test message costs money and rings somebody's telephone."""
 
 
-def fingerprint(vault: Vault, channel: str, normal: str) -> bytes:
-    """The keyed hash by which an address is found again, whatever its case."""
-    return vault.keyed_hash("address", f"{channel} {normal.casefold()}".encode())
+def fingerprints(vault: Vault, channel: str, where: str) -> tuple[bytes, ...]:
+    """The keyed hashes by which an address is found again: one for each vault key that is held.
+
+    The first is stored with what that key seals; rows of before have one of the others until they
+    are wrapped anew. The case of a telephone or a mailbox does not matter, an endpoint's does.
+    """
+    value = where if channel == WEB_PUSH else f"{channel} {where.casefold()}"
+    return vault.keyed_hashes("address", value.encode())
+
+
+def fingerprint_of(vault: Vault, target: Mapping[str, Any]) -> bytes:
+    """The one that is stored, of an address that was opened."""
+    channel, field = next((c, field) for c, field in WHERE.items() if field in target)
+    return fingerprints(vault, channel, target[field])[0]
 
 
 def list_addresses(
@@ -109,6 +127,7 @@ def add_address(
         normal = _normal(channel, address, recipient["country"], trying_out=trying_out)
         address_id = uuid_utils.compat.uuid7()
         sealed = _seal(vault, address_id, {FIELDS[channel]: normal, "language": language})
+        found_by = fingerprints(vault, channel, normal)
         row = {
             "id": address_id,
             "organisation_id": organisation_id,
@@ -117,7 +136,8 @@ def add_address(
             "staff_id": principal.staff_id if mine else None,
             "channel": channel,
             "name": name,
-            "fingerprint": fingerprint(vault, channel, normal),
+            "fingerprint": found_by[0],
+            "fingerprints": list(found_by),
             "created_at": now,
             "created_by": principal.staff_id,
             **_columns(sealed),
@@ -151,6 +171,9 @@ def change_address(
 ) -> Address:
     """Gives an address another label or language, pauses it, or resumes one paused or gone.
 
+    Paused means that nothing is sent there. What is answered from it still counts: whoever was sent
+    a code has the alert in hand. A telephone that is lost is removed.
+
     Raises NotFound, StaleVersion when `if_match` is not the version any more, StateConflict for
     resuming one that was added again meanwhile.
     """
@@ -163,12 +186,14 @@ def change_address(
             "key_version": row["key_version"],
             "wrapped_key": row["wrapped_key"],
             "address": row["address"],
+            "fingerprint": row["fingerprint"],
         }
         if language is not None:
             opened = _opened(vault, row)
             if opened is None:
                 raise StateConflict("This address cannot be read any more: add it again.")
             changes |= _columns(_seal(vault, address_id, {**opened, "language": language}))
+            changes["fingerprint"] = fingerprint_of(vault, opened)
         changed = db.change(conn, address_id, changes, if_match=if_match)
         if changed is None:
             raise StaleVersion

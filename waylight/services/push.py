@@ -27,6 +27,7 @@ from waylight.domain.errors import InvalidRequest, NotFound, NotSignedIn, Proble
 from waylight.domain.principals import Principal
 from waylight.domain.push import DEVICES_AT_MOST, Device, NewDevice
 from waylight.log import get_logger
+from waylight.services.addresses import fingerprints
 from waylight.services.staff import organisation_of
 from waylight.vault import Vault, VaultError
 
@@ -70,11 +71,11 @@ def subscribe(
     in_use = public_key(settings, vault)
     owner = _owner(principal)
     _check(device, vault, settings, now=now)
-    fingerprint = vault.keyed_hash("address", device.endpoint.encode())
+    found_by = fingerprints(vault, db.CHANNEL, device.endpoint)
     with database.intake() as conn:
         there = {
             row["id"]: (row["staff_id"], _opened(vault, row))
-            for row in db.same_device(conn, fingerprint)
+            for row in db.same_device(conn, found_by)
         }
         key_ends = db.key_ends(conn, owner.key_id)
     vapid = device.public_key or next((one["vapid"] for _, one in there.values() if one), in_use)
@@ -87,8 +88,8 @@ def subscribe(
     ends = min((one for one in (device.expires_at, key_ends) if one), default=None)
     with database.staff(owner.organisation_id) as conn:
         _check_recipient(conn, owner, device)
-        _take(conn, owner, fingerprint, proved=proved, now=now)
-        mine = db.own_row(conn, owner, fingerprint, team_id=device.team_id, hub_id=device.hub_id)
+        _take(conn, owner, found_by, proved=proved, now=now)
+        mine = db.own_row(conn, owner, found_by, team_id=device.team_id, hub_id=device.hub_id)
         if mine is None and len(db.page(conn, owner, now=now)) >= DEVICES_AT_MOST:
             raise StateConflict(
                 f"You have {DEVICES_AT_MOST} devices, which is the most: delete one first."
@@ -97,7 +98,7 @@ def subscribe(
         db.keep(
             conn,
             owner,
-            _sealed(vault, device_id, fingerprint, device, vapid=vapid),
+            _sealed(vault, device_id, found_by[0], device, vapid=vapid),
             name=device.name,
             team_id=device.team_id,
             hub_id=device.hub_id,
@@ -192,12 +193,12 @@ def _check_recipient(conn: Connection[Any], owner: db.Owner, device: NewDevice) 
 def _take(
     conn: Connection[Any],
     owner: db.Owner,
-    fingerprint: bytes,
+    found_by: Sequence[bytes],
     *,
     proved: Sequence[UUID],
     now: datetime,
 ) -> None:
-    taken = db.take(conn, owner, fingerprint, proved=proved, now=now)
+    taken = db.take(conn, owner, found_by, proved=proved, now=now)
     if taken == "signed_out":
         raise NotSignedIn
     if taken == "contested":

@@ -1,6 +1,7 @@
 """Changing keys: everything that was written stays readable, and nothing stops meanwhile."""
 
 import base64
+import json
 from dataclasses import replace
 from uuid import uuid4
 
@@ -9,13 +10,18 @@ import pytest
 
 from tests.clusters import new_cluster
 from tests.databases import environment_for, settings_for
-from tests.desk import NOW, P2, SPOT, open_desk
+from tests.desk import NOW, P2, SPOT, keys_for, open_desk
+from tests.push_service import Browser, from_base64url, point
 from tests.services.operations.backups.nights import stories
 from waylight.config import ConfigurationError, Settings
 from waylight.db.session import Database
+from waylight.domain.addresses import Medium
+from waylight.domain.alerts.replies import Heard
 from waylight.domain.errors import Unavailable
 from waylight.domain.geo import Point
+from waylight.domain.push import NewDevice
 from waylight.domain.reports import LocationClaim, Submission
+from waylight.services import addresses, alerts, keys, push
 from waylight.services.operations import migrations, rotation
 from waylight.services.reports import my_report, submit_reports
 from waylight.vault import Vault, VaultError
@@ -124,6 +130,131 @@ def test_a_story_that_does_not_open_is_named_and_left_as_it_is(desk, vault, old)
     assert desk.rows("select wrapped_key from report_secrets where key_version = 1") == [
         {"wrapped_key": row["wrapped_key"]}
     ]
+
+
+def test_addresses_are_found_before_while_and_after_their_key_is_changed(desk, vault, old):
+    by_sms = replace(desk, settings=replace(desk.settings, channels=("sms",)), vault=old)
+    last = Vault(replace(desk.settings, vault_keys={2: desk.settings.vault_keys[2]}))
+
+    def add(using, address="+447400123456", channel=Medium.SMS):
+        found, is_new = addresses.add_address(
+            desk.database,
+            using,
+            desk.police,
+            team_id=desk.first,
+            channel=channel,
+            address=address,
+            name="On call",
+            now=NOW,
+        )
+        return found.id, is_new
+
+    def answers(using, code):
+        return alerts.answer_by_text(
+            desk.database,
+            using,
+            provider="twilio",
+            ref=str(uuid4()),
+            sender="+447400123456",
+            text=f"ACK {code}",
+            channels=("sms",),
+            now=NOW,
+        )
+
+    telephone, is_new = add(old)
+    assert is_new
+    mailbox, _ = add(old, "Desk@partner.example", Medium.EMAIL)
+    by_sms.report(P2)
+    (message,) = alerts.claim(
+        desk.database,
+        vault,
+        "one",
+        free={"sms": 9},
+        lease_s=30.0,
+        base_url="https://waylight.example",
+        now=NOW,
+    )
+    # While both keys are held, by processes that use the one or the other.
+    assert add(vault) == (telephone, False)
+    assert answers(vault, "XXXX") is Heard.UNKNOWN
+    newer, _ = add(vault, "+447400123457")
+    assert add(old, "+447400123457") == (newer, False)
+    # One that is sealed anew is found anew.
+    addresses.change_address(desk.database, vault, desk.police, mailbox, language="es", now=NOW)
+    assert add(last, "desk@partner.example", Medium.EMAIL) == (mailbox, False)
+    assert rotation.rewrap(desk.database, vault, progress=print).done == 2
+    # The old key is gone.
+    assert add(last) == (telephone, False)
+    assert add(last, "+447400123457") == (newer, False)
+    assert add(last, "desk@partner.example", Medium.EMAIL) == (mailbox, False)
+    assert answers(last, message.reply_code) is Heard.ACKNOWLEDGED
+
+
+def test_device_is_the_same_one_while_and_after_its_key_is_changed(desk, vault, old):
+    private, _ = Vault.new_push_key()
+    pushing = {
+        "channels": ("web_push",),
+        "vapid_keys": (from_base64url(private),),
+        "vapid_subject": "mailto:desk@waylight.example",
+    }
+    both = replace(desk.settings, **pushing)
+    settings = {
+        "both": both,
+        "old": replace(both, vault_key_version=1),
+        "last": replace(both, vault_keys={2: both.vault_keys[2]}),
+    }
+    token = next(iter(keys_for(desk, (desk.police,)).values()))
+    robin = keys.authenticate(desk.database, vault, token, now=NOW)
+    assert robin is not None
+    browser = Browser()
+
+    def subscribe(name, robin=robin):
+        done = push.subscribe(
+            desk.database,
+            Vault(settings[name]),
+            settings[name],
+            robin,
+            device=NewDevice(
+                endpoint=browser.endpoint,
+                p256dh=point(browser.private),
+                auth=browser.auth,
+                name="A phone",
+                team_id=desk.first,
+            ),
+            now=NOW,
+        )
+        return done.device.id, done.is_new
+
+    device, is_new = subscribe("old")
+    assert is_new
+    assert rotation.rewrap(desk.database, vault, progress=print).done == 1
+    assert subscribe("last") == (device, False)
+    assert subscribe("old") == (device, False)
+    assert subscribe("both") == (device, False)
+    assert subscribe("last") == (device, False)
+    assert desk.rows("select count(*) from addresses") == [{"count": 1}]
+
+
+def test_address_that_was_added_twice_in_between_does_not_stop_the_run(desk, vault, old):
+    number = {"number": "+447400123456"}
+    for using in (old, vault):
+        address_id = uuid4()
+        sealed = using.seal(address_id, {"address": json.dumps(number)})
+        desk.do(
+            "insert into addresses (id, organisation_id, team_id, channel, name, key_version,"
+            " wrapped_key, address, fingerprint, created_at)"
+            " select %s, organisation_id, id, 'sms', 'On call', %s, %s, %s, %s, now()"
+            " from teams where id = %s",
+            address_id,
+            sealed.key_version,
+            sealed.wrapped_key,
+            sealed.ciphertexts["address"],
+            addresses.fingerprints(using, "sms", number["number"])[0],
+            desk.first,
+        )
+    done = rotation.rewrap(desk.database, vault, progress=print)
+    assert (done.done, done.failed) == (1, ())
+    assert counts(desk.database, vault)["vault", 1] == 0
 
 
 @pytest.mark.commits

@@ -44,13 +44,31 @@ where s.{id} = n.id and s.wrapped_key = n.before
 """
 
 
+# Only of what is wrapped by the new key now. Where the recipient was given the same address again
+# meanwhile, that one is found.
+FINGERPRINT = """
+update addresses a set fingerprint = n.fingerprint
+from unnest(%(ids)s::uuid[], %(fingerprints)s::bytea[]) n (id, fingerprint)
+where a.id = n.id and a.key_version = %(version)s
+  and not exists (
+      select from addresses o
+      where o.id <> a.id and o.state <> 'gone' and o.channel = a.channel
+        and o.fingerprint = n.fingerprint
+        and coalesce(o.team_id, o.hub_id) = coalesce(a.team_id, a.hub_id))
+"""
+
+
 @dataclass(frozen=True)
 class Wrapping:
-    """A data key as it is wrapped now and as it shall be, with the id it is bound to."""
+    """A data key as it is wrapped now and as it shall be, with the id it is bound to.
+
+    Of an address also the hash that it is found by, as the new key makes it.
+    """
 
     id: UUID
     before: bytes
     after: bytes
+    fingerprint: bytes | None = None
 
 
 def needed(conn: Connection[Any]) -> dict[str, dict[int, int]]:
@@ -74,7 +92,7 @@ def rewrap(
 ) -> int:
     """Puts the new wrapping where the old one still is; returns how many."""
     id_column, fields = SEALED[table]
-    return conn.execute(
+    done = conn.execute(
         _named(REWRAP, table, id_column, fields),
         {
             "version": version,
@@ -83,6 +101,14 @@ def rewrap(
             "after": [one.after for one in wrappings],
         },
     ).rowcount
+    named = [(one.id, one.fingerprint) for one in wrappings if one.fingerprint is not None]
+    if named:
+        ids, fingerprints = zip(*named, strict=True)
+        conn.execute(
+            FINGERPRINT,
+            {"ids": list(ids), "fingerprints": list(fingerprints), "version": version},
+        )
+    return done
 
 
 def _named(

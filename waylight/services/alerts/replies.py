@@ -36,7 +36,7 @@ from waylight.domain.errors import (
 from waylight.domain.principals import Kind, Principal
 from waylight.log import get_logger
 from waylight.messages import answers
-from waylight.services.addresses import fingerprint
+from waylight.services.addresses import fingerprints
 from waylight.services.alerts.steps import acknowledge, decline
 from waylight.services.telephones import possible_numbers
 from waylight.vault import Vault
@@ -74,7 +74,8 @@ def answer_by_text(
     """
     with database.intake() as conn:
         numbers = possible_numbers(sender, notices.countries(conn))
-        found = notices.telephones(conn, [fingerprint(vault, "sms", one) for one in numbers])
+        hashes = [one for number in numbers for one in fingerprints(vault, "sms", number)]
+        found = notices.telephones(conn, hashes)
         if not found:
             return Heard.IGNORED
         mark = bytes(found[0]["fingerprint"])

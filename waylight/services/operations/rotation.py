@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from waylight.db.operations import rotation as db
 from waylight.db.session import Database
+from waylight.services.addresses import fingerprint_of
 from waylight.vault import Vault, VaultError
 
 BATCH = 500
@@ -64,6 +67,8 @@ def states(database: Database, vault: Vault) -> list[KeyState]:
 def rewrap(database: Database, vault: Vault, *, progress: Callable[[str], None]) -> Rewrapped:
     """Wraps the key of all that is sealed by the vault key in use, each proved to open before.
 
+    Addresses are found by a hash of that key from then on.
+
     Safe while reports come in, and to stop and start again at any moment: each batch is a
     transaction, and what is sealed is always wrapped by one key that is held. Raises Unavailable.
     """
@@ -80,7 +85,7 @@ def rewrap(database: Database, vault: Vault, *, progress: Callable[[str], None])
                 wrappings = []
                 for row in rows:
                     try:
-                        wrappings.append(_wrapped_anew(vault, row, fields))
+                        wrappings.append(_wrapped_anew(vault, table, row, fields))
                     except VaultError:
                         failed.append(row["id"])
                 done += db.rewrap(conn, table, wrappings, version=vault.key_version)
@@ -89,10 +94,17 @@ def rewrap(database: Database, vault: Vault, *, progress: Callable[[str], None])
     return Rewrapped(done, tuple(failed))
 
 
-def _wrapped_anew(vault: Vault, row: Mapping[str, Any], fields: Sequence[str]) -> db.Wrapping:
+def _wrapped_anew(
+    vault: Vault, table: str, row: Mapping[str, Any], fields: Sequence[str]
+) -> db.Wrapping:
     bound_to, before = row["id"], row["wrapped_key"]
     version, wrapped = vault.rewrap(bound_to, row["key_version"], before)
-    for field in fields:
-        if row[field] is not None:
-            vault.open(bound_to, version, wrapped, field, row[field])
-    return db.Wrapping(bound_to, before, wrapped)
+    opened = {
+        field: vault.open(bound_to, version, wrapped, field, row[field])
+        for field in fields
+        if row[field] is not None
+    }
+    found_by = None
+    if table == "addresses":
+        found_by = fingerprint_of(vault, orjson.loads(opened["address"]))
+    return db.Wrapping(bound_to, before, wrapped, found_by)
