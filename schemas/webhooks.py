@@ -113,7 +113,11 @@ class WebhookOut(Answer):
 
     id = WireId("webhook", required=True)
     organisation_id = WireId("organisation", required=True)
-    url = fields.String(required=True, metadata=URL)
+    url = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={**URL, "description": f"{URL['description']} Null where it cannot be opened."},
+    )
     event_types = Codes(required=True, metadata=TYPES)
     description = fields.String(required=True, metadata=DESCRIPTION)
     state = fields.String(
@@ -128,6 +132,8 @@ class WebhookOut(Answer):
         validate=validate.OneOf([*map(str, Reason), None]),
         metadata={
             "description": "`gone`: it answered 410. `failing`: for five days nothing but failures."
+            " `unreadable`: what is kept of it cannot be opened, for the operator lost a key:"
+            " delete it and make it anew."
         },
     )
     failures = fields.Integer(

@@ -20,7 +20,7 @@ from tests.proxy import soon
 from waylight import cli
 from waylight.db.session import Database
 from waylight.services import keys
-from waylight.services.operations import migrations
+from waylight.services.operations import doctor, migrations
 from waylight.vault import Vault
 
 TINYTOWN = str(Path(__file__).parent / "data/tinytown")
@@ -365,6 +365,16 @@ def test_the_doctor_names_each_problem_with_its_fix_and_ends_with_1(waylight, ur
     done = waylight(url, "doctor")
     assert done.exit_code == 0
     assert "PROBLEM" not in done.stdout
+
+
+def test_what_others_have_to_mend_is_a_warning_and_no_failure(waylight, monkeypatch):
+    theirs = doctor.Finding("webhooks", "1 are disabled", "tell them", warning=True)
+    monkeypatch.setattr(doctor, "examine", lambda *_, **__: [theirs])
+    url = "postgresql://nobody@127.0.0.1:1/none"
+    done = waylight(url, "doctor")
+    assert done.exit_code == 0
+    assert "WARNING  webhooks: 1 are disabled\n         -> tell them" in done.stdout
+    assert json.loads(waylight(url, "doctor", "--json").stdout)["well"] is True
 
 
 # --- what runs until it is told to stop

@@ -510,6 +510,37 @@ def test_delivery_of_another_webhook_is_not_replayed(desk, make):
         )
 
 
+def test_webhook_whose_key_is_lost_is_told_as_such_and_hides_no_other(desk, make, claim, record):
+    lost, well = make(desk.police), make(desk.police)
+    desk.do("update webhooks set wrapped_key = '\\x01' where id = %s", lost.id)
+    context = desk.database, desk.vault, desk.police
+    found = webhooks.list_webhooks(*context, after=None, limit=9)
+    assert [(one.id, one.url, one.state, one.disabled_reason) for one in found] == [
+        (lost.id, None, "disabled", "unreadable"),
+        (well.id, VALUES["url"], "active", None),
+    ]
+    assert read(desk, lost).disabled_reason == "unreadable"
+    which = {"webhook_id": lost.id, "if_match": None, "now": NOW}
+    for attempt in (
+        lambda: webhooks.edit_webhook(
+            *context, **which, values={"url": "https://new.example/"}, loopback_ports=()
+        ),
+        lambda: webhooks.rotate_secret(*context, **which, overlap=timedelta(hours=1)),
+        lambda: webhooks.enable_webhook(*context, **which),
+    ):
+        with pytest.raises(StateConflict, match="delete it and make it anew"):
+            attempt()
+    # What waits for it is given up by name, and what waits for the other goes out.
+    ping(desk, lost)
+    ping(desk, well)
+    given_up, sent = sorted(claim(), key=lambda one: one.target is not None)
+    assert record(given_up, Webhooks(Guard()).send(given_up)).status == "failed"
+    assert sent.target.id == well.id
+    assert [one.attempts[0].detail for one in log(desk, lost)] == ["address_unreadable"]
+    webhooks.delete_webhook(desk.database, desk.police, **which)
+    assert [one.id for one in webhooks.list_webhooks(*context, after=None, limit=9)] == [well.id]
+
+
 def test_key_of_no_organisation_has_no_webhooks(make):
     with pytest.raises(NotAllowed):
         make(Principal(kind=Kind.CLIENT, name="An app"))

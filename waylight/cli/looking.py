@@ -26,7 +26,10 @@ def openapi() -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
 def doctor(*, as_json: bool) -> None:
-    """Say what is wrong with this deployment, each with its fix; exit 1 when anything is."""
+    """Say what is wrong with this deployment, each with its fix; exit 1 when anything is.
+
+    What others have to mend, such as a partner's endpoint, is a warning, and exits with 0.
+    """
     from waylight.services.context import open_waylight
     from waylight.services.operations.doctor import examine, usable_settings
 
@@ -42,7 +45,7 @@ def doctor(*, as_json: bool) -> None:
                 findings.append(finding)
                 if not as_json:
                     _tell([finding])
-    well = all(finding.problem is None for finding in findings)
+    well = all(finding.problem is None or finding.warning for finding in findings)
     if as_json:
         click.echo(json.dumps({"well": well, "findings": [asdict(one) for one in findings]}))
     if not well:
@@ -54,5 +57,6 @@ def _tell(findings: "Iterable[Finding]") -> None:
         if finding.problem is None:
             click.echo(f"ok       {finding.what}")
         else:
-            click.echo(f"PROBLEM  {finding.what}: {finding.problem}")
+            word = "WARNING" if finding.warning else "PROBLEM"
+            click.echo(f"{word}  {finding.what}: {finding.problem}")
             click.echo(f"         -> {finding.fix}")

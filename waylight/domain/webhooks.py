@@ -73,15 +73,20 @@ class Reason(StrEnum):
     """It answered 410."""
     FAILING = "failing"
     """For days it answered nothing but failures."""
+    UNREADABLE = "unreadable"
+    """What is sealed of it cannot be opened: a key of ours is lost. Nothing can be sent there."""
 
 
 @dataclass(frozen=True)
 class Webhook:
-    """An endpoint as its owner sees it. `secret` is there only where it was just made."""
+    """An endpoint as its owner sees it. `secret` is there only where it was just made.
+
+    `url` is None where it cannot be opened.
+    """
 
     id: UUID
     organisation_id: UUID
-    url: str = field(repr=False)
+    url: str | None = field(repr=False)
     event_types: tuple[str, ...]
     description: str
     state: State

@@ -282,6 +282,15 @@ def receipts(conn: Connection[Any], number: int) -> list[dict[str, Any]]:
         return cursor.execute(RECEIPTS, [number, number]).fetchall()
 
 
+def webhooks(conn: Connection[Any]) -> list[dict[str, Any]]:
+    """Every webhook with the name of its organisation and what is sealed of it."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            "select w.*, o.name as organisation from webhooks w"
+            " join organisations o on o.id = w.organisation_id order by o.name, w.id"
+        ).fetchall()
+
+
 def state(
     conn: Connection[Any],
     *,

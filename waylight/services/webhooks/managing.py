@@ -35,7 +35,10 @@ from waylight.domain.webhooks import (
     Webhook,
     answered,
 )
-from waylight.vault import Vault
+from waylight.log import get_logger
+from waylight.vault import Vault, VaultError
+
+log = get_logger(__name__)
 
 SECRET_BYTES = 32
 """Standard Webhooks 1.0 wants 24 to 64."""
@@ -115,7 +118,8 @@ def edit_webhook(
     """Changes its URL, event types, description, or whether it is `active` or `paused`.
 
     Of what happened while it was paused nothing is sent. Raises as `read_webhook`, StaleVersion,
-    InvalidRequest, and StateConflict for the state of one that is disabled.
+    InvalidRequest, and StateConflict for the state of one that is disabled and for one that cannot
+    be opened, as every change but taking it away does.
     """
     if not values:
         raise InvalidRequest(
@@ -343,6 +347,11 @@ def _change(
         row = _own(conn, organisation_id, webhook_id, lock=True)
         if if_match not in (None, row["version"]):
             raise StaleVersion
+        if url_of(vault, row) is None:
+            raise StateConflict(
+                "It cannot be opened any more, because a key of the operator's was lost: delete it"
+                " and make it anew."
+            )
         changed = db.change(conn, webhook_id, change(conn, row), now=now)
         _tell(conn, principal, webhook_id, kind, now=now, **(data or {}))
     return _webhook(vault, changed, secret=secret)
@@ -403,12 +412,29 @@ def _tell(
     )
 
 
+def url_of(vault: Vault, row: Mapping[str, Any]) -> str | None:
+    """Where a webhook leads; None where that or its secret cannot be opened: a key was lost."""
+    sealed_by = row["id"], row["key_version"], row["wrapped_key"]
+    try:
+        vault.open(*sealed_by, "secret", row["secret"])
+        return vault.open(*sealed_by, "url", row["url"])
+    except VaultError:
+        return None
+
+
 def _webhook(vault: Vault, row: Mapping[str, Any], *, secret: str | None = None) -> Webhook:
-    reason = row["disabled_reason"]
+    """As its owner sees it.
+
+    One that cannot be opened is told as disabled and not written so: the key may be found again.
+    """
+    url, reason = url_of(vault, row), row["disabled_reason"]
+    if url is None:
+        log.error("webhook_unreadable", webhook_id=str(row["id"]))
+        row, reason = {**row, "state": State.DISABLED}, Reason.UNREADABLE
     return Webhook(
         id=row["id"],
         organisation_id=row["organisation_id"],
-        url=vault.open(row["id"], row["key_version"], row["wrapped_key"], "url", row["url"]),
+        url=url,
         event_types=tuple(row["event_types"]),
         description=row["description"],
         state=State(row["state"]),

@@ -173,6 +173,7 @@ def _data(
             now=now,
         )
         secrets, receipts = health.secrets(conn, SAMPLE), health.receipts(conn, SAMPLE)
+        webhooks = health.webhooks(conn)
     except psycopg.Error as error:
         if not is_behind:
             yield Finding(
@@ -185,3 +186,4 @@ def _data(
         yield look(state, now)
     yield tables.vault_keys(secrets, vault)
     yield tables.receipt_keys(receipts, vault)
+    yield tables.webhooks(webhooks, vault, now=now)

@@ -7,11 +7,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. `problem` and `fix` are None when it is well."""
+    """One thing looked at. `problem` and `fix` are None when it is well.
+
+    A `warning` is somebody else's to mend, and stops nothing here.
+    """
 
     what: str
     problem: str | None = None
     fix: str | None = None
+    warning: bool = False
 
 
 State = Mapping[str, Any]

@@ -2,9 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import cast
+from uuid import UUID
+
+from typeid import TypeID
+from uuid_utils import UUID as FastUUID  # noqa: N811 - the two classes share their name
 
 from waylight.services.operations.doctor.finding import Finding, State
 from waylight.services.operations.health import WORKER_SILENCE
+from waylight.services.webhooks.managing import url_of
 from waylight.vault import Vault, VaultError
 
 HORIZON = timedelta(days=7)
@@ -12,6 +18,13 @@ HORIZON = timedelta(days=7)
 
 CONTACTS_KEPT_FOR = timedelta(days=90)
 """Emergency contacts that nobody has looked at for longer are not to be trusted."""
+
+
+FAILS_FOR = timedelta(days=1)
+"""How long an endpoint may fail before its owner should hear of it from somebody."""
+
+NAMED = 10
+"""Webhooks that are named; the rest are counted."""
 
 
 def _cities(state: State, _now: datetime) -> Finding:
@@ -197,6 +210,53 @@ def receipt_keys(sample: Sequence[State], vault: Vault) -> Finding:
             f"put the key that was version {versions} back into WAYLIGHT_RECEIPT_KEYS",
         )
     return Finding("receipt keys")
+
+
+def webhooks(rows: Sequence[State], vault: Vault, *, now: datetime) -> Finding:
+    """Whether partners can be told: which endpoints were given up, and which cannot be opened.
+
+    Each by its organisation and its id: a URL may be a password.
+    """
+    closed = [row for row in rows if url_of(vault, row) is None]
+    if closed:
+        versions = ", ".join(map(str, sorted({row["key_version"] for row in closed})))
+        return Finding(
+            "webhooks",
+            f"{len(closed)} cannot be opened (key {versions}): {_named(closed, 'unreadable')}",
+            f"put the key that was version {versions} back into WAYLIGHT_VAULT_KEYS; without it"
+            " those organisations delete them and make them anew",
+        )
+    given_up = [row for row in rows if row["state"] == "disabled"]
+    failing = [
+        row
+        for row in rows
+        if row["state"] == "active"
+        and row["failing_since"] is not None
+        and now - row["failing_since"] > FAILS_FOR
+    ]
+    if given_up or failing:
+        return Finding(
+            "webhooks",
+            f"{len(given_up)} are disabled, {len(failing)} have failed for more than a day:"
+            f" {_named([*given_up, *failing], 'failing')}",
+            "tell those organisations: the log of each says what their endpoint answered, and POST"
+            " to its `enable` begins anew (docs/webhooks.md)",
+            warning=True,
+        )
+    return Finding("webhooks")
+
+
+def _named(rows: Sequence[State], otherwise: str) -> str:
+    said = [
+        f"{row['organisation']}'s {_wire_id(row['id'])} ({row['disabled_reason'] or otherwise})"
+        for row in rows[:NAMED]
+    ]
+    more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
+    return ", ".join(said) + more
+
+
+def _wire_id(webhook_id: UUID) -> str:
+    return str(TypeID.from_uuid(cast("FastUUID", webhook_id), "webhook"))
 
 
 def _is_ours(row: State, vault: Vault) -> bool:
