@@ -66,6 +66,7 @@ FIELD_CODES: Mapping[str, str] = {
     "in_the_future": "This moment has not come yet.",
     "too_early": "This moment is before what it is about.",
     "too_many": "There are as many as there may be.",
+    "outside_city": "The place is not in the city that this belongs to.",
     "nothing_to_change": "No field says what to change.",
     "in_the_ticket": "The stream ticket says which team already.",
     "invalid_key": "The key of a device is not one that messages can be encrypted for.",
