@@ -440,6 +440,11 @@ def test_device_that_answers_again_rests_no_more(pushing, robin):
     assert pushing.rows("select timeouts, rests_until from addresses") == [
         {"timeouts": 0, "rests_until": None}
     ]
+    # A rest that was written while the clock ran ahead is none.
+    pushing.do("update addresses set timeouts = 7, rests_until = %s", LATER + timedelta(hours=9))
+    assert devices(pushing, robin)[0].rests_until is None
+    pushing.report(P1)
+    assert [one.rests_s for one in claimed(pushing, now=LATER)] == [None]
     pushing.do("update addresses set timeouts = 7, rests_until = %s", LATER)
     subscribe(pushing, robin, browser, team=pushing.first)
     assert devices(pushing, robin)[0].rests_until is None

@@ -14,7 +14,7 @@ CHANNEL = "web_push"
 SELECT = """
 select a.id, a.name, a.created_at, a.last_sent_at, a.expires_at, a.version, a.key_version,
        a.wrapped_key, a.address, a.team_id, t.name as team, a.hub_id, h.name as hub,
-       case when a.rests_until > %(now)s then a.rests_until end as rests_until
+       a.rests_until
 from addresses a
 left join teams t on t.id = a.team_id
 left join hubs h on h.id = a.hub_id

@@ -71,6 +71,15 @@ def rest_s(timeouts: int) -> float:
     return min(_REST_S * 2.0 ** min(timeouts - RESTS_AFTER, 10), _REST_CAP_S)
 
 
+def rests_for_s(until: datetime | None, *, now: datetime) -> float | None:
+    """For how many seconds a device rests from now on; None for one that does not.
+
+    A rest that would be longer than any was written while the clock ran ahead, and is none.
+    """
+    left = (until - now).total_seconds() if until is not None else 0.0
+    return left if 0.0 < left <= _REST_CAP_S else None
+
+
 def kept_for_s(kind: str, priority: int) -> int:
     """Seconds that a push service keeps a message for a device that is away (TTL).
 

@@ -25,7 +25,7 @@ from waylight.domain.alerts import Named
 from waylight.domain.endpoints import problem_with
 from waylight.domain.errors import InvalidRequest, NotFound, NotSignedIn, Problem, StateConflict
 from waylight.domain.principals import Principal
-from waylight.domain.push import DEVICES_AT_MOST, Device, NewDevice
+from waylight.domain.push import DEVICES_AT_MOST, Device, NewDevice, rests_for_s
 from waylight.log import get_logger
 from waylight.services.addresses import fingerprints
 from waylight.services.staff import organisation_of
@@ -109,7 +109,7 @@ def subscribe(
         row = db.find(conn, owner, device_id, now=now)
     if row is None:
         raise NotFound
-    return Subscribed(_device(vault, row, in_use=in_use), is_new=mine is None)
+    return Subscribed(_device(vault, row, in_use=in_use, now=now), is_new=mine is None)
 
 
 def list_devices(
@@ -120,7 +120,7 @@ def list_devices(
     with database.staff(owner.organisation_id) as conn:
         rows = db.page(conn, owner, now=now)
     in_use = vault.push_keys[0] if vault.push_keys else ""
-    return [_device(vault, row, in_use=in_use) for row in rows]
+    return [_device(vault, row, in_use=in_use, now=now) for row in rows]
 
 
 def unsubscribe(
@@ -271,8 +271,9 @@ def _event(
     )
 
 
-def _device(vault: Vault, row: Mapping[str, Any], *, in_use: str) -> Device:
+def _device(vault: Vault, row: Mapping[str, Any], *, in_use: str, now: datetime) -> Device:
     address = _opened(vault, row)
+    rests = rests_for_s(row["rests_until"], now=now) is not None
     return Device(
         id=row["id"],
         name=row["name"],
@@ -282,5 +283,5 @@ def _device(vault: Vault, row: Mapping[str, Any], *, in_use: str) -> Device:
         last_sent_at=row["last_sent_at"],
         expires_at=row["expires_at"],
         renew=address is None or address["vapid"] != in_use,
-        rests_until=row["rests_until"],
+        rests_until=row["rests_until"] if rests else None,
     )

@@ -27,6 +27,7 @@ from waylight.domain.alerts import (
 )
 from waylight.domain.alerts.replies import CODE_LIVES, CODED
 from waylight.domain.errors import Unavailable
+from waylight.domain.push import rests_for_s
 from waylight.domain.webhooks import CHANNEL as WEBHOOK
 from waylight.ids import wire_id
 from waylight.log import get_logger
@@ -113,15 +114,10 @@ def claim(
             reply_code=row["reply_code"],
             incident_id=row["incident_id"],
             event_id=row["event_id"],
-            rests_s=_rests_s(row, now=now),
+            rests_s=rests_for_s(row["rests_until"], now=now),
         )
         for row in rows
     ] + to_endpoints
-
-
-def _rests_s(row: Mapping[str, Any], *, now: datetime) -> float | None:
-    until: datetime | None = row["rests_until"]
-    return (until - now).total_seconds() if until is not None and until > now else None
 
 
 def _others(room: Mapping[str, int], render: webhooks.Render | None) -> Mapping[str, int]:

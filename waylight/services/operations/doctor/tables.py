@@ -2,12 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import cast
-from uuid import UUID
 
-from typeid import TypeID
-from uuid_utils import UUID as FastUUID  # noqa: N811 - the two classes share their name
-
+from waylight.ids import wire_id
 from waylight.services.operations.doctor.finding import Finding, State
 from waylight.services.operations.health import WORKER_SILENCE
 from waylight.services.webhooks.managing import url_of
@@ -248,15 +244,12 @@ def webhooks(rows: Sequence[State], vault: Vault, *, now: datetime) -> Finding:
 
 def _named(rows: Sequence[State], otherwise: str) -> str:
     said = [
-        f"{row['organisation']}'s {_wire_id(row['id'])} ({row['disabled_reason'] or otherwise})"
+        f"{row['organisation']}'s {wire_id('webhook', row['id'])}"
+        f" ({row['disabled_reason'] or otherwise})"
         for row in rows[:NAMED]
     ]
     more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
     return ", ".join(said) + more
-
-
-def _wire_id(webhook_id: UUID) -> str:
-    return str(TypeID.from_uuid(cast("FastUUID", webhook_id), "webhook"))
 
 
 def _is_ours(row: State, vault: Vault) -> bool:
