@@ -254,18 +254,19 @@ class Worker:
             self._recorder = threading.Thread(target=self._record, name="recorder", daemon=True)
             self._recorder.start()
         self._senders.take(messages, room, ends_at=claimed_at + self._settings.lease_s)
-        self._give_back_stale()
+        self._give_back_held()
         return self._senders.is_hungry()
 
     def _give_back_stale(self) -> None:
-        """Leaves to others what was taken ahead and cannot be sent soon.
-
-        What waits for the share of a slow receiver comes later, so that the rest is claimed first.
-        """
+        """Leaves to others what was taken ahead and cannot be sent soon."""
         stale = self._senders.give_up_stale()
         if stale:
             log.info("taken_ahead_given_back", worker_id=self.id, count=len(stale))
             alerts.give_back(self._database, self.id, due_at=self._clock(), only=stale)
+        self._give_back_held()
+
+    def _give_back_held(self) -> None:
+        """Puts off what waits for the share of a slow receiver, so that the rest is claimed."""
         held = self._senders.give_up_held()
         if held:
             later = self._clock() + HELD_FOR

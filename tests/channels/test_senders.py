@@ -3,7 +3,6 @@
 import threading
 from collections import Counter
 from dataclasses import replace
-from time import monotonic
 from uuid import UUID, uuid4
 
 import pytest
@@ -139,9 +138,7 @@ def test_what_is_held_is_given_back_only_once_its_owner_is_known_to_be_slow(push
     senders.take([message(person=mallory, tarpit=True) for _ in range(3)], room, ends_at=ENDS_AT)
     soon(lambda: pushes.hanging[mallory] == 2)
     assert senders.give_up_held() == []
-    began = monotonic()
     soon(lambda: len(senders.give_up_held()) == 1)
-    assert monotonic() - began < 10 * sending.SLOW_S
     # From then on it is known: the next one is not waited for.
     pushes.over.set()
     assert senders.wait(10)
