@@ -74,12 +74,14 @@ class Line:
                 client, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._carry, args=(client,), daemon=True).start()
+            threading.Thread(target=self._carry, args=(client, listener), daemon=True).start()
 
-    def _carry(self, client: socket.socket) -> None:
+    def _carry(self, client: socket.socket, listener: socket.socket) -> None:
         family = socket.AF_UNIX if isinstance(self._address, str) else socket.AF_INET
         with client, socket.socket(family) as server:
             self._open |= {client, server}
+            if listener.fileno() < 0:
+                return  # stopped before this connection was there to be cut
             with contextlib.suppress(OSError):
                 self._flowing.wait()
                 server.connect(self._address)
