@@ -233,6 +233,19 @@ alter policy staff_told on alerts
     using (organisation_id = (select acting_organisation())
            or (team_id is not null or organisation_may_read(report_id))
               and (organisation_acts_on(incident_id) or organisation_oversees(incident_id)));
+-- Nobody silences an incident: it is open with a ladder that runs or with a team that works, or was
+-- closed by one that did. What is about a colleague has no ladder.
+alter policy staff_acts on incidents
+    using (organisation_acts_on(id))
+    with check (organisation_acts_on(id)
+                and (state = 'open' or organisation_works_on(id))
+                and (state = 'closed' or escalate_at is not null or held_by_alert_id is not null
+                     or about_alert_id is not null)
+                and (held_by_alert_id is null or exists (
+                    select from alerts a
+                    where a.id = held_by_alert_id and a.incident_id = incidents.id
+                      and a.team_id is not null
+                      and a.state in ('acknowledged', 'en_route', 'on_scene'))));
 -- Others are stood down or released; that they answered, they say themselves.
 alter policy staff_acts on alerts
     using (organisation_id = (select acting_organisation())
@@ -257,7 +270,7 @@ alter policy staff_told on events
                   and exists (select from alerts a where a.id = alert_id and a.team_id is not null))
               and (organisation_acts_on(incident_id) or organisation_oversees(incident_id)));
 alter policy staff_acts on events
-    with check (organisation_id = (select acting_organisation())
+    with check (organisation_id = (select acting_organisation()) and sequence is null
                 and organisation_may_say(kind, data, report_id, incident_id, alert_id, staff_id));
 """
 
@@ -277,6 +290,9 @@ create policy staff_acts on deliveries for update to waylight_staff
     using (exists (select from alerts a where a.id = alert_id
                    and (a.organisation_id = (select acting_organisation())
                         or organisation_acts_on(a.incident_id))));
+drop policy staff_acts on incidents;
+create policy staff_acts on incidents for update to waylight_staff
+    using (organisation_acts_on(id));
 drop policy staff_acts on alerts;
 create policy staff_acts on alerts for update to waylight_staff
     using (organisation_id = (select acting_organisation()) or organisation_acts_on(incident_id));

@@ -320,6 +320,42 @@ def test_team_answers_for_no_other_organisation(desk, step):
     assert desk.states()[desk.second] == "withdrawn"
 
 
+def test_nobody_silences_an_incident_by_hand(desk, step):
+    report = desk.report(STORY)
+    incident = incident_of(desk, report)
+    desk.climb(NOW + timedelta(minutes=5))
+    step("Ali", desk.second, "decline")
+    ours, theirs = desk.alert_of(desk.second), desk.alert_of(desk.first)
+    other = desk.report(STORY, at=WEST)
+    elsewhere = desk.rows("select id from alerts where report_id = %s", other.id)[0]["id"]
+    for change in (
+        "state = 'closed'",
+        "escalate_at = null",
+        "escalate_at = null, held_by_alert_id = null",
+        *(f"escalate_at = null, held_by_alert_id = '{one}'" for one in (ours, theirs, elsewhere)),
+    ):
+        refused(desk, desk.operator, f"update incidents set {change} where id = %s", incident)  # noqa: S608 - ours
+    # Whoever takes it stops the ladder, and whoever closes it may say so.
+    step("Robin", desk.first, "acknowledge")
+    assert desk.rows("select escalate_at from incidents where id = %s", incident) == [
+        {"escalate_at": None}
+    ]
+    step("Robin", desk.first, "close")
+    refused(desk, desk.operator, "update incidents set state = 'closed' where id = %s", incident)
+    assert (
+        by_hand(desk, desk.police, "update incidents set state = 'closed' where id = %s", incident)
+        == 1
+    )
+
+
+def test_nobody_gives_an_event_its_number_by_hand(desk):
+    """Whoever follows the stream would go on from there, and miss all that comes before it."""
+    desk.report(STORY)
+    own = {"data": {"team_id": str(desk.first)}, "staff_id": desk.police.staff_id}
+    cannot_say(desk, desk.police, "team.duty_changed", sequence=10**9, **own)
+    assert say(desk, desk.police, "team.duty_changed", **own) == 1
+
+
 def arrival(desk, report_id, *, person=None):
     return (
         (
