@@ -97,8 +97,10 @@ def remove(address_id: UUID) -> None:
 
     Nothing is answered from it any more, and it cannot be read, by nobody; add it again to use it.
     """
+    context = waylight()
     addresses.remove_address(
-        waylight().database,
+        context.database,
+        context.vault,
         principal(),
         address_id,
         if_match=versions.if_match(),

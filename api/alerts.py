@@ -36,17 +36,19 @@ def inbox(query: dict[str, Any]) -> ResponseReturnValue:
 
     The control room may name any team of its city.
     """
-    caller, limit, team, states = principal(), query["limit"], query["team"], query["status"]
+    context, caller = waylight(), principal()
+    limit, team, states = query["limit"], query["team"], query["status"]
     scope = paging.scope("alerts", caller.organisation_id, team, states)
-    after = paging.after(query["cursor"], of=scope)
     rows = alerts.list_alerts(
-        waylight().database,
+        context.database,
+        context.vault,
         caller,
         team_id=team,
         states=states,
-        after=UUID(after[0]) if after else None,
+        after=_after(query["cursor"], of=scope),
         limit=limit + 1,
         now=now(),
+        request_id=g.request_id,
     )
     return paging.page(rows, limit=limit, of=scope, values=lambda alert: [alert.id])
 
@@ -142,6 +144,11 @@ def hand_over(body: dict[str, Any], alert_id: UUID) -> ResponseReturnValue:
     """
     channels = waylight().settings.channels
     return _answer(incidents.hand_over(**_step(alert_id), **body, channels=channels))
+
+
+def _after(cursor: str | None, *, of: str) -> UUID | None:
+    after = paging.after(cursor, of=of)
+    return UUID(after[0]) if after else None
 
 
 def _step(alert_id: UUID) -> dict[str, Any]:

@@ -217,6 +217,31 @@ class Vault:
             for n in versions
         )
 
+    def sign(self, purpose: str, content: bytes) -> bytes:
+        """32 bytes that nobody makes without the vault key in use, whose version is `key_version`.
+
+        A signature for one purpose is none for another.
+        """
+        return _signature(self._vault_keys[self.key_version], purpose, content)
+
+    def is_signed(self, purpose: str, content: bytes, signature: bytes, *, version: int) -> bool:
+        """Whether `sign` made this by the key of a version. Raises VaultError for one not held."""
+        if version not in self._vault_keys:
+            raise VaultError(f"no vault key has version {version}")
+        expected = _signature(self._vault_keys[version], purpose, content)
+        return hmac.compare_digest(expected, signature)
+
+    def holds(self, version: int) -> bool:
+        """Whether the vault key of this version is set."""
+        return version in self._vault_keys
+
+    def is_signed_by_any(self, purpose: str, content: bytes, signature: bytes | None) -> bool:
+        """Whether `sign` made this by any of the keys that are held."""
+        newest_first = sorted(self._vault_keys, reverse=True)
+        return signature is not None and any(
+            self.is_signed(purpose, content, signature, version=version) for version in newest_first
+        )
+
     def seal_number(self, purpose: str, number: int) -> str:
         """A number as a text that tells nobody which it is, another text each time.
 
@@ -319,6 +344,10 @@ def _derived(key: bytes, purpose: str) -> bytes:
     return HKDF(
         algorithm=SHA256(), length=32, salt=None, info=f"waylight {purpose}".encode()
     ).derive(key)
+
+
+def _signature(key: bytes, purpose: str, content: bytes) -> bytes:
+    return hmac.digest(_derived(key, f"signature {purpose}"), content, sha256)
 
 
 def _fingerprint(key: bytes, purpose: str) -> str:

@@ -31,7 +31,7 @@ from waylight.domain.errors import Unavailable
 from waylight.domain.events import PublicEvent
 from waylight.domain.webhooks import CHANNEL as WEBHOOK
 from waylight.log import configure_logging, get_logger
-from waylight.services import alerts, drills, hints, hubs, webhooks
+from waylight.services import alerts, audit, drills, hints, hubs, webhooks
 from waylight.services.alerts import check_ins
 from waylight.services.clock import Clock
 from waylight.services.context import Waylight, open_waylight
@@ -391,7 +391,12 @@ class Worker:
                 lambda: hubs.tell_of_ended_overrides(database, now=self._clock()),
                 every_s=5,
             ),
+            Chore("audit", self._seal, every_s=10),
+            Chore("audit, all of it", lambda: self._seal(everything=True), every_s=3600),
         )
+
+    def _seal(self, *, everything: bool = False) -> None:
+        audit.seal(self._database, self._vault, now=self._clock(), everything=everything)
 
     def _set_times_right(self) -> None:
         chores.set_times_right(self._database, lease_s=self._settings.lease_s, now=self._clock())

@@ -117,7 +117,7 @@ def test_address_that_is_gone_is_used_no_more(by_sms, reached_at, record):
 
 def taken_away(desk, address_id, record):
     """Its own team takes an address away."""
-    addresses.remove_address(desk.database, desk.police, address_id, now=SOON)
+    addresses.remove_address(desk.database, desk.vault, desk.police, address_id, now=SOON)
 
 
 def told_to_be_gone(desk, address_id, record):
@@ -157,7 +157,7 @@ def test_message_on_its_way_to_an_address_that_is_taken_away_ends_as_it_does(
     address_id = reached_at(by_sms.first, "+447700900001")
     by_sms.report(P2)
     (message,) = claim_texts(by_sms)
-    addresses.remove_address(by_sms.database, by_sms.police, address_id, now=SOON)
+    addresses.remove_address(by_sms.database, by_sms.vault, by_sms.police, address_id, now=SOON)
     assert claim_texts(by_sms, now=SOON) == []
     record(message, SENT)
     assert [row["status"] for row in texts(by_sms)] == ["sent"]

@@ -153,7 +153,7 @@ def test_story_of_another_report_cannot_be_slipped_in(desk):
 def test_staff_of_an_organisation_that_was_not_told_find_nothing(desk):
     desk.report()
     alert = desk.alert_of(desk.first)
-    assert alerts.list_alerts(desk.database, desk.operator, now=NOW) == []
+    assert alerts.list_alerts(desk.database, desk.vault, desk.operator, now=NOW) == []
     for act in (desk.read, desk.acknowledge, desk.decline):
         with pytest.raises(NotFound):
             act(desk.operator, alert)
@@ -233,9 +233,11 @@ def test_inbox_is_newest_first_and_goes_on_where_it_stopped(desk):
         desk.report(at=Point(SPOT.lon, SPOT.lat - 0.1 * n), now=NOW + timedelta(seconds=n))
         ids.append(desk.alert_of(desk.first))
     ids.reverse()
-    page = alerts.list_alerts(desk.database, desk.police, limit=3, now=NOW)
+    page = alerts.list_alerts(desk.database, desk.vault, desk.police, limit=3, now=NOW)
     assert [alert.id for alert in page] == ids[:3]
-    rest = alerts.list_alerts(desk.database, desk.police, limit=3, after=page[-1].id, now=NOW)
+    rest = alerts.list_alerts(
+        desk.database, desk.vault, desk.police, limit=3, after=page[-1].id, now=NOW
+    )
     assert [alert.id for alert in rest] == ids[3:]
 
 
@@ -244,20 +246,27 @@ def test_inbox_is_filtered_by_state(desk):
     desk.report(at=ELSEWHERE)
     taken = desk.alert_of(desk.first)
     desk.acknowledge(desk.police, taken)
-    found = alerts.list_alerts(desk.database, desk.police, states=[State.ACKNOWLEDGED], now=NOW)
+    found = alerts.list_alerts(
+        desk.database, desk.vault, desk.police, states=[State.ACKNOWLEDGED], now=NOW
+    )
     assert [alert.id for alert in found] == [taken]
-    assert alerts.list_alerts(desk.database, desk.police, states=[State.CLOSED], now=NOW) == []
+    assert (
+        alerts.list_alerts(desk.database, desk.vault, desk.police, states=[State.CLOSED], now=NOW)
+        == []
+    )
 
 
 def test_inbox_of_one_team_holds_that_team_s_alerts(desk):
     desk.report()
     desk.decline(desk.police, desk.alert_of(desk.first))
     desk.decline(desk.operator, desk.alert_of(desk.second))
-    found = alerts.list_alerts(desk.database, desk.police, team_id=desk.third, now=NOW)
+    found = alerts.list_alerts(desk.database, desk.vault, desk.police, team_id=desk.third, now=NOW)
     assert [alert.team for alert in found] == [Named(desk.third, "Third")]
     with pytest.raises(NotFound):
-        alerts.list_alerts(desk.database, desk.police, team_id=desk.second, now=NOW)
-    overseen = alerts.list_alerts(desk.database, desk.control, team_id=desk.second, now=NOW)
+        alerts.list_alerts(desk.database, desk.vault, desk.police, team_id=desk.second, now=NOW)
+    overseen = alerts.list_alerts(
+        desk.database, desk.vault, desk.control, team_id=desk.second, now=NOW
+    )
     assert [alert.team for alert in overseen] == [Named(desk.second, "Second")]
 
 
@@ -271,8 +280,8 @@ def test_inbox_of_a_hub_does_not_say_where(desk):
         SPOT.ewkt(),
     )
     desk.report(replace(P2, wants=(Want.HELP, Want.HUB, Want.POLICE)))
-    (for_police,) = alerts.list_alerts(desk.database, desk.police, now=NOW)
-    (for_hub,) = alerts.list_alerts(desk.database, desk.hub_host, now=NOW)
+    (for_police,) = alerts.list_alerts(desk.database, desk.vault, desk.police, now=NOW)
+    (for_hub,) = alerts.list_alerts(desk.database, desk.vault, desk.hub_host, now=NOW)
     assert for_police.place == "Camden Town"
     assert for_hub.place is None
     assert for_hub.hub == Named(desk.hub, "Hub")

@@ -76,7 +76,7 @@ def test_hub_reads_whom_it_expects_and_nothing_of_who_or_where_they_are(desk):
 def test_hubs_cannot_find_the_spot_by_how_far_each_of_them_is_from_it(desk):
     desk.report(WANTS_HUB)
     assert desk.rows("select distance_m from alerts where hub_id is not null")[0]["distance_m"]
-    (listed,) = alerts.list_alerts(desk.database, desk.hub_host, now=NOW)
+    (listed,) = alerts.list_alerts(desk.database, desk.vault, desk.hub_host, now=NOW)
     assert listed.distance_m is None
     assert desk.read(desk.hub_host, desk.alert_of(desk.hub)).alert.distance_m is None
 

@@ -151,7 +151,7 @@ def test_a_report_without_a_position_claims_no_mode(desk):
 def test_the_first_look_at_a_list_is_audited_once_for_each_person(desk):
     report = desk.report(P1)
     for _ in range(2):
-        alerts.list_alerts(desk.database, desk.police, now=NOW)
+        alerts.list_alerts(desk.database, desk.vault, desk.police, now=NOW)
     entries = desk.rows("select action, report_id, staff_id from audit_entries")
     assert entries == [
         {"action": "report.listed", "report_id": report.id, "staff_id": desk.police.staff_id}

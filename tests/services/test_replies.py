@@ -298,7 +298,7 @@ def test_telephone_that_was_taken_away_answers_nothing_and_a_paused_one_still_do
     address, other = add(), add(OTHER)
     by_sms.report(P2)
     codes = {m.target.address["number"]: m.reply_code for m in send(by_sms)}
-    addresses.remove_address(by_sms.database, by_sms.police, address.id, now=SOON)
+    addresses.remove_address(by_sms.database, by_sms.vault, by_sms.police, address.id, now=SOON)
     assert answer(by_sms, f"ACK {codes[NUMBER]}") is Heard.IGNORED
     addresses.change_address(
         by_sms.database, by_sms.vault, by_sms.police, other.id, state=AddressState.PAUSED, now=SOON

@@ -3,6 +3,7 @@
 import click
 
 from waylight.cli import (
+    audit,
     backups,
     data,
     documents,
@@ -34,6 +35,7 @@ for command in (
     backups.restore,
     keys.key,
     rotation.secrets,
+    audit.audit,
     looking.openapi,
     documents.documents,
     looking.doctor,

@@ -136,25 +136,6 @@ def remove(conn: Connection[Any], address_id: UUID, *, if_match: int | None, now
     return removed.rowcount == 1
 
 
-def audit(
-    conn: Connection[Any],
-    action: str,
-    *,
-    organisation_id: UUID,
-    staff_id: UUID | None,
-    request_id: str | None,
-    now: datetime,
-) -> None:
-    """Notes who changed an address; the event beside it says which."""
-    conn.execute(
-        """
-        insert into audit_entries (at, staff_id, organisation_id, action, request_id)
-        values (%s, %s, %s, %s, %s)
-        """,
-        [now, staff_id, organisation_id, action, request_id],
-    )
-
-
 def queue_test(
     conn: Connection[Any], address: Mapping[str, Any], *, not_since: timedelta, now: datetime
 ) -> bool:

@@ -24,6 +24,7 @@ PERSONAL = (
     "alert.created",
     "alert.updated",
     "alert.seen",
+    "report.read",
     "alert.hub_closing",
     "alert.hub_moved",
     "alert.redirected",

@@ -37,6 +37,7 @@ from waylight.domain.errors import (
 )
 from waylight.domain.principals import Principal
 from waylight.messages import DEFAULT
+from waylight.services import audit
 from waylight.services.staff import organisation_of
 from waylight.services.telephones import normal_number
 from waylight.vault import Sealed, Vault, VaultError
@@ -148,7 +149,9 @@ def add_address(
                 raise StateConflict(f"There are {MOST} addresses already: take one away first.")
             if db.insert(conn, row):
                 found = _one(conn, organisation_id, address_id)
-                _tell(conn, "address.added", found, principal, request_id=request_id, now=now)
+                _tell(
+                    conn, vault, "address.added", found, principal, request_id=request_id, now=now
+                )
                 return _address(vault, found), True
             known = db.same(conn, organisation_id, row)
     if known is None:
@@ -200,12 +203,13 @@ def change_address(
         if not changed:
             raise StateConflict("The same address was added again: it is in the list.")
         found = _one(conn, organisation_id, address_id)
-        _tell(conn, "address.changed", found, principal, request_id=request_id, now=now)
+        _tell(conn, vault, "address.changed", found, principal, request_id=request_id, now=now)
     return _address(vault, found)
 
 
 def remove_address(
     database: Database,
+    vault: Vault,
     principal: Principal,
     address_id: UUID,
     *,
@@ -222,7 +226,7 @@ def remove_address(
         row = _one(conn, organisation_id, address_id)
         if not db.remove(conn, address_id, if_match=if_match, now=now):
             raise StaleVersion
-        _tell(conn, "address.removed", row, principal, request_id=request_id, now=now)
+        _tell(conn, vault, "address.removed", row, principal, request_id=request_id, now=now)
 
 
 def try_address(
@@ -255,7 +259,7 @@ def try_address(
             )
         events.write(conn, _event("address.tested", row, principal, now=now))
     with database.staff(organisation_id) as conn:
-        _audit(conn, "address.tested", row, principal, request_id=request_id, now=now)
+        _audit(conn, vault, "address.tested", row, principal, request_id=request_id, now=now)
     return _address(vault, row)
 
 
@@ -335,6 +339,7 @@ def _named(id: UUID | None, name: str | None) -> Named | None:
 
 def _tell(
     conn: Connection[Any],
+    vault: Vault,
     kind: str,
     row: Mapping[str, Any],
     principal: Principal,
@@ -344,7 +349,7 @@ def _tell(
 ) -> None:
     """An event and an audit entry: who did what to which address, by its id."""
     events.write(conn, _event(kind, row, principal, now=now))
-    _audit(conn, kind, row, principal, request_id=request_id, now=now)
+    _audit(conn, vault, kind, row, principal, request_id=request_id, now=now)
 
 
 def _event(
@@ -363,6 +368,7 @@ def _event(
 
 def _audit(
     conn: Connection[Any],
+    vault: Vault,
     action: str,
     row: Mapping[str, Any],
     principal: Principal,
@@ -370,11 +376,12 @@ def _audit(
     request_id: str | None,
     now: datetime,
 ) -> None:
-    db.audit(
+    audit.write(
         conn,
+        vault,
         action,
-        organisation_id=row["organisation_id"],
-        staff_id=principal.staff_id,
+        principal=principal,
+        subject_id=row["id"],
         request_id=request_id,
         now=now,
     )

@@ -109,14 +109,6 @@ order by coalesce(r.id = %(first)s, false) or r.received_at = (
 limit %(limit)s
 """
 
-AUDIT = """
-insert into audit_entries (at, staff_id, organisation_id, action, report_id, incident_id, alert_id,
-                           request_id)
-select %(at)s, %(staff)s, %(organisation)s, %(action)s, report, %(incident)s, %(alert)s,
-       %(request_id)s
-from unnest(%(reports)s::uuid[]) report
-"""
-
 
 def page(
     conn: Connection[Any],
@@ -187,63 +179,6 @@ def reports(
     )
 
 
-def audit(
-    conn: Connection[Any],
-    report_ids: Sequence[UUID | None],
-    *,
-    action: str,
-    organisation_id: UUID,
-    staff_id: UUID | None,
-    incident_id: UUID | None,
-    alert_id: UUID | None,
-    request_id: str | None,
-    now: datetime,
-) -> None:
-    """Writes one audit entry for each report that a person acted on; None is none in particular."""
-    conn.execute(
-        AUDIT,
-        {
-            "reports": list(report_ids),
-            "action": action,
-            "organisation": organisation_id,
-            "staff": staff_id,
-            "incident": incident_id,
-            "alert": alert_id,
-            "request_id": request_id,
-            "at": now,
-        },
-    )
-
-
-def audit_listed(
-    conn: Connection[Any],
-    alert_ids: Sequence[UUID],
-    *,
-    organisation_id: UUID,
-    staff_id: UUID | None,
-    now: datetime,
-) -> None:
-    """Writes an audit entry for each report whose facts a person is shown for the first time."""
-    conn.execute(
-        """
-        insert into audit_entries (at, staff_id, organisation_id, action, report_id, incident_id,
-                                   alert_id)
-        select distinct on (a.report_id) %(at)s::timestamptz, %(staff)s::uuid,
-               %(organisation)s::uuid, 'report.listed', a.report_id, a.incident_id, a.id
-        from alerts a
-        where a.id = any (%(alerts)s) and not exists (
-            select from audit_entries e
-            where e.report_id = a.report_id and e.staff_id = %(staff)s)
-        """,
-        {
-            "alerts": list(alert_ids),
-            "organisation": organisation_id,
-            "staff": staff_id,
-            "at": now,
-        },
-    )
-
-
 def mark_seen(conn: Connection[Any], alert_id: UUID, *, now: datetime) -> bool:
     """Marks an alert and its messages as opened by a person; True the first time."""
     first = conn.execute(
@@ -265,5 +200,24 @@ def seen_by(conn: Connection[Any], alert_id: UUID, report_ids: Sequence[UUID]) -
         where report_id = any (%s) and alert_id = %s and kind = 'alert.seen'
         """,
         [list(report_ids), alert_id],
+    ).fetchall()
+    return {row[0] for row in rows}
+
+
+def read_by(
+    conn: Connection[Any],
+    report_ids: Sequence[UUID],
+    *,
+    organisation_id: UUID,
+    role: str | None,
+) -> set[UUID]:
+    """Those of the reports whose passenger knows that this role of this organisation read them."""
+    rows = conn.execute(
+        """
+        select report_id from events
+        where report_id = any (%s) and kind in ('alert.seen', 'report.read')
+          and organisation_id = %s and data->>'role' is not distinct from %s
+        """,
+        [list(report_ids), organisation_id, role],
     ).fetchall()
     return {row[0] for row in rows}

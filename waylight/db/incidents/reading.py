@@ -94,7 +94,8 @@ entries as (
     left join incident_notes n on e.kind = 'incident.note_added'
           and n.incident_id = e.incident_id and n.id::text = e.data->>'note_id'
           and (n.organisation_id = %(organisation)s or n.incident_id in (select id from noted))
-    where e.incident_id in (select id from line) and e.kind <> 'report.received'
+    where e.incident_id in (select id from line)
+      and e.kind not in ('report.received', 'report.read')
       and (e.kind <> 'incident.note_added' or n.id is not null)
       and (e.report_id is null or e.report_id in (select report_id from readable)
            or split_part(e.kind, '.', 1) = 'incident'

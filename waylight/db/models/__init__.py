@@ -15,7 +15,14 @@ from waylight.db.models.base import Base
 from waylight.db.models.check_ins import CheckIn, CheckInDefault
 from waylight.db.models.cities import Area, AreaPart, City, Line, LineStop, Place
 from waylight.db.models.drills import Drill
-from waylight.db.models.events import AuditEntry, Event, EventSequencer, WorkerHeartbeat
+from waylight.db.models.events import (
+    AuditEntry,
+    AuditPosition,
+    AuditSeal,
+    Event,
+    EventSequencer,
+    WorkerHeartbeat,
+)
 from waylight.db.models.incidents import Incident, IncidentNote, IncidentParty
 from waylight.db.models.notices import ProviderNotice
 from waylight.db.models.organisations import (
@@ -46,6 +53,8 @@ __all__ = [
     "Area",
     "AreaPart",
     "AuditEntry",
+    "AuditPosition",
+    "AuditSeal",
     "Base",
     "CheckIn",
     "CheckInDefault",

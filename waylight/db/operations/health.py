@@ -104,7 +104,10 @@ from (
     from unnest('{waylight_intake,waylight_staff}'::text[]) role,
         unnest('{select,insert,update,delete}'::text[]) privilege
     union all select 'waylight_intake', 'webhook_cursor', privilege
-    from unnest('{select,update}'::text[]) privilege) need
+    from unnest('{select,update}'::text[]) privilege
+    union all select 'waylight_intake', relation, privilege
+    from unnest('{audit_entries,audit_positions,audit_seals}'::text[]) relation,
+        unnest('{select,insert}'::text[]) privilege) need
 join pg_roles r on r.rolname = need.role
 where to_regclass(need.relation) is not null
   and not has_table_privilege(need.role, to_regclass(need.relation), need.privilege)
@@ -138,7 +141,9 @@ order by 1
 LOCKED: Mapping[str, tuple[str, ...]] = {
     "addresses": ("intake_all", "staff_own"),
     "alerts": ("intake_all", "staff_acts", "staff_told"),
-    "audit_entries": ("intake_reads", "staff_own", "staff_writes"),
+    "audit_entries": ("intake_reads", "intake_writes", "staff_own", "staff_writes"),
+    "audit_positions": ("intake_all",),
+    "audit_seals": ("intake_all",),
     "deliveries": (
         "intake_all",
         "staff_acts",
@@ -151,7 +156,7 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "check_ins": ("intake_all", "staff_runs_own", "staff_told"),
     "drills": ("intake_all",),
     "engagements": ("intake_all", "staff_reads"),
-    "events": ("intake_all", "staff_acts", "staff_told"),
+    "events": ("intake_all", "staff_acts", "staff_tells_of_reading", "staff_told"),
     "grants": ("intake_all", "staff_own"),
     "hub_arrivals": ("intake_all", "staff_logs_own", "staff_own"),
     "hub_overrides": ("intake_all", "staff_ends_own", "staff_own", "staff_sets_own"),
@@ -198,6 +203,7 @@ MARKS: Mapping[str, str] = {
     "0011": "to_regclass('hub_overrides') is not null",
     "0012": "to_regclass('incident_notes') is not null",
     "0013": "to_regclass('drills') is not null",
+    "0015": "to_regclass('audit_seals') is not null",
 }
 """How each migration is recognised in a database, whatever number stands in it."""
 

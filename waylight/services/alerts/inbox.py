@@ -36,6 +36,7 @@ from waylight.domain.reports import (
     Recipient,
 )
 from waylight.log import get_logger
+from waylight.services import audit
 from waylight.services.alerts.expected import expected_by
 from waylight.services.cities import read_cities
 from waylight.services.reports.record import structured
@@ -52,6 +53,7 @@ log = get_logger(__name__)
 
 def list_alerts(
     database: Database,
+    vault: Vault,
     principal: Principal,
     *,
     team_id: UUID | None = None,
@@ -59,6 +61,7 @@ def list_alerts(
     after: UUID | None = None,
     limit: int = 50,
     now: datetime,
+    request_id: str | None = None,
 ) -> list[AlertSummary]:
     """Up to `limit` of the caller's alerts, newest first, older than the alert `after`.
 
@@ -78,11 +81,12 @@ def list_alerts(
             after=after,
             limit=limit,
         )
-        inbox.audit_listed(
+        audit.write_first_looks(
             conn,
-            [row["id"] for row in rows if row["categories"] is not None],
-            organisation_id=organisation_id,
-            staff_id=principal.staff_id,
+            vault,
+            [row for row in rows if row["categories"] is not None],
+            principal=principal,
+            request_id=request_id,
             now=now,
         )
     return [_summary(row) for row in rows]
@@ -100,8 +104,8 @@ def read_alert(
     """One alert with its routing explanation and, where granted, the story.
 
     Marks it and its messages as seen by a person (an overseer's look does not), tells the passenger
-    of every report that this recipient reads for the first time, and writes an audit entry for
-    every report shown, in the same transaction. Raises NotFound for an alert that
+    of every report that this recipient, or this role there, reads for the first time, and writes an
+    audit entry for every report shown, in the same transaction. Raises NotFound for an alert that
     the caller's organisation neither received nor oversees.
     """
     with database.staff(organisation_of(principal)) as conn:
@@ -109,7 +113,14 @@ def read_alert(
         found = open_alert(conn, vault, row, principal=principal, now=now, request_id=request_id)
         # Not of the answer to a step: the phone that sent it may never have got it.
         if row["organisation_id"] == principal.organisation_id:
-            _tell_who_has_read(conn, row, found.reports, principal=principal, now=now)
+            _tell_who_has_seen(conn, row, found.reports, principal=principal, now=now)
+        tell_who_has_read(
+            conn,
+            [(report.id, report.exercise) for report in found.reports],
+            incident_id=row["incident_id"],
+            principal=principal,
+            now=now,
+        )
         return found
 
 
@@ -137,6 +148,7 @@ def open_alert(
         row["seen_at"] = now
     reports = _audited(
         conn,
+        vault,
         incident_id,
         first=row["report_id"],
         alert_id=row["id"],
@@ -176,9 +188,13 @@ def granted_reports(
     now: datetime,
     request_id: str | None,
 ) -> tuple[GrantedReport, ...]:
-    """The reports of an incident as far as the caller was granted them; each reading is audited."""
+    """The reports of an incident as far as the caller was granted them.
+
+    Each reading is audited, and its passenger told of the first by this role.
+    """
     reports = _audited(
         conn,
+        vault,
         incident_id,
         first=first,
         alert_id=alert_id,
@@ -186,11 +202,19 @@ def granted_reports(
         now=now,
         request_id=request_id,
     )
+    tell_who_has_read(
+        conn,
+        [(report["id"], report["exercise"]) for report in reports],
+        incident_id=incident_id,
+        principal=principal,
+        now=now,
+    )
     return tuple(_report(report, vault) for report in reports)
 
 
 def _audited(
     conn: Connection[Any],
+    vault: Vault,
     incident_id: UUID,
     *,
     first: UUID | None,
@@ -201,12 +225,12 @@ def _audited(
 ) -> list[dict[str, Any]]:
     organisation_id = organisation_of(principal)
     reports = inbox.reports(conn, incident_id, organisation_id, first=first, limit=REPORTS_SHOWN)
-    inbox.audit(
+    audit.write(
         conn,
-        [report["id"] for report in reports],
-        action="report.read",
-        organisation_id=organisation_id,
-        staff_id=principal.staff_id,
+        vault,
+        "report.read",
+        principal=principal,
+        report_ids=[report["id"] for report in reports],
         incident_id=incident_id,
         alert_id=alert_id,
         request_id=request_id,
@@ -220,7 +244,44 @@ def closed_alert(row: Mapping[str, Any]) -> AlertDetail:
     return AlertDetail(alert=_summary(row), rungs=(), reports=())
 
 
-def _tell_who_has_read(
+def tell_who_has_read(
+    conn: Connection[Any],
+    reports: Sequence[tuple[UUID, bool]],
+    *,
+    incident_id: UUID | None,
+    principal: Principal,
+    now: datetime,
+) -> None:
+    """Tells the passengers of reports, each with whether it is an exercise, who has read them.
+
+    Once for each organisation and role, and never which person.
+    """
+    told = inbox.read_by(
+        conn,
+        [id for id, _ in reports],
+        organisation_id=organisation_of(principal),
+        role=principal.role,
+    )
+    events.write(
+        conn,
+        *(
+            events.Event(
+                "report.read",
+                now,
+                organisation_id=principal.organisation_id,
+                report_id=report_id,
+                incident_id=incident_id,
+                staff_id=principal.staff_id,
+                data={"role": principal.role},
+                exercise=exercise,
+            )
+            for report_id, exercise in reports
+            if report_id not in told
+        ),
+    )
+
+
+def _tell_who_has_seen(
     conn: Connection[Any],
     row: Mapping[str, Any],
     reports: Sequence[GrantedReport],

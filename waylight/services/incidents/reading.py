@@ -11,7 +11,6 @@ from uuid import UUID
 from psycopg import Connection
 
 from waylight.db import notes as db_notes
-from waylight.db.alerts import inbox
 from waylight.db.incidents import reading as db
 from waylight.db.session import Database
 from waylight.domain.alerts import Named, State
@@ -20,7 +19,8 @@ from waylight.domain.incidents import Actor, Entry, Holder, Incident, IncidentDe
 from waylight.domain.principals import Principal
 from waylight.domain.reports import Recipient
 from waylight.log import get_logger
-from waylight.services.alerts.inbox import granted_reports, told_of
+from waylight.services import audit
+from waylight.services.alerts.inbox import granted_reports, tell_who_has_read, told_of
 from waylight.services.notes import write_note
 from waylight.services.reports.record import structured
 from waylight.services.reports.stored import reasons
@@ -135,23 +135,29 @@ def read_timeline(
     """
     organisation_id = organisation_of(principal)
     with database.staff(organisation_id) as conn:
-        visible(conn, principal, incident_id)
+        incident = visible(conn, principal, incident_id)
         rows = db.timeline(conn, incident_id, organisation_id, after=after, limit=limit)
         shown = [row["report_id"] for row in rows if row["kind"] == "report.received"]
         notes = [None] if any(row["note"] is not None for row in rows) else list[None]()
         read: Sequence[UUID | None]
         for action, read in (("report.read", shown), ("notes.read", notes)):
-            inbox.audit(
+            audit.write(
                 conn,
-                read,
-                action=action,
-                organisation_id=organisation_id,
-                staff_id=principal.staff_id,
+                vault,
+                action,
+                principal=principal,
+                report_ids=read,
                 incident_id=incident_id,
-                alert_id=None,
                 request_id=request_id,
                 now=now,
             )
+        tell_who_has_read(
+            conn,
+            [(report_id, incident["exercise"]) for report_id in shown],
+            incident_id=incident_id,
+            principal=principal,
+            now=now,
+        )
     return [_entry(row, vault) for row in rows]
 
 

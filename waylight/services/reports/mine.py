@@ -25,6 +25,7 @@ STORY: Mapping[str, str] = {
     "delivery.delivered": "delivered",
     "delivery.failed": "not_delivered",
     "alert.seen": "seen",
+    "report.read": "read",
     "alert.acknowledged": "acknowledged",
     "alert.declined": "declined",
     "alert.en_route": "en_route",
@@ -50,6 +51,9 @@ STORY: Mapping[str, str] = {
     "alert.handed_to_ambulance": "handed_to_ambulance",
 }
 """The events a passenger is shown, and the word for each; all others stay with the staff."""
+
+READING = ("alert.seen", "report.read")
+"""The events that say who has read: by organisation and role, never which person."""
 
 OF_A_HUB: Mapping[str, str] = {
     "alert.acknowledged": "expecting",
@@ -124,7 +128,15 @@ def _story(events: Sequence[Mapping[str, Any]]) -> list[TimelineEntry]:
     # A report that came with others is told so once, by its own move.
     moved = {event["at"] for event in events if event["kind"] == "report.moved"}
 
+    # Two who read at the same moment may both have written that they were the first.
+    readers = set[tuple[str, str | None]]()
+
     def is_said(event: Mapping[str, Any]) -> bool:
+        if event["kind"] == "report.read":
+            reader = (event["organisation"], _role(event))
+            is_new = reader not in readers
+            readers.add(reader)
+            return is_new
         if event["kind"] == "alert.created":
             return event["alert_id"] not in later
         if event["kind"] == "alert.escalated":
@@ -142,7 +154,7 @@ def _story(events: Sequence[Mapping[str, Any]]) -> list[TimelineEntry]:
                 for name, value in (
                     ("name", event["name"]),
                     ("organisation", event["organisation"]),
-                    ("role", event["staff_role"] or event["role"]),
+                    ("role", _role(event)),
                     ("to", event["data"].get("to")),
                 )
                 if value is not None
@@ -151,6 +163,12 @@ def _story(events: Sequence[Mapping[str, Any]]) -> list[TimelineEntry]:
         for event in events
         if is_said(event)
     ]
+
+
+def _role(event: Mapping[str, Any]) -> str | None:
+    """Whose act it was: the role of the person then, else what the alert was for."""
+    role: str | None = event["staff_role"] or event["role"]
+    return event["data"].get("role") if event["kind"] in READING else role
 
 
 def _code(event: Mapping[str, Any]) -> str:

@@ -10,7 +10,6 @@ from psycopg import Connection
 
 from waylight.db import events
 from waylight.db import redactions as db
-from waylight.db.alerts import inbox
 from waylight.db.session import Database
 from waylight.domain.alerts import Story
 from waylight.domain.errors import (
@@ -22,7 +21,8 @@ from waylight.domain.errors import (
 )
 from waylight.domain.principals import Principal
 from waylight.domain.redactions import Redaction, redacted, sealed_as
-from waylight.services.alerts.inbox import story
+from waylight.services import audit
+from waylight.services.alerts.inbox import story, tell_who_has_read
 from waylight.services.staff import organisation_of
 from waylight.vault import Vault, VaultError
 
@@ -97,7 +97,15 @@ def redact(
                 exercise=row["exercise"],
             ),
         )
-        _audit(conn, row, "report.redacted", principal=principal, request_id=request_id, now=now)
+        _audit(
+            conn,
+            vault,
+            row,
+            "report.redacted",
+            principal=principal,
+            request_id=request_id,
+            now=now,
+        )
     return Redaction(id=redaction_id, report_id=report_id, field=field, at=now)
 
 
@@ -119,7 +127,13 @@ def read_original(
     with database.staff(organisation_id) as conn:
         row = _readable(conn, report_id, organisation_id)
         _audit(
-            conn, row, "report.original_read", principal=principal, request_id=request_id, now=now
+            conn,
+            vault,
+            row,
+            "report.original_read",
+            principal=principal,
+            request_id=request_id,
+            now=now,
         )
     return story(row, vault)
 
@@ -151,6 +165,7 @@ def _shown(conn: Connection[Any], vault: Vault, row: Mapping[str, Any], field: s
 
 def _audit(
     conn: Connection[Any],
+    vault: Vault,
     row: Mapping[str, Any],
     action: str,
     *,
@@ -158,14 +173,20 @@ def _audit(
     request_id: str | None,
     now: datetime,
 ) -> None:
-    inbox.audit(
+    audit.write(
         conn,
-        [row["id"]],
-        action=action,
-        organisation_id=organisation_of(principal),
-        staff_id=principal.staff_id,
+        vault,
+        action,
+        principal=principal,
+        report_ids=[row["id"]],
         incident_id=row["incident_id"],
-        alert_id=None,
         request_id=request_id,
+        now=now,
+    )
+    tell_who_has_read(
+        conn,
+        [(row["id"], row["exercise"])],
+        incident_id=row["incident_id"],
+        principal=principal,
         now=now,
     )
