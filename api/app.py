@@ -14,6 +14,7 @@ from api import (
     addresses,
     alerts,
     arrivals,
+    audit,
     categories,
     channels,
     check_ins,
@@ -74,6 +75,7 @@ BLUEPRINTS = (
     webhooks.blueprint,
     addresses.blueprint,
     channels.blueprint,
+    audit.blueprint,
 )
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)

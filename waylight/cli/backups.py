@@ -112,6 +112,13 @@ def _say_proved(done: "Restored") -> None:
         f"Restored, and proved: every row counted, {done.receipts_tried} receipts tried,"
         f" {done.stories_opened} stories opened."
     )
+    if done.audit is not None and done.audit.broken is None:
+        say(f"The audit log is whole: {done.audit.seals} seals, {done.audit.entries} entries.")
+    elif done.audit is not None:
+        say(
+            "THE CHAIN OF THE AUDIT LOG IS BROKEN, as it was when the backup was taken: run"
+            " `waylight audit verify`."
+        )
 
 
 def _what_next(done: "Restored", into: str | None) -> None:
@@ -128,6 +135,7 @@ def _what_next(done: "Restored", into: str | None) -> None:
         )
     say("Lost, or back again, since the backup was taken:")
     say("  reports accepted since are gone, and so are their receipts;")
+    say("  the audit log ends where the backup was taken; a later checkpoint says what is lost;")
     say("  keys revoked since work again: see `waylight key list`, and revoke them again;")
     say("  stories withdrawn since can be read again: withdraw them again;")
     say(f"  whoever follows events must start again after number {done.manifest.last_sequence}.")

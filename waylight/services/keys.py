@@ -29,6 +29,7 @@ SCOPES = (
     "reports:redact",
     "reports:original",
     "webhooks:manage",
+    "audit:read",
 )
 
 TOKEN = re.compile(r"waylight_[sc]k_[A-Za-z0-9_-]{43}")

@@ -8,6 +8,8 @@ from uuid import UUID
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
+from waylight.db.audit import is_there, last_seal
+
 SEALED: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "report_secrets": (
         "report_id",
@@ -25,10 +27,7 @@ VAULT = " union all ".join(
 )
 
 NEEDED: Mapping[str, str] = {
-    # The newest seal of the audit log vouches for all before it: only its key has to stay.
-    "vault": f"select key_version, count(*) from ({VAULT} union all"  # noqa: S608 - constants
-    " (select key_version from audit_seals order by number desc limit 1)) sealed"
-    " group by 1 order by 1",
+    "vault": f"select key_version, count(*) from ({VAULT}) sealed group by 1 order by 1",  # noqa: S608
     "receipt": "select key_version, count(*) from receipts group by 1 order by 1",
 }
 
@@ -75,8 +74,15 @@ class Wrapping:
 
 
 def needed(conn: Connection[Any]) -> dict[str, dict[int, int]]:
-    """How many stories and receipts need each version of a key, by `vault` and `receipt`."""
-    return {purpose: dict(conn.execute(query).fetchall()) for purpose, query in NEEDED.items()}
+    """How many stories and receipts need each version of a key, by `vault` and `receipt`.
+
+    The newest seal of the audit log needs its vault key as well; it vouches for all before it.
+    """
+    found = {purpose: dict(conn.execute(query).fetchall()) for purpose, query in NEEDED.items()}
+    newest = last_seal(conn) if is_there(conn) else None
+    if newest is not None:
+        found["vault"][newest[1]] = found["vault"].get(newest[1], 0) + 1
+    return found
 
 
 def wrapped_otherwise(

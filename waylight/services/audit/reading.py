@@ -17,9 +17,6 @@ from waylight.services.audit.writing import write
 from waylight.services.staff import organisation_of
 from waylight.vault import Vault
 
-MOST_EXPORTED = 100_000
-"""Entries in one export."""
-
 EXPORTED_AT_ONCE = 1_000
 
 

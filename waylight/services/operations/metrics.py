@@ -12,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from waylight import metrics
+from waylight.db import audit
 from waylight.db.operations import metrics as db
 from waylight.db.operations import reach
 from waylight.db.session import Database
@@ -40,8 +41,8 @@ class Scrape:
     def text(self, database: Database, *, now: datetime) -> bytes:
         """Everything that is counted, in Prometheus' text format.
 
-        Two statements, and none within five seconds of the last. A database that is away is told as
-        `waylight_database_up 0`: the rest of the scrape is there.
+        Three statements, and none within five seconds of the last. A database that is away is told
+        as `waylight_database_up 0`: the rest of the scrape is there.
         """
         with self._lock:
             if self._clock() - self._read_at >= KEPT_S:
@@ -120,6 +121,17 @@ class Facts(Collector):
             ),
         ):
             yield GaugeMetricFamily(name, help_text, value=value)
+        yield GaugeMetricFamily(
+            "waylight_unsealed_audit_entries",
+            "Entries of the audit log of the last day that no seal covers yet; counted up to"
+            " 10,000.",
+            value=state["audit"]["unsealed"],
+        )
+        yield GaugeMetricFamily(
+            "waylight_oldest_unsealed_audit_entry_seconds",
+            "How long the oldest of these has waited for a worker; 0 is none.",
+            value=max(state["audit"]["oldest_s"], 0.0),
+        )
         drill = state["reach"]["last_drill"]
         if drill is not None:
             yield GaugeMetricFamily(
@@ -156,7 +168,10 @@ def _read(database: Database, now: datetime) -> Mapping[str, Any] | None:
     try:
         with database.intake(autocommit=True) as conn:
             found = db.state(conn, now=now, alive=now - WORKER_SILENCE)
-            return found | {"reach": reach.metrics(conn, now=now)}
+            return found | {
+                "reach": reach.metrics(conn, now=now),
+                "audit": audit.state(conn, since=now - audit.RECENT, most=db.MOST, now=now),
+            }
     except (Unavailable, psycopg.Error):
         # A schema that is too old, among others: the scrape must not break where `/readyz` tells.
         return None

@@ -71,6 +71,8 @@ class Manifest:
     climbing_since: str | None
     messages_waiting: int
     last_sequence: int
+    audit: Mapping[str, str | int] | None = None
+    """The newest seal of the audit log: its number and hash. None of an older release."""
     dump_bytes: int = 0
     dump_sha256: str = ""
 

@@ -20,11 +20,13 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from waylight.config import Settings
+from waylight.db import audit as db_audit
 from waylight.db.operations import backups as db
 from waylight.db.operations import setup
 from waylight.db.session import Connection, Database
 from waylight.domain.errors import WaylightError
 from waylight.domain.redactions import sealed_as
+from waylight.services.audit.verifying import Verdict, verify_with
 from waylight.services.operations import migrations
 from waylight.services.operations.backups import archive, programs
 from waylight.services.operations.backups.archive import BackupDamaged, Manifest
@@ -66,6 +68,8 @@ class Restored:
     ladders_stopped: int
     messages_dropped: int
     needs_migration: bool
+    audit: Verdict | None
+    """What the chain of the audit log is like; None in a backup of a release without one."""
 
 
 def check(path: Path, vault: Vault) -> Manifest:
@@ -126,6 +130,7 @@ def restore(
             _check_counts(conn, manifest)
             receipts = _try_receipts(conn, manifest, vault)
             stories = _open_stories(conn, manifest, vault)
+            chain = _verify_chain(conn, manifest, vault, now=now)
             db.make_partitions(conn, months_ahead=MONTHS_AHEAD)
             ladders, messages = db.quiet(conn, now=now) if quiet_alerts else (0, 0)
             db.analyse(conn)
@@ -137,6 +142,7 @@ def restore(
         ladders_stopped=ladders,
         messages_dropped=messages,
         needs_migration=manifest.revision != migrations.head(),
+        audit=chain,
     )
 
 
@@ -323,6 +329,25 @@ def _check_counts(conn: Connection, manifest: Manifest) -> None:
         raise BackupDamaged(
             "What was restored is not what was backed up, and was undone: " + "; ".join(wrong)
         )
+
+
+def _verify_chain(
+    conn: Connection, manifest: Manifest, vault: Vault, *, now: datetime
+) -> Verdict | None:
+    """The chain as it came back. One that was broken when it was backed up comes back broken.
+
+    Raises BackupDamaged when its newest seal is another than the backup knows.
+    """
+    if not db_audit.is_there(conn):
+        return None
+    newest = db_audit.last_seal(conn)
+    found = newest and {"seal": newest[0].number, "hash": newest[0].hash().hex()}
+    if manifest.audit != found:
+        raise BackupDamaged(
+            "The audit log that was restored ends with another seal than the one that was backed"
+            " up, and was undone."
+        )
+    return verify_with(conn, vault, now=now)
 
 
 def _try_receipts(conn: Connection, manifest: Manifest, vault: Vault) -> int:

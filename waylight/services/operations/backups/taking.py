@@ -9,6 +9,7 @@ from pathlib import Path
 
 from waylight import __version__
 from waylight.config import Settings
+from waylight.db.audit import is_there, last_seal
 from waylight.db.operations import backups as db
 from waylight.db.operations import rotation
 from waylight.db.operations.setup import OWNER
@@ -50,6 +51,7 @@ def back_up(
             progress("counting the rows of this moment")
             state = db.about(conn)
             tables = db.counts(conn)
+            sealed = last_seal(conn) if is_there(conn) else None
             keys = {
                 purpose: {
                     version: KeyUse(vault.fingerprints[purpose].get(version), count)
@@ -76,6 +78,7 @@ def back_up(
                     climbing_since=since and since.isoformat(),
                     messages_waiting=state["messages_waiting"],
                     last_sequence=state["last_sequence"],
+                    audit=sealed and {"seal": sealed[0].number, "hash": sealed[0].hash().hex()},
                     dump_bytes=length,
                     dump_sha256=digest,
                 )

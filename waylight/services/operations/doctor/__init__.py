@@ -13,6 +13,7 @@ from waylight.db.operations import reach as db_reach
 from waylight.db.session import Connection, Database, Role
 from waylight.domain.errors import Unavailable
 from waylight.services.operations import migrations
+from waylight.services.operations.doctor import audit as of_audit
 from waylight.services.operations.doctor import reach as of_reach
 from waylight.services.operations.doctor import server as of_server
 from waylight.services.operations.doctor import tables
@@ -89,6 +90,8 @@ def examine(
         yield of_server.rights(health.lacking_rights(conn))
         yield of_server.row_security(health.unlocked_tables(conn), health.lost_policies(conn))
         yield from _data(conn, vault, now=now, is_behind=(at or "") < needed, settings=settings)
+        if (at or "") >= needed:
+            yield from of_audit.look(conn, vault, now=now)
         if settings is not None and (at or "") >= needed:
             yield from _reach(conn, settings, now=now)
 
