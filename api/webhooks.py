@@ -105,8 +105,10 @@ def edit(body: dict[str, Any], webhook_id: UUID) -> ResponseReturnValue:
 @blueprint.response(204)
 def delete(webhook_id: UUID) -> None:
     """Take it away, with its secrets, its log and what waits."""
+    context = waylight()
     webhooks.delete_webhook(
-        waylight().database,
+        context.database,
+        context.vault,
         principal(),
         webhook_id=webhook_id,
         if_match=versions.if_match(),

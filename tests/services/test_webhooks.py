@@ -487,7 +487,9 @@ def test_other_organisations_see_and_change_nothing(desk, make):
             *context, who, **webhook, overlap=timedelta(0), if_match=None, now=NOW
         ),
         lambda: webhooks.enable_webhook(*context, who, **webhook, if_match=None, now=NOW),
-        lambda: webhooks.delete_webhook(desk.database, who, **webhook, if_match=None, now=NOW),
+        lambda: webhooks.delete_webhook(
+            desk.database, desk.vault, who, **webhook, if_match=None, now=NOW
+        ),
         lambda: webhooks.ping_webhook(desk.database, who, **webhook, now=NOW),
         lambda: webhooks.list_deliveries(desk.database, who, **webhook, before=None, limit=9),
     ):
@@ -574,7 +576,12 @@ def test_change_of_something_older_is_refused(desk, make):
     made = make(desk.police)
     with pytest.raises(StaleVersion):
         webhooks.delete_webhook(
-            desk.database, desk.police, webhook_id=made.id, if_match=made.version + 1, now=NOW
+            desk.database,
+            desk.vault,
+            desk.police,
+            webhook_id=made.id,
+            if_match=made.version + 1,
+            now=NOW,
         )
 
 
@@ -628,7 +635,9 @@ def test_deleted_webhook_leaves_nothing_waiting(desk, make, tell, claim, record)
     desk.report(P2)
     tell()
     (flying,) = claim()
-    webhooks.delete_webhook(desk.database, desk.police, webhook_id=made.id, if_match=None, now=NOW)
+    webhooks.delete_webhook(
+        desk.database, desk.vault, desk.police, webhook_id=made.id, if_match=None, now=NOW
+    )
     record(flying, DELIVERED)
     assert desk.rows("select from deliveries where channel = 'webhook' and status = 'queued'") == []
     assert desk.rows("select from webhooks") == []

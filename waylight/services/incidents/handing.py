@@ -23,6 +23,7 @@ from waylight.domain.errors import (
     StateConflict,
 )
 from waylight.domain.principals import Principal
+from waylight.services import audit
 from waylight.services.alerts.inbox import alert_for, open_alert
 from waylight.services.alerts.standing import check_is_of_reports, hold_of, rung_of
 from waylight.services.cities import held_capabilities
@@ -106,6 +107,19 @@ def hand_over(
                 channels=channels,
                 now=now,
             )
+            if live is None:
+                audit.write(
+                    conn,
+                    vault,
+                    "team.granted",
+                    principal=principal,
+                    report_ids=[report["id"] for report in moves.reports(conn, incident["id"])],
+                    incident_id=incident["id"],
+                    alert_id=alert_id,
+                    subject_id=to_team,
+                    request_id=request_id,
+                    now=now,
+                )
     with database.staff(organisation_of(principal)) as conn:
         return open_alert(
             conn,

@@ -43,6 +43,7 @@ DEMOS = (
             "reports:redact",
             "reports:original",
             "webhooks:manage",
+            "audit:read",
         ),
     ),
     Demo(

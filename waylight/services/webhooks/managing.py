@@ -36,6 +36,7 @@ from waylight.domain.webhooks import (
     answered,
 )
 from waylight.log import get_logger
+from waylight.services import audit
 from waylight.vault import Vault, VaultError
 
 log = get_logger(__name__)
@@ -81,7 +82,7 @@ def create_webhook(
             },
             now=now,
         )
-        _tell(conn, principal, webhook_id, "webhook.created", now=now)
+        _tell(conn, vault, principal, webhook_id, "webhook.created", now=now)
     return _webhook(vault, row, secret=secret)
 
 
@@ -236,6 +237,7 @@ def enable_webhook(
 
 def delete_webhook(
     database: Database,
+    vault: Vault,
     principal: Principal,
     *,
     webhook_id: UUID,
@@ -249,7 +251,7 @@ def delete_webhook(
         if if_match not in (None, row["version"]):
             raise StaleVersion
         db.delete(conn, webhook_id)
-        _tell(conn, principal, webhook_id, "webhook.deleted", now=now)
+        _tell(conn, vault, principal, webhook_id, "webhook.deleted", now=now)
 
 
 def ping_webhook(
@@ -353,7 +355,7 @@ def _change(
                 " and make it anew."
             )
         changed = db.change(conn, webhook_id, change(conn, row), now=now)
-        _tell(conn, principal, webhook_id, kind, now=now, **(data or {}))
+        _tell(conn, vault, principal, webhook_id, kind, now=now, **(data or {}))
     return _webhook(vault, changed, secret=secret)
 
 
@@ -390,6 +392,7 @@ def _new_secret() -> str:
 
 def _tell(
     conn: Connection[Any],
+    vault: Vault,
     principal: Principal,
     webhook_id: UUID,
     kind: str,
@@ -410,6 +413,7 @@ def _tell(
             data=said,
         ),
     )
+    audit.write(conn, vault, kind, principal=principal, subject_id=webhook_id, now=now)
 
 
 def url_of(vault: Vault, row: Mapping[str, Any]) -> str | None:
