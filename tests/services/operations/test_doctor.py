@@ -15,7 +15,7 @@ from waylight.db.operations import health
 from waylight.db.session import Database
 from waylight.domain.principals import NOBODY
 from waylight.domain.reports import Submission
-from waylight.services import packs
+from waylight.services import audit, packs
 from waylight.services.context import Waylight
 from waylight.services.operations import chores, doctor, migrations
 from waylight.services.operations.doctor import server
@@ -85,6 +85,8 @@ def test_nothing_is_found_where_all_is_well(well):
         "addresses",
         "web push",
         "webhooks",
+        "sealing of the audit log",
+        "chain of the audit log",
     }
 
 
@@ -561,3 +563,30 @@ def test_webhook_that_cannot_be_opened_is_told_with_the_key_that_is_lost(well):
     assert told == f"1 cannot be opened (key 2): {owner}'s {id} (unreadable)"
     assert "version 2 back into WAYLIGHT_VAULT_KEYS" in fix
     assert not findings(well)["webhooks"].warning
+
+
+def look_at_something(database, *, now):
+    with database.intake() as conn:
+        audit.write(conn, Vault(database._settings), "report.read", principal=None, now=now)
+
+
+def test_entries_that_wait_for_their_seal_are_found_and_sealed_by_a_worker(well):
+    look_at_something(well, now=NOW)
+    assert ill(well) == set()
+    later = NOW + timedelta(minutes=11)
+    said, fix = problem(well, "sealing of the audit log", now=later)
+    assert "1 entries wait for their seal, the oldest for 11 minutes" in said
+    assert "waylight worker" in fix
+    audit.seal(well, Vault(well._settings), now=later)
+    assert "sealing of the audit log" not in ill(well, now=later)
+
+
+def test_a_broken_chain_is_found(well):
+    look_at_something(well, now=NOW)
+    audit.seal(well, Vault(well._settings), now=NOW)
+    assert ill(well) == set()
+    change(well, "alter table audit_entries disable trigger all")
+    change(well, "update audit_entries set action = 'report.listed'")
+    said, fix = problem(well, "chain of the audit log")
+    assert "broken at seal 1" in said
+    assert "docs/audit.md" in fix

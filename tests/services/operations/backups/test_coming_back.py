@@ -15,7 +15,7 @@ from tests.services.operations.backups.nights import NOW
 from waylight.db.operations import backups as db
 from waylight.db.operations import setup
 from waylight.domain.geo import Point
-from waylight.services import alerts, keys
+from waylight.services import alerts, audit, keys
 from waylight.services.operations import backups, chores
 from waylight.services.reports import my_report, submit_reports
 
@@ -245,3 +245,32 @@ def test_quieted_alerts_wake_nobody_and_stay_in_every_inbox(database, vault, bac
         )
     finally:
         back.close()
+
+
+def test_the_chain_of_the_audit_log_comes_back_whole_and_goes_on(london, vault, back_up, empty):
+    nights.work(london, vault, reports=3)
+    audit.seal(london, vault, now=NOW, everything=True)
+    kept = audit.verify(london, vault, now=NOW).newest
+    done = restore(empty, vault, back_up(london))
+    assert done.audit.broken is None
+    assert done.audit.entries == audit.verify(london, vault, now=NOW).entries > 0
+    back = nights.opened(empty)
+    try:
+        assert audit.verify(back, vault, checkpoint=kept, now=NOW).broken is None
+        with back.intake() as conn:
+            audit.write(conn, vault, "report.read", principal=None, now=NOW)
+        assert audit.seal(back, vault, now=NOW) == 1
+        found = audit.verify(back, vault, checkpoint=kept, now=NOW)
+        assert (found.broken, found.entries) == (None, done.audit.entries + 1)
+    finally:
+        back.close()
+
+
+def test_a_chain_that_was_broken_comes_back_and_is_told(london, vault, back_up, empty):
+    nights.work(london, vault, reports=3)
+    audit.seal(london, vault, now=NOW, everything=True)
+    with london.owner() as conn:
+        conn.execute("alter table audit_entries disable trigger all")
+        conn.execute("update audit_entries set alert_id = null, report_id = null")
+    done = restore(empty, vault, back_up(london))
+    assert done.audit.broken.code == "entry_changed"
