@@ -142,7 +142,7 @@ def test_device_that_was_signed_out_is_not_connected_to(walk):
         robin = on.sign_in("police", "Robin")
         on.device(robin, "robin", on.desk.first)
         on.report()
-        keys.revoke_key(on.desk.database, robin.key_id, now=datetime.now(UTC))
+        keys.revoke_key(on.desk.database, on.desk.vault, robin.key_id, now=datetime.now(UTC))
         on.work()
         on.report(P1)
         on.work()

@@ -284,7 +284,7 @@ def test_a_revoked_key_ends_at_once_and_is_not_remembered(behind_a_line, databas
     issued, headers = scraper(database, vault)
     client = app.test_client()
     soon(lambda: client.get("/metrics", headers=headers).status_code == 200)
-    keys.revoke_key(database, issued.id, now=datetime.now(UTC))
+    keys.revoke_key(database, vault, issued.id, now=datetime.now(UTC))
     assert client.get("/metrics", headers=headers).status_code == 401
     line.hang()
     assert client.get("/metrics", headers=headers).status_code == 503

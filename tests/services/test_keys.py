@@ -128,20 +128,20 @@ def test_an_ended_key_is_nobody_from_that_moment_on(town, vault):
 
 def test_a_revoked_key_is_nobody_at_once_and_stays_revoked(town, vault):
     issued, other = staff_key(town, vault), staff_key(town, vault)
-    keys.revoke_key(town, issued.id, now=NOW)
-    keys.revoke_key(town, issued.id, now=NOW + timedelta(days=1))
+    keys.revoke_key(town, vault, issued.id, now=NOW)
+    keys.revoke_key(town, vault, issued.id, now=NOW + timedelta(days=1))
     assert keys.authenticate(town, vault, issued.token, now=NOW) is None
     assert keys.authenticate(town, vault, other.token, now=NOW) is not None
     assert stored(town, "revoked_at", issued.id) == NOW
     with pytest.raises(NotFound):
-        keys.revoke_key(town, uuid4(), now=NOW)
+        keys.revoke_key(town, vault, uuid4(), now=NOW)
 
 
 def test_the_others_of_a_person_end_but_nobody_elses(town, vault):
     old, new = staff_key(town, vault), staff_key(town, vault)
     colleague = staff_key(town, vault, person="Bo Ling")
     client = client_key(town, vault)
-    keys.revoke_others(town, new.id, now=NOW)
+    keys.revoke_others(town, vault, new.id, now=NOW)
     live = {
         issued.id
         for issued in (old, new, colleague, client)
@@ -216,7 +216,7 @@ def test_an_organisation_of_two_cities_needs_the_city(town, vault):
 def test_every_key_is_listed_with_all_but_its_token(town, vault):
     first = staff_key(town, vault, expires_at=NOW + timedelta(days=3))
     second = client_key(town, vault)
-    keys.revoke_key(town, second.id, now=NOW)
+    keys.revoke_key(town, vault, second.id, now=NOW)
     staff, client = keys.list_keys(town)
     assert (staff.id, staff.kind, staff.person, staff.role) == (
         first.id,
@@ -228,3 +228,18 @@ def test_every_key_is_listed_with_all_but_its_token(town, vault):
     assert staff.scopes == ("alerts:act", "alerts:read")
     assert staff.expires_at == NOW + timedelta(days=3)
     assert (client.id, client.kind, client.revoked_at) == (second.id, Kind.CLIENT, NOW)
+
+
+def test_making_and_revoking_a_key_is_in_the_audit_log_of_its_organisation(town, vault):
+    issued = staff_key(town, vault)
+    for _ in range(2):
+        keys.revoke_key(town, vault, issued.id, now=NOW)
+    with town.owner() as conn:
+        entries = conn.execute(
+            "select action, subject_id, staff_id, organisation_id is not null from audit_entries"
+            " order by id"
+        ).fetchall()
+    assert entries == [
+        ("key.created", issued.id, None, True),
+        ("key.revoked", issued.id, None, True),
+    ]

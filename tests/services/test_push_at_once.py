@@ -148,7 +148,7 @@ def test_key_that_is_revoked_while_its_device_is_being_added_takes_it_along(desk
     with ThreadPoolExecutor(2) as pool:
         adding = pool.submit(subscribe, desk, robin, Browser())
         assert written.wait(30)
-        revoking = pool.submit(keys.revoke_key, desk.database, robin.key_id, now=LATER)
+        revoking = pool.submit(keys.revoke_key, desk.database, desk.vault, robin.key_id, now=LATER)
         soon(lambda: waiting(desk))  # for the device, to take it along
         assert not revoking.done()
         may_commit.set()
@@ -167,7 +167,9 @@ def test_sign_out_while_a_worker_claims_leaves_nothing_that_is_tried_again(desk)
                 "update deliveries set attempts = 1, leased_by = 'one', next_attempt_at = %s",
                 [NOW + timedelta(seconds=30)],
             )
-            revoking = pool.submit(keys.revoke_key, desk.database, robin.key_id, now=LATER)
+            revoking = pool.submit(
+                keys.revoke_key, desk.database, desk.vault, robin.key_id, now=LATER
+            )
             soon(lambda: waiting(desk))
         revoking.result(timeout=30)
     (message,) = claimed(desk, now=NOW + timedelta(minutes=5))
@@ -190,7 +192,9 @@ def test_senders_that_hear_at_once_that_a_device_is_gone_and_a_sign_out_all_come
     with ThreadPoolExecutor(len(messages) + 1) as pool:
         done = [pool.submit(at_once, lambda one=one: gone(desk, one)) for one in messages]
         done.append(
-            pool.submit(at_once, lambda: keys.revoke_key(desk.database, robin.key_id, now=LATER))
+            pool.submit(
+                at_once, lambda: keys.revoke_key(desk.database, desk.vault, robin.key_id, now=LATER)
+            )
         )
         for one in done:
             one.result(timeout=60)

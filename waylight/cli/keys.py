@@ -98,7 +98,7 @@ def revoke_key(key_id: UUID) -> None:
     from waylight.services import keys
 
     with opened() as waylight:
-        keys.revoke_key(waylight.database, key_id, now=datetime.now(UTC))
+        keys.revoke_key(waylight.database, waylight.vault, key_id, now=datetime.now(UTC))
     say(f"Key {key_id} is revoked.")
 
 

@@ -8,6 +8,8 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import dict_row
 
+from waylight.db.rows import fetch_one
+
 FIND = """
 with found as (
     select k.id, k.kind, k.name, k.organisation_id, k.staff_id, k.scopes, k.last_used_on,
@@ -148,14 +150,26 @@ def revoke(conn: Connection[Any], key_id: UUID, *, now: datetime) -> bool:
     return changed.rowcount == 1
 
 
-def revoke_others(conn: Connection[Any], key_id: UUID, *, now: datetime) -> None:
-    """Ends every other key of the person whose key this is, with the devices of those keys."""
+def find(conn: Connection[Any], key_id: UUID) -> dict[str, Any] | None:
+    """Whose a key is and whether it has ended: {organisation_id, revoked_at}. Holds it still."""
+    return fetch_one(
+        conn, "select organisation_id, revoked_at from api_keys where id = %s for update", [key_id]
+    )
+
+
+def revoke_others(conn: Connection[Any], key_id: UUID, *, now: datetime) -> list[UUID]:
+    """Ends every other key of the person whose key this is, with the devices of those keys.
+
+    Returns which.
+    """
     revoked = conn.execute(
         "update api_keys set revoked_at = %(now)s where revoked_at is null and id <> %(id)s"
         " and staff_id = (select staff_id from api_keys where id = %(id)s) returning id",
         {"now": now, "id": key_id},
     ).fetchall()
-    _sign_out(conn, [row[0] for row in revoked], now=now)
+    ended = [row[0] for row in revoked]
+    _sign_out(conn, ended, now=now)
+    return ended
 
 
 def _sign_out(conn: Connection[Any], key_ids: Sequence[UUID], *, now: datetime) -> None:

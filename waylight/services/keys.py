@@ -13,6 +13,7 @@ from waylight.db import keys as db
 from waylight.db.session import Database
 from waylight.domain.errors import InvalidRequest, NotFound, Problem
 from waylight.domain.principals import Kind, Principal
+from waylight.services import audit
 from waylight.vault import Vault
 
 SCOPES = (
@@ -118,6 +119,7 @@ def create_staff_key(
             expires_at=expires_at,
             now=now,
         )
+        _audit(conn, vault, "key.created", key_id, organisation_id=works_for, now=now)
     return IssuedKey(id=key_id, token=token)
 
 
@@ -136,34 +138,44 @@ def create_client_key(
     _check_scopes(scopes)
     token = vault.new_token(Kind.CLIENT)
     with database.owner() as conn:
+        works_for = _organisation(conn, organisation, city=city) if organisation else None
         key_id = db.insert(
             conn,
             kind=Kind.CLIENT,
             name=name,
             token_hash=vault.hash_token(token),
             staff_id=None,
-            organisation_id=_organisation(conn, organisation, city=city) if organisation else None,
+            organisation_id=works_for,
             scopes=_sorted(scopes),
             expires_at=expires_at,
             now=now,
         )
+        _audit(conn, vault, "key.created", key_id, organisation_id=works_for, now=now)
     return IssuedKey(id=key_id, token=token)
 
 
-def revoke_key(database: Database, key_id: UUID, *, now: datetime) -> None:
+def revoke_key(database: Database, vault: Vault, key_id: UUID, *, now: datetime) -> None:
     """Ends a key at once, and what was signed in with it is sent no message any more.
 
     Doing it again changes nothing. Raises NotFound.
     """
     with database.owner() as conn:
-        if not db.revoke(conn, key_id, now=now):
+        found = db.find(conn, key_id)
+        if found is None:
             raise NotFound(f"There is no key {key_id}: `waylight key list` shows all.")
+        db.revoke(conn, key_id, now=now)
+        if found["revoked_at"] is None:
+            whose = found["organisation_id"]
+            _audit(conn, vault, "key.revoked", key_id, organisation_id=whose, now=now)
 
 
-def revoke_others(database: Database, key_id: UUID, *, now: datetime) -> None:
+def revoke_others(database: Database, vault: Vault, key_id: UUID, *, now: datetime) -> None:
     """Ends every other key of the person whose key this is, as `revoke_key` does."""
     with database.owner() as conn:
-        db.revoke_others(conn, key_id, now=now)
+        found = db.find(conn, key_id) or {}
+        whose = found.get("organisation_id")
+        for ended in db.revoke_others(conn, key_id, now=now):
+            _audit(conn, vault, "key.revoked", ended, organisation_id=whose, now=now)
 
 
 def list_keys(database: Database) -> tuple[KeyRecord, ...]:
@@ -173,6 +185,26 @@ def list_keys(database: Database) -> tuple[KeyRecord, ...]:
     return tuple(
         KeyRecord(**(row | {"kind": Kind(row["kind"]), "scopes": tuple(row["scopes"])}))
         for row in rows
+    )
+
+
+def _audit(
+    conn: Connection[Any],
+    vault: Vault,
+    action: str,
+    key_id: UUID,
+    *,
+    organisation_id: UUID | None,
+    now: datetime,
+) -> None:
+    audit.write(
+        conn,
+        vault,
+        action,
+        principal=None,
+        subject_id=key_id,
+        organisation_id=organisation_id,
+        now=now,
     )
 
 

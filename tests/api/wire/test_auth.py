@@ -128,7 +128,7 @@ def test_no_key_and_any_wrong_key_get_the_same_401(ask, organisation, authorizat
 
 
 def test_a_revoked_or_expired_key_is_a_wrong_key(ask, database, vault, staff_key, organisation):
-    keys.revoke_key(database, staff_key.id, now=datetime.now(UTC))
+    keys.revoke_key(database, vault, staff_key.id, now=datetime.now(UTC))
     assert ask("/staff", f"Bearer {staff_key.token}").status_code == 401
     expired = keys.create_client_key(
         database,

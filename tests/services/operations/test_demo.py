@@ -88,7 +88,7 @@ def test_only_the_key_that_no_longer_works_is_made_anew(london, vault, tmp_path)
     tfl = keys.authenticate(london, vault, before["tfl"]["token"], now=NOW)
     assert tfl is not None
     assert tfl.key_id is not None
-    keys.revoke_key(london, tfl.key_id, now=NOW)
+    keys.revoke_key(london, vault, tfl.key_id, now=NOW)
     assert write(london, vault, path).made == ("tfl",)
     after = read(path)["keys"]
     assert {name for name in NAMES if after[name] != before[name]} == {"tfl"}

@@ -114,7 +114,7 @@ def write_demo_keys(
                 demo=True,
                 now=now,
             )
-            keys.revoke_others(database, issued.id, now=now)
+            keys.revoke_others(database, vault, issued.id, now=now)
             token = issued.token
             outcome["made"].append(demo.name)
         written[demo.name] = {
