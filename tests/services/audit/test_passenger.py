@@ -1,0 +1,106 @@
+"""What passengers are told of who read their report: organisation and role, never which person."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from tests.desk import NOW
+from waylight.db import events
+from waylight.services import incidents
+from waylight.services.alerts import list_alerts
+from waylight.services.reports import my_report, redactions
+
+LATER = NOW + timedelta(minutes=5)
+
+
+@pytest.fixture
+def report(desk):
+    return desk.report()
+
+
+def readers(desk, report):
+    """Who has read, as the passenger's timeline says it."""
+    told = my_report(desk.database, desk.vault, report.receipt).timeline
+    return [
+        (entry.code, entry.params["organisation"], entry.params["role"])
+        for entry in told
+        if entry.code in ("seen", "read")
+    ]
+
+
+def test_the_first_reading_by_each_role_of_each_organisation_is_told_once(desk, report):
+    alert = desk.alert_of(desk.first)
+    for minute in range(2):
+        for who in (desk.police, replace(desk.police, role="sergeant"), desk.control):
+            desk.read(who, alert, now=NOW + timedelta(minutes=minute))
+    assert readers(desk, report) == [
+        ("seen", "Police", "officer"),
+        ("read", "Police", "sergeant"),
+        ("read", "Control", "controller"),
+    ]
+
+
+def test_a_reader_is_told_by_whatever_way_they_read(desk, report):
+    incident = desk.incident()["id"]
+    looking = {"principal": desk.control, "now": LATER}
+    ways = (
+        lambda: incidents.read_incident(desk.database, desk.vault, **looking, incident_id=incident),
+        lambda: incidents.read_timeline(desk.database, desk.vault, **looking, incident_id=incident),
+        lambda: redactions.read_original(desk.database, desk.vault, **looking, report_id=report.id),
+    )
+    for way in ways:
+        desk.do("delete from events where kind = 'report.read'")
+        assert readers(desk, report) == []
+        way()
+        assert readers(desk, report) == [("read", "Control", "controller")]
+
+
+def test_no_name_of_a_person_is_told(desk, report):
+    desk.read(desk.police, desk.alert_of(desk.first))
+    desk.read(desk.control, desk.alert_of(desk.first))
+    told = repr(my_report(desk.database, desk.vault, report.receipt).timeline)
+    assert "Police" in told
+    assert "Robin" not in told
+    assert "Casey" not in told
+
+
+def test_a_look_at_the_list_is_no_reading(desk, report):
+    list_alerts(desk.database, desk.vault, desk.police, now=NOW)
+    assert readers(desk, report) == []
+
+
+def test_another_passenger_of_the_incident_is_not_told_who_read_this_one(desk, report):
+    other = desk.report(now=LATER)
+    assert other.joined
+    desk.do("delete from events where kind = 'report.read'")
+    redactions.read_original(
+        desk.database, desk.vault, principal=desk.control, report_id=report.id, now=LATER
+    )
+    assert readers(desk, report) == [("read", "Control", "controller")]
+    assert readers(desk, other) == []
+
+
+def test_nobody_says_by_hand_that_they_read_what_they_were_not_granted(desk, report):
+    def say(who, **others):
+        with desk.database.staff(who.organisation_id) as conn:
+            events.write(
+                conn,
+                events.Event(
+                    "report.read",
+                    NOW,
+                    report_id=report.id,
+                    **{"organisation_id": who.organisation_id, "staff_id": who.staff_id} | others,
+                ),
+            )
+
+    say(desk.police)
+    for who, others in (
+        (desk.operator, {}),
+        (desk.police, {"organisation_id": desk.control.organisation_id}),
+        (desk.police, {"staff_id": desk.control.staff_id}),
+        (desk.police, {"alert_id": desk.alert_of(desk.first)}),
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            say(who, **others)
