@@ -11,6 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as AnyResponse
 
 from api import (
+    account,
     addresses,
     alerts,
     arrivals,
@@ -28,7 +29,9 @@ from api import (
     reference,
     reports,
     root,
+    sessions,
     shifts,
+    staff,
     stream,
     teams,
     webhooks,
@@ -76,6 +79,9 @@ BLUEPRINTS = (
     addresses.blueprint,
     channels.blueprint,
     audit.blueprint,
+    sessions.blueprint,
+    account.blueprint,
+    staff.blueprint,
 )
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)

@@ -34,7 +34,7 @@ def redact(body: dict[str, Any], report_id: UUID) -> Redaction:
 
 
 @blueprint.route('/v1/reports/<wire_id("report"):report_id>/original')
-@require(Kind.STAFF, scopes=("reports:original",))
+@require(Kind.STAFF, scopes=("reports:original",), fresh=True)
 @blueprint.response(200, OriginalOut)
 def original(report_id: UUID) -> Story:
     """What the passenger wrote, whatever was redacted since. It is in the audit log as such."""

@@ -54,7 +54,7 @@ def list_webhooks(query: dict[str, Any]) -> ResponseReturnValue:
 
 
 @blueprint.route("/v1/webhooks", methods=["POST"])
-@require(Kind.STAFF, Kind.CLIENT, scopes=("webhooks:manage",))
+@require(Kind.STAFF, Kind.CLIENT, scopes=("webhooks:manage",), fresh=True)
 @_conflicting
 @blueprint.arguments(WebhookIn, example=WebhookIn.example)
 @blueprint.response(201, WebhookSecretOut, headers=versions.HEADERS)
@@ -117,7 +117,7 @@ def delete(webhook_id: UUID) -> None:
 
 
 @blueprint.route(f"{ONE}/rotate-secret", methods=["POST"])
-@require(Kind.STAFF, Kind.CLIENT, scopes=("webhooks:manage",))
+@require(Kind.STAFF, Kind.CLIENT, scopes=("webhooks:manage",), fresh=True)
 @versions.versioned()
 @blueprint.arguments(RotationIn, example=RotationIn.example)
 @blueprint.response(200, WebhookSecretOut, headers=versions.HEADERS)

@@ -539,6 +539,19 @@ class Settings:
         unset="none",
     )
 
+    session_s: int = _setting(
+        _integer(300, 86_400),
+        "Seconds after which a session of the staff is over, whatever is done with it: a shift of"
+        " 12 hours; NIST SP 800-63B-4 allows a day at most. Of those opened from then on",
+        default="43200",
+    )
+    session_idle_s: int = _setting(
+        _integer(60, 86_400),
+        "Seconds after which a session that nothing was done with is over; an open stream is doing"
+        " something. NIST SP 800-63B-4 advises an hour at most, OWASP less where you can",
+        default="3600",
+    )
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
         """Read every `WAYLIGHT_...` variable. Raises ConfigurationError with all problems."""

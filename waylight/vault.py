@@ -40,6 +40,8 @@ TOKEN_PREFIXES = {
     "staff": "waylight_sk_",
     "client": "waylight_ck_",
     "stream ticket": "waylight_st_",
+    "session": "waylight_ss_",
+    "invitation": "waylight_in_",
 }
 """Prefixes that scanners for leaked secrets can look for."""
 
@@ -311,7 +313,7 @@ class Vault:
 
     @staticmethod
     def new_token(kind: str) -> str:
-        """A fresh token of 256 random bits: a key for `staff` or a `client`, a `stream ticket`."""
+        """A fresh token of 256 random bits, for one of the purposes in TOKEN_PREFIXES."""
         return TOKEN_PREFIXES[kind] + secrets.token_urlsafe(32)
 
     @staticmethod

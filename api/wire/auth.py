@@ -15,7 +15,15 @@ from api.wire import limits
 from api.wire.blueprint import View, document_responses, document_view
 from api.wire.context import now, waylight
 from api.wire.providers import Provider
-from waylight.domain.errors import NotAllowed, NotFound, NotSignedIn, Problem, Unavailable
+from waylight.domain.errors import (
+    EnrolmentNeeded,
+    NotAllowed,
+    NotFound,
+    NotSignedIn,
+    Problem,
+    StepUpNeeded,
+    Unavailable,
+)
 from waylight.domain.principals import NOBODY, Kind, Principal
 from waylight.services import keys, stream
 
@@ -38,6 +46,7 @@ class Required:
     tickets: bool = False
     provider: Provider | None = None
     quota: limits.Policy | None = None
+    fresh: bool = False
 
 
 class LastKnown:
@@ -102,6 +111,7 @@ def require(
     tickets: bool = False,
     provider: Provider | None = None,
     quota: limits.Policy | None = None,
+    fresh: bool = False,
 ) -> Callable[[View], View]:
     """Lets only these kinds of caller in, and of those with a key only such as have every scope.
 
@@ -112,11 +122,15 @@ def require(
     good while the database cannot be asked. With `tickets`, a stream ticket in the address does
     for a key, once. `provider` is how the one caller of `Kind.PROVIDER` is recognised; its calls
     are not limited, a forger's are. `quota` is what the caller's organisation may use of this
-    beside the limit of its keys. Put it right under the route, so that it runs first.
+    beside the limit of its keys. With `fresh`, a session that its person has not proved within ten
+    minutes to be theirs hears StepUpNeeded (401). Put it right under the route, so that it runs
+    first.
     """
     if not kinds:
         raise TypeError("say who may call: Kind.NOBODY for everybody")
-    required = Required(frozenset(kinds), scopes, outlives_database, tickets, provider, quota)
+    required = Required(
+        frozenset(kinds), scopes, outlives_database, tickets, provider, quota, fresh
+    )
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -198,9 +212,13 @@ def _with_ticket(required: Required, ticket: str) -> Principal:
 def _fit(required: Required, caller: Principal, anonymous: Principal | None) -> Principal:
     lacking = tuple(scope for scope in required.scopes if not caller.may(scope))
     if caller.kind in required.kinds and not lacking:
+        if required.fresh and not caller.is_fresh(now=now()):
+            raise StepUpNeeded
         return caller
     if anonymous is not None:
         return anonymous
+    if caller.must_enrol and caller.kind in required.kinds:
+        raise EnrolmentNeeded
     raise NotAllowed(problems=tuple(_unmet(required, caller, lacking)))
 
 

@@ -8,6 +8,11 @@ import psycopg
 import pytest
 
 PRIVATE = {
+    "accounts",
+    "sessions",
+    "sign_in_attempts",
+    "sign_in_policies",
+    "sign_in_salt",
     "alerts",
     "deliveries",
     "events",
@@ -122,6 +127,11 @@ def test_the_unprivileged_roles_own_and_create_nothing(database, role):
         "update cities set name = ''",
         "drop table reports",
         "alter table reports disable row level security",
+        "update api_keys set revoked_at = null",
+        "insert into sessions (id) values (uuid_v7())",
+        "update sessions set idle_s = 1000000",
+        "insert into accounts (staff_id) values (uuid_v7())",
+        "select end_keys_of(uuid_v7(), null, false, now())",
     ],
 )
 def test_intake_may_not(database, statement):
@@ -170,6 +180,23 @@ def test_the_unprivileged_roles_cannot_become_another(database, role, other):
         "select position from incidents",
         "select vehicle from incidents",
         "select position_at from teams",
+        "select password_hash from accounts",
+        "select totp_secret from accounts",
+        "select totp_pending from accounts",
+        "select recovery_hashes from accounts",
+        "select invitation_hash from accounts",
+        "update accounts set password_hash = ''",
+        "update accounts set organisation_id = uuid_v7()",
+        "update accounts set staff_id = uuid_v7()",
+        "update accounts set login_hash = ''",
+        "delete from accounts",
+        "update staff set organisation_id = uuid_v7()",
+        "update sessions set fresh_until = now()",
+        "insert into sessions (id) values (uuid_v7())",
+        "select from sign_in_attempts",
+        "select from sign_in_salt",
+        "select open_session(uuid_v7(), uuid_v7(), '', 1, now(), now())",
+        "select end_keys('{}', now())",
     ],
 )
 def test_staff_may_not(database, statement):

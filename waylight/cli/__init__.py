@@ -13,6 +13,7 @@ from waylight.cli import (
     looking,
     processes,
     rotation,
+    staff,
 )
 
 
@@ -34,6 +35,7 @@ for command in (
     backups.backup,
     backups.restore,
     keys.key,
+    staff.staff,
     rotation.secrets,
     audit.audit,
     looking.openapi,

@@ -10,21 +10,47 @@ from psycopg.rows import dict_row
 
 from waylight.db.rows import fetch_one
 
-FIND = """
+SIGNED_IN = """
+se.id is not null as is_session, se.fresh_until, a.roles, a.totp_since, p.requires_totp
+"""
+"""What a key that is a session has beside its row: of whom it is by now, not when it was opened."""
+
+SESSION = """
+left join sessions se on se.id = k.id
+left join accounts a on a.staff_id = se.staff_id
+left join sign_in_policies p on p.organisation_id = se.organisation_id
+"""
+
+LIVE = """
+k.revoked_at is null and (k.expires_at is null or k.expires_at > %(now)s)
+and (se.id is null or (a.disabled_at is null
+                       and se.last_used_at + se.idle_s * interval '1 second' > %(now)s))
+"""
+"""Of keys with SESSION beside them."""
+
+FIND = f"""
 with found as (
     select k.id, k.kind, k.name, k.organisation_id, k.staff_id, k.scopes, k.last_used_on,
-           s.name as person, s.role
+           s.name as person, s.role, se.last_used_at, {SIGNED_IN}
     from api_keys k left join staff s on s.id = k.staff_id
-    where k.token_hash = %(hash)s and k.revoked_at is null
-      and (k.expires_at is null or k.expires_at > %(now)s)),
+    {SESSION}
+    where k.token_hash = %(hash)s and {LIVE}),
 -- Writes once a day for each key; another caller who is just doing so is not waited for.
 used as (
     update api_keys set last_used_on = %(today)s
     where id in (select k.id from api_keys k join found using (id)
                  where found.last_used_on is distinct from %(today)s
-                 for update of k skip locked))
-select id, kind, name, organisation_id, staff_id, scopes, person, role from found
-"""
+                 for update of k skip locked)),
+-- The same of a session, once a minute.
+seen as (
+    update sessions set last_used_at = %(now)s
+    where id in (select s.id from sessions s join found using (id)
+                 where found.last_used_at < %(now)s - interval '1 minute'
+                 for update of s skip locked))
+select id, kind, name, organisation_id, staff_id, scopes, person, role, is_session, fresh_until,
+       roles, totp_since, requires_totp
+from found
+"""  # noqa: S608 - constants of this file
 
 LIST = """
 select k.id, k.kind, k.name, k.scopes, k.created_at, k.expires_at, k.revoked_at,
@@ -32,6 +58,7 @@ select k.id, k.kind, k.name, k.scopes, k.created_at, k.expires_at, k.revoked_at,
 from api_keys k
 left join organisations o on o.id = k.organisation_id
 left join staff s on s.id = k.staff_id
+where not exists (select from sessions where id = k.id)
 order by k.id
 """
 
@@ -139,6 +166,14 @@ def insert(
     assert row is not None  # noqa: S101 - the same
     found: UUID = row[0]
     return found
+
+
+def live_of(conn: Connection[Any], staff_id: UUID) -> list[UUID]:
+    """Every key of a person that was not revoked, sessions among them."""
+    rows = conn.execute(
+        "select id from api_keys where staff_id = %s and revoked_at is null", [staff_id]
+    ).fetchall()
+    return [row[0] for row in rows]
 
 
 def revoke(conn: Connection[Any], key_id: UUID, *, now: datetime) -> bool:

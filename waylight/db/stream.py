@@ -10,6 +10,7 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import dict_row
 
+from waylight.db.keys import LIVE, SESSION, SIGNED_IN
 from waylight.db.session import Database
 from waylight.domain.errors import Unavailable
 
@@ -19,17 +20,17 @@ CHANNEL = "waylight_events"
 STATEMENT_S = 5.0
 """A server that takes longer over one look is as good as away."""
 
-REDEEM = """
+REDEEM = f"""
 with used as (
     delete from stream_tickets where token_hash = %(hash)s returning key_id, team_id, expires_at)
 select k.id, k.kind, k.name, k.organisation_id, k.staff_id, k.scopes, s.name as person, s.role,
-       used.team_id
+       used.team_id, {SIGNED_IN}
 from used
 join api_keys k on k.id = used.key_id
 left join staff s on s.id = k.staff_id
-where used.expires_at > %(now)s and k.revoked_at is null
-  and (k.expires_at is null or k.expires_at > %(now)s)
-"""
+{SESSION}
+where used.expires_at > %(now)s and {LIVE}
+"""  # noqa: S608 - constants
 
 
 def keep_ticket(
@@ -74,10 +75,22 @@ def redeem_ticket(
 
 
 def live_keys(conn: Connection[Any], key_ids: Sequence[UUID]) -> set[UUID]:
-    """Those of the keys that are neither revoked nor over."""
+    """Those of the keys that are neither revoked nor over.
+
+    Whoever watches an open stream is there: once a minute their session is noted as used.
+    """
     rows = conn.execute(
-        "select id from api_keys where id = any (%s) and revoked_at is null"
-        " and (expires_at is null or expires_at > now())",
+        """
+        with live as (
+            select id from api_keys where id = any (%s) and revoked_at is null
+              and (expires_at is null or expires_at > now())),
+        watching as (
+            update sessions set last_used_at = now()
+            where id in (select s.id from sessions s join live using (id)
+                         where s.last_used_at < now() - interval '1 minute'
+                         for update of s skip locked))
+        select id from live
+        """,
         [list(key_ids)],
     ).fetchall()
     return {row[0] for row in rows}

@@ -102,6 +102,36 @@ class NotSignedIn(WaylightError):
     code = "not_signed_in"
 
 
+class WrongCredentials(WaylightError):
+    """That does not sign in: the e-mail address, the password or the code is not right.
+
+    Whichever it is, and whether there is such an account, is never told. A code is used once: wait
+    for the next. Who has no password (any more) asks an administrator for an invitation.
+    """
+
+    code = "wrong_credentials"
+
+
+class StepUpNeeded(WaylightError):
+    """This needs your password or a code once more: `POST /v1/sessions/current/step-up`.
+
+    Ask the person, step up, and send the same request again within ten minutes. Keys that are no
+    sessions are never asked.
+    """
+
+    code = "step_up_needed"
+
+
+class EnrolmentNeeded(WaylightError):
+    """Set up your second factor first: `POST /v1/account/totp`.
+
+    Your role or your organisation demands one, and until it is confirmed this session opens nothing
+    else.
+    """
+
+    code = "enrolment_needed"
+
+
 class NotAllowed(WaylightError):
     """Your key does not carry the scope that this needs.
 
@@ -139,6 +169,16 @@ class StateConflict(WaylightError):
     """
 
     code = "state_conflict"
+
+
+class LastAdministrator(WaylightError):
+    """This is the last administrator of your organisation: make another one first.
+
+    Somebody must be left who can let people in. An administrator counts who has set a password and
+    is not disabled.
+    """
+
+    code = "last_administrator"
 
 
 class StaleVersion(WaylightError):

@@ -1,6 +1,7 @@
 """Who is calling."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -28,6 +29,16 @@ class Principal:
     role: str | None = None
     scopes: frozenset[str] = frozenset()
     receipt: str | None = None
+    is_session: bool = False
+    """Signed in with an account; else with a key that goes on until it is revoked."""
+    must_enrol: bool = False
+    """Nothing is open to this person before their second factor is set up."""
+    fresh_until: datetime | None = None
+    """Until when the session counts as its person's own hand; None when it does not."""
+
+    def is_fresh(self, *, now: datetime) -> bool:
+        """Whether this person has proved lately who they are. A key proves it by being held."""
+        return not self.is_session or (self.fresh_until is not None and now < self.fresh_until)
 
     def may(self, scope: str) -> bool:
         """Whether the caller's key carries `scope`."""

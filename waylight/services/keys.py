@@ -1,7 +1,7 @@
 """Keys of staff and of programs: made, listed, revoked, and asked who is calling."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from psycopg import Connection
 
 from waylight.db import keys as db
 from waylight.db.session import Database
+from waylight.domain import roles
 from waylight.domain.errors import InvalidRequest, NotFound, Problem
 from waylight.domain.principals import Kind, Principal
 from waylight.services import audit
@@ -31,9 +32,10 @@ SCOPES = (
     "reports:original",
     "webhooks:manage",
     "audit:read",
+    "staff:manage",
 )
 
-TOKEN = re.compile(r"waylight_[sc]k_[A-Za-z0-9_-]{43}")
+TOKEN = re.compile(r"waylight_(?:[sc]k|ss)_[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,24 @@ def authenticate(
 ) -> Principal | None:
     """Who calls with this token, by one statement; None when it is unknown, expired or revoked.
 
-    The day of use is noted with the key. Raises Unavailable.
+    It may be a key or a session. The day of use is noted with a key, the minute with a session.
+    Raises Unavailable.
     """
     if not TOKEN.fullmatch(token):
         return None
     with database.intake(autocommit=True) as conn:
         found = db.find_by_token_hash(conn, vault.hash_token(token), now=now)
-    if found is None:
-        return None
+    return None if found is None else principal_of(found)
+
+
+def principal_of(found: Mapping[str, Any]) -> Principal:
+    """The caller with a key that was found, or with a session: that has the scopes of its roles."""
+    must_enrol = False
+    scopes = frozenset(found["scopes"])
+    if found["is_session"]:
+        demanded = roles.needs_totp(found["roles"], demanded=bool(found["requires_totp"]))
+        must_enrol = demanded and found["totp_since"] is None
+        scopes = frozenset() if must_enrol else roles.scopes_of(found["roles"])
     return Principal(
         kind=Kind(found["kind"]),
         key_id=found["id"],
@@ -80,7 +92,10 @@ def authenticate(
         organisation_id=found["organisation_id"],
         staff_id=found["staff_id"],
         role=found["role"],
-        scopes=frozenset(found["scopes"]),
+        scopes=scopes,
+        is_session=found["is_session"],
+        must_enrol=must_enrol,
+        fresh_until=found["fresh_until"],
     )
 
 
@@ -105,7 +120,7 @@ def create_staff_key(
     _check_scopes(scopes)
     token = vault.new_token(Kind.STAFF)
     with database.owner() as conn:
-        works_for = _organisation(conn, organisation, city=city)
+        works_for = organisation_named(conn, organisation, city=city)
         key_id = db.insert(
             conn,
             kind=Kind.STAFF,
@@ -138,7 +153,7 @@ def create_client_key(
     _check_scopes(scopes)
     token = vault.new_token(Kind.CLIENT)
     with database.owner() as conn:
-        works_for = _organisation(conn, organisation, city=city) if organisation else None
+        works_for = organisation_named(conn, organisation, city=city) if organisation else None
         key_id = db.insert(
             conn,
             kind=Kind.CLIENT,
@@ -208,7 +223,7 @@ def _audit(
     )
 
 
-def _organisation(conn: Connection[Any], key: str, *, city: str | None) -> UUID:
+def organisation_named(conn: Connection[Any], key: str, *, city: str | None) -> UUID:
     """The organisation with this key, in this city or the only city. Raises NotFound."""
     known = db.organisations(conn, city=city)
     found: list[UUID] = [row["id"] for row in known if row["key"] == key]

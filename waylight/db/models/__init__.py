@@ -3,6 +3,13 @@
 A test compares the two. None of these objects leaves a service.
 """
 
+from waylight.db.models.accounts import (
+    Account,
+    SignedIn,
+    SignInAttempts,
+    SignInPolicy,
+    SignInSalt,
+)
 from waylight.db.models.alerts import (
     Address,
     Alert,
@@ -47,6 +54,7 @@ from waylight.db.models.stream import StreamTicket
 from waylight.db.models.webhooks import Webhook, WebhookCursor
 
 __all__ = [
+    "Account",
     "Address",
     "Alert",
     "ApiKey",
@@ -84,6 +92,10 @@ __all__ = [
     "ReportRedaction",
     "ReportSecret",
     "Shift",
+    "SignInAttempts",
+    "SignInPolicy",
+    "SignInSalt",
+    "SignedIn",
     "StaffMember",
     "StreamTicket",
     "Team",

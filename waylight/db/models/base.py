@@ -65,5 +65,6 @@ class Base(DeclarativeBase):
         UUID: Uuid,
         datetime: TIMESTAMP(timezone=True),
         list[str]: ARRAY(Text),
+        list[bytes]: ARRAY(LargeBinary),
         Any: JSONB,
     }

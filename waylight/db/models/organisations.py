@@ -173,6 +173,7 @@ class StaffMember(Base):
     """A person who works for an organisation."""
 
     __tablename__ = "staff"
+    __table_args__ = (UniqueConstraint("id", "organisation_id"),)
 
     id: Mapped[Id]
     organisation_id: Mapped[UUID] = mapped_column(ForeignKey("organisations.id"))

@@ -103,6 +103,16 @@ from (
     union all select role, 'webhooks', privilege
     from unnest('{waylight_intake,waylight_staff}'::text[]) role,
         unnest('{select,insert,update,delete}'::text[]) privilege
+    union all select 'waylight_intake', 'accounts', privilege
+    from unnest('{select,update}'::text[]) privilege
+    union all select 'waylight_intake', relation, 'select'
+    from unnest('{sessions,sign_in_policies}'::text[]) relation
+    union all select 'waylight_intake', relation, privilege
+    from unnest('{sign_in_attempts,sign_in_salt}'::text[]) relation,
+        unnest('{select,insert,update}'::text[]) privilege
+    union all select 'waylight_staff', 'sessions', 'select'
+    union all select 'waylight_staff', 'sign_in_policies', privilege
+    from unnest('{select,insert,update}'::text[]) privilege
     union all select 'waylight_intake', 'webhook_cursor', privilege
     from unnest('{select,update}'::text[]) privilege
     union all select 'waylight_intake', relation, privilege
@@ -115,14 +125,15 @@ union all
 select need.role, format('execute on function %s of %s', f.oid::regprocedure, need.role)
 from (
     select 'waylight_intake' as role, unnest('{uuid_v7,uuid_v7_floor,make_partitions,open_incident,
-        end_devices,give_up_addresses,person_of_address,queue_messages,route,route_to_fallback,
-        submit_report,submit_reports,tell,tell_more,tell_of_all}'::text[])
+        end_devices,end_keys,forget_sign_in_turns,give_up_addresses,open_session,person_of_address,
+        queue_messages,route,route_to_fallback,
+        submit_report,submit_reports,take_sign_in_turn,tell,tell_more,tell_of_all}'::text[])
         as name
     union all select 'waylight_staff', unnest('{acting_organisation,alert_was_sent,
         last_event_number,move_team,organisation_acts_on,organisation_is_told,organisation_may_read,
         organisation_may_read_story,organisation_may_redact,organisation_may_say,
-        organisation_oversees,organisation_works_on,place_of_team,end_devices,give_up_addresses,
-        take_device,uuid_v7}'::text[])) need
+        organisation_oversees,organisation_works_on,place_of_team,end_devices,end_keys_of,
+        give_up_addresses,take_device,uuid_v7}'::text[])) need
 join pg_roles r on r.rolname = need.role
 join pg_proc f on f.proname = need.name and f.pronamespace = 'public'::regnamespace
 where not has_function_privilege(need.role, f.oid, 'execute')
@@ -139,6 +150,7 @@ order by 1
 """
 
 LOCKED: Mapping[str, tuple[str, ...]] = {
+    "accounts": ("intake_all", "staff_own"),
     "addresses": ("intake_all", "staff_own"),
     "alerts": ("intake_all", "staff_acts", "staff_told"),
     "audit_entries": ("intake_reads", "intake_writes", "staff_own", "staff_writes"),
@@ -170,8 +182,12 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "report_redactions": ("intake_all", "staff_granted", "staff_writes"),
     "report_secrets": ("intake_all", "staff_granted"),
     "reports": ("intake_all", "staff_granted"),
+    "sessions": ("intake_all", "staff_own"),
     "shifts": ("intake_all", "staff_reads", "staff_runs_own"),
-    "staff": ("intake_all", "staff_own"),
+    "sign_in_attempts": ("intake_all",),
+    "sign_in_policies": ("intake_all", "staff_own"),
+    "sign_in_salt": ("intake_all",),
+    "staff": ("intake_all", "staff_hires", "staff_own", "staff_renames"),
     "stream_tickets": ("intake_all",),
     "teams": ("intake_all", "staff_reads", "staff_runs_own"),
     "webhook_cursor": ("intake_all",),
@@ -203,6 +219,7 @@ MARKS: Mapping[str, str] = {
     "0011": "to_regclass('hub_overrides') is not null",
     "0012": "to_regclass('incident_notes') is not null",
     "0013": "to_regclass('drills') is not null",
+    "0014": "to_regclass('accounts') is not null",
     "0015": "to_regclass('audit_seals') is not null",
 }
 """How each migration is recognised in a database, whatever number stands in it."""

@@ -18,6 +18,7 @@ SEALED: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "addresses": ("id", ("address",)),
     "incident_notes": ("id", ("note",)),
     "webhooks": ("id", ("url", "secret", "old_secret")),
+    "accounts": ("staff_id", ("email", "totp_secret", "totp_pending")),
 }
 """Every table with sealed columns: the id they are bound to, and the columns."""
 

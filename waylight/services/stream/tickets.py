@@ -8,8 +8,9 @@ from waylight.db import stream as db
 from waylight.db import teams as db_teams
 from waylight.db.session import Database
 from waylight.domain.errors import NotAllowed, NotFound
-from waylight.domain.principals import Kind, Principal
+from waylight.domain.principals import Principal
 from waylight.domain.stream import TICKET_S
+from waylight.services import keys
 from waylight.services.staff import organisation_of
 from waylight.vault import Vault
 
@@ -70,18 +71,7 @@ def redeem_ticket(
         found = db.redeem_ticket(conn, vault.hash_token(ticket), now=now)
     if found is None:
         return None
-    return Redeemed(
-        principal=Principal(
-            kind=Kind(found["kind"]),
-            key_id=found["id"],
-            name=found["person"] or found["name"],
-            organisation_id=found["organisation_id"],
-            staff_id=found["staff_id"],
-            role=found["role"],
-            scopes=frozenset(found["scopes"]),
-        ),
-        team_id=found["team_id"],
-    )
+    return Redeemed(principal=keys.principal_of(found), team_id=found["team_id"])
 
 
 def see_team(

@@ -1,0 +1,150 @@
+"""Accounts of staff, on the wire."""
+
+import re
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate, validates_schema
+
+from schemas.common import Answer, Body, Codes, Flag, Timestamp, WireId, list_of
+from waylight.domain.roles import Role
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+NAME: dict[str, Any] = {"pattern": r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"}
+ROLES: dict[str, Any] = {"description": "What the person may do: docs/staff.md says which is what."}
+JOB: dict[str, Any] = {
+    **NAME,
+    "description": "What they are, in the organisation's own word: passengers read it.",
+    "examples": ["officer"],
+}
+
+EXAMPLE: dict[str, Any] = {
+    "id": "staff_01jdw2s4x0e6qv3t8k5n7b9c1d",
+    "name": "Robin Shah",
+    "job": "officer",
+    "email": "robin@police.example",
+    "roles": ["responder"],
+    "has_password": True,
+    "totp_since": "2026-11-20T09:00:00Z",
+    "invited_until": None,
+    "disabled_at": None,
+    "created_at": "2026-11-20T08:55:00Z",
+    "version": 3,
+}
+
+
+def _on_one_line(text: str) -> None:
+    if _CONTROL.search(text):
+        raise ValidationError("This must be on one line.")
+
+
+def _line(metadata: dict[str, Any], **kwargs: Any) -> fields.String:
+    return fields.String(
+        validate=[validate.Length(min=1, max=80), _on_one_line], metadata=metadata, **kwargs
+    )
+
+
+def _roles(**kwargs: Any) -> fields.List[str]:
+    return fields.List(
+        fields.String(validate=validate.OneOf([str(role) for role in Role])),
+        validate=validate.Length(min=1, max=len(Role)),
+        metadata=ROLES,
+        **kwargs,
+    )
+
+
+class StaffIn(Body):
+    """A new person of your organisation."""
+
+    email = fields.String(
+        required=True,
+        validate=validate.Length(max=320),
+        metadata={"format": "email", "description": "What they sign in with; kept encrypted."},
+    )
+    name = _line(NAME, required=True)
+    job = _line(JOB, load_default=None)
+    roles = _roles(required=True)
+
+    example = {
+        "email": "robin@police.example",
+        "name": "Robin Shah",
+        "job": "officer",
+        "roles": ["responder"],
+    }
+
+
+class StaffEditIn(Body):
+    """What changes. Left out: as it is."""
+
+    name = _line(NAME)
+    job = _line(JOB)
+    roles = _roles()
+    disabled = Flag(
+        metadata={"description": "True ends every session and key of the person, at once."}
+    )
+
+    example = {"roles": ["responder", "dispatcher"]}
+
+    @validates_schema
+    def _something(self, data: dict[str, Any], **_: Any) -> None:
+        if not data:
+            raise ValidationError("Say what changes.")
+
+
+class StaffOut(Answer):
+    """One account."""
+
+    id = WireId("staff", required=True)
+    name = fields.String(required=True)
+    job = fields.String(required=True, metadata=JOB)
+    email = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Null where it cannot be opened any more."},
+    )
+    roles = Codes(required=True, metadata=ROLES)
+    has_password = fields.Boolean(
+        required=True, metadata={"description": "False until an invitation is accepted."}
+    )
+    totp_since = Timestamp(
+        required=True, allow_none=True, metadata={"description": "Since when with second factor."}
+    )
+    invited_until = Timestamp(
+        required=True, allow_none=True, metadata={"description": "An invitation is out."}
+    )
+    disabled_at = Timestamp(required=True, allow_none=True)
+    created_at = Timestamp(required=True)
+    version = fields.Integer(required=True, metadata={"minimum": 1})
+
+    example = EXAMPLE
+
+
+StaffList = list_of(StaffOut)
+
+
+class InvitationIn(Body):
+    """How the person begins anew."""
+
+    reset_totp = Flag(
+        load_default=False,
+        metadata={"description": "Take their second factor away: for a lost telephone."},
+    )
+
+    example = {"reset_totp": False}
+
+
+class InvitationOut(Answer):
+    """An invitation. This answer is the only one that has its token."""
+
+    token = fields.String(
+        required=True,
+        metadata={
+            "description": "Give it to the person, and to nobody else: good once, for a day.",
+            "pattern": "^waylight_in_[A-Za-z0-9_-]{43}$",
+        },
+    )
+    expires_at = Timestamp(required=True)
+
+    example = {
+        "token": "waylight_in_Qm9ndXNUb2tlbk9mQW5FeGFtcGxlMTIzNDU2Nzg5MDE",
+        "expires_at": "2026-11-22T23:52:40Z",
+    }

@@ -1,0 +1,381 @@
+"""Accounts as administrators keep them, invitations, and what an organisation demands.
+
+An administrator sees, makes and changes accounts of their own organisation. That is looked at here
+and, for the role that all of it is written as, by the database again.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+from uuid_utils import uuid7
+
+from waylight.db import accounts as db
+from waylight.db import sessions as db_sessions
+from waylight.db.session import Database
+from waylight.domain.accounts import INVITED_FOR, Account, Invitation
+from waylight.domain.addresses import normal_email
+from waylight.domain.errors import (
+    InvalidRequest,
+    LastAdministrator,
+    NotFound,
+    Problem,
+    StaleVersion,
+    StateConflict,
+)
+from waylight.domain.principals import Principal
+from waylight.domain.roles import Role
+from waylight.services import passwords
+from waylight.services.accounts import turns
+from waylight.services.accounts.factors import NO_TOTP
+from waylight.services.accounts.identity import (
+    account_of,
+    audit,
+    login_hash,
+    opened,
+    person_of,
+    session_of,
+    tell,
+)
+from waylight.vault import Vault
+
+
+def list_accounts(
+    database: Database, vault: Vault, principal: Principal, *, after: UUID | None, limit: int
+) -> list[Account]:
+    """The accounts of the caller's organisation, the oldest first."""
+    _, organisation_id = person_of(principal)
+    with database.staff(organisation_id) as conn:
+        rows = db.page(conn, organisation_id, after=after, limit=limit)
+    return [account_of(vault, row) for row in rows]
+
+
+def read_account(database: Database, vault: Vault, principal: Principal, staff_id: UUID) -> Account:
+    """One account of the caller's organisation. Raises NotFound for any other."""
+    _, organisation_id = person_of(principal)
+    with database.staff(organisation_id) as conn:
+        return account_of(vault, _found(conn, organisation_id, staff_id))
+
+
+def create_account(
+    database: Database,
+    vault: Vault,
+    principal: Principal,
+    *,
+    email: str,
+    name: str,
+    job: str | None,
+    roles: Sequence[Role],
+    request_id: str | None = None,
+    now: datetime,
+) -> Account:
+    """An account for a new person of the caller's organisation; nobody can sign in with it yet.
+
+    Raises InvalidRequest for an address that is none, StateConflict for one that somebody of the
+    organisation has. Whether others have it is not told, nor asked.
+    """
+    by, organisation_id = person_of(principal)
+    staff_id = UUID(bytes=uuid7().bytes)
+    with database.staff(organisation_id) as conn:
+        if db.exists(conn, organisation_id, login_hash(vault, email)):
+            raise StateConflict(TAKEN)
+        job = job or roles[0]
+        db.hire(
+            conn,
+            staff_id=staff_id,
+            organisation_id=organisation_id,
+            name=name,
+            job=job,
+            now=now,
+        )
+        insert_account(
+            conn,
+            vault,
+            staff_id=staff_id,
+            organisation_id=organisation_id,
+            email=email,
+            roles=roles,
+            by=by,
+            now=now,
+        )
+        audit(conn, "account.created", principal, request_id=request_id, now=now)
+        return account_of(vault, _found(conn, organisation_id, staff_id))
+
+
+def insert_account(
+    conn: Connection[Any],
+    vault: Vault,
+    *,
+    staff_id: UUID,
+    organisation_id: UUID,
+    email: str,
+    roles: Sequence[str],
+    by: UUID | None,
+    now: datetime,
+) -> None:
+    """Writes the account of a person, and that it was made. Raises as `create_account`."""
+    normal = normal_email(email)
+    if normal is None:
+        detail = "This must be an e-mail address, such as robin@example.org."
+        raise InvalidRequest(problems=[Problem("/email", "invalid", detail)])
+    sealed = vault.seal(staff_id, {"email": normal})
+    made = db.insert(
+        conn,
+        staff_id=staff_id,
+        organisation_id=organisation_id,
+        login_hash=login_hash(vault, normal),
+        key_version=sealed.key_version,
+        wrapped_key=sealed.wrapped_key,
+        email=sealed.ciphertexts["email"],
+        roles=sorted(set(roles)),
+        now=now,
+    )
+    if not made:
+        raise StateConflict(TAKEN)
+    tell(
+        conn,
+        "account.created",
+        organisation_id=organisation_id,
+        account=staff_id,
+        by=by,
+        now=now,
+        roles=sorted(set(roles)),
+    )
+
+
+TAKEN = "Somebody of your organisation has this address: change their account."
+
+
+def change_account(
+    database: Database,
+    vault: Vault,
+    principal: Principal,
+    staff_id: UUID,
+    *,
+    name: str | None = None,
+    job: str | None = None,
+    roles: Sequence[Role] | None = None,
+    disabled: bool | None = None,
+    if_match: int | None = None,
+    request_id: str | None = None,
+    now: datetime,
+) -> Account:
+    """Another name, job or roles; or no more signing in, which ends every key of the person.
+
+    A role that is taken away ends their sessions, so that nothing stays open that it opened; one
+    that is given holds from the next request on. Raises NotFound for an account of others,
+    StaleVersion, LastAdministrator where nobody could administer the organisation after it.
+    """
+    by, organisation_id = person_of(principal)
+    with database.staff(organisation_id) as conn:
+        administrators = db.lock_administrators(conn, organisation_id)
+        row = _found(conn, organisation_id, staff_id, lock=True)
+        if if_match not in (None, row["version"]):
+            raise StaleVersion
+        goes = disabled is True or (roles is not None and Role.ADMINISTRATOR not in roles)
+        if goes and administrators == {staff_id}:
+            raise LastAdministrator
+        changes: dict[str, Any] = {}
+        if roles is not None:
+            changes["roles"] = sorted(set(roles))
+        if disabled is not None:
+            changes["disabled_at"] = (row["disabled_at"] or now) if disabled else None
+            changes["invitation_hash"] = changes["invited_until"] = None
+        if name is not None or job is not None:
+            db.rename(conn, staff_id, name=name, job=job)
+        db.change(conn, staff_id, changes, now=now)
+        if disabled:
+            db_sessions.end_of(conn, staff_id, only_sessions=False, now=now)
+        elif roles is not None and not set(row["roles"]) <= set(roles):
+            db_sessions.end_of(conn, staff_id, now=now)
+        tell(
+            conn,
+            "account.changed",
+            organisation_id=organisation_id,
+            account=staff_id,
+            by=by,
+            now=now,
+            **{field: value for field, value in changes.items() if field == "roles"},
+            **({} if disabled is None else {"disabled": disabled}),
+        )
+        audit(conn, "account.changed", principal, request_id=request_id, now=now)
+        return account_of(vault, _found(conn, organisation_id, staff_id))
+
+
+def invite(
+    database: Database,
+    vault: Vault,
+    principal: Principal,
+    staff_id: UUID,
+    *,
+    reset_totp: bool = False,
+    request_id: str | None = None,
+    now: datetime,
+) -> Invitation:
+    """What a person sets their password with, once, within a day; the one before ends.
+
+    With `reset_totp` their second factor goes as well, at once: for a lost telephone. Raises
+    NotFound for an account of others, StateConflict for a disabled one.
+    """
+    by, organisation_id = person_of(principal)
+    with database.staff(organisation_id) as conn:
+        row = _found(conn, organisation_id, staff_id, lock=True)
+        if row["disabled_at"] is not None:
+            raise StateConflict("This account is disabled: enable it first.")
+        invitation = write_invitation(
+            conn, vault, row, by=by, also=NO_TOTP if reset_totp else {}, now=now
+        )
+        if reset_totp:
+            db_sessions.end_of(conn, staff_id, now=now)
+        audit(conn, "account.invited", principal, request_id=request_id, now=now)
+    return invitation
+
+
+def write_invitation(
+    conn: Connection[Any],
+    vault: Vault,
+    row: Mapping[str, Any],
+    *,
+    by: UUID | None,
+    also: Mapping[str, Any] | None = None,
+    now: datetime,
+) -> Invitation:
+    """Writes a new invitation for the account of a row, and that it was made."""
+    token, until = vault.new_token("invitation"), now + INVITED_FOR
+    changes = {"invitation_hash": vault.hash_token(token), "invited_until": until}
+    db.change(conn, row["id"], {**changes, **(also or {})}, now=now)
+    tell(
+        conn,
+        "account.invited",
+        organisation_id=row["organisation_id"],
+        account=row["id"],
+        by=by,
+        now=now,
+        totp_reset=bool(also),
+    )
+    return Invitation(token=token, expires_at=until, organisation=row["organisation_key"])
+
+
+def accept_invitation(
+    database: Database, vault: Vault, *, token: str, password: str, now: datetime
+) -> tuple[str, str]:
+    """Sets the password of whoever was invited; returns what to sign in with beside it.
+
+    That is the organisation's key, and a token for this device. Every session of the account ends.
+    A second factor that is set up stays: a link alone opens nothing. Raises NotFound for an
+    invitation that was used, is over or never was, InvalidRequest for a password that is not taken.
+    """
+    token_hash = vault.hash_token(token)
+    with database.intake(autocommit=True) as conn:
+        row = db.invited(conn, token_hash, now=now)
+    if row is None:
+        raise NotFound(OVER)
+    passwords.check_new(password, known=_known(vault, row))
+    hashed = passwords.hash_password(password)
+    with database.intake() as conn:
+        row = db.invited(conn, token_hash, now=now)
+        if row is None:
+            raise NotFound(OVER)
+        _set_password(conn, row, hashed, kept=None, now=now)
+    login = login_hash(vault, opened(vault, row, "email") or "")
+    return row["organisation_key"], turns.device_of(vault, login)
+
+
+OVER = "This invitation was used, is over, or never was: ask for another."
+
+
+def set_password(
+    database: Database, vault: Vault, principal: Principal, *, password: str, now: datetime
+) -> None:
+    """Another password for the caller; their other sessions end. Raises InvalidRequest."""
+    staff_id, _ = person_of(principal)
+    kept = session_of(principal)
+    with database.intake(autocommit=True) as conn:
+        row = db.own(conn, staff_id)
+    if row is None:
+        raise NotFound
+    passwords.check_new(password, known=_known(vault, row))
+    hashed = passwords.hash_password(password)
+    with database.intake() as conn:
+        _set_password(conn, row, hashed, kept=kept, now=now)
+
+
+def read_policy(database: Database, principal: Principal) -> dict[str, Any]:
+    """What the caller's organisation demands: {requires_totp, version}."""
+    _, organisation_id = person_of(principal)
+    with database.staff(organisation_id) as conn:
+        return db.policy(conn, organisation_id)
+
+
+def change_policy(
+    database: Database,
+    principal: Principal,
+    *,
+    requires_totp: bool,
+    if_match: int | None = None,
+    request_id: str | None = None,
+    now: datetime,
+) -> dict[str, Any]:
+    """Demands a second factor of everybody in the organisation, or of administrators alone.
+
+    Who has none can do nothing else from their next request on. Raises StaleVersion.
+    """
+    by, organisation_id = person_of(principal)
+    with database.staff(organisation_id) as conn:
+        if not db.keep_policy(conn, organisation_id, requires_totp=requires_totp, version=if_match):
+            raise StaleVersion
+        tell(
+            conn,
+            "sign_in_policy.changed",
+            organisation_id=organisation_id,
+            account=None,
+            by=by,
+            now=now,
+            requires_totp=requires_totp,
+        )
+        audit(conn, "sign_in_policy.changed", principal, request_id=request_id, now=now)
+        return db.policy(conn, organisation_id)
+
+
+def _set_password(
+    conn: Connection[Any],
+    row: Mapping[str, Any],
+    hashed: str,
+    *,
+    kept: UUID | None,
+    now: datetime,
+) -> None:
+    changes = {
+        "password_hash": hashed,
+        "password_set_at": now,
+        "invitation_hash": None,
+        "invited_until": None,
+    }
+    db.change(conn, row["id"], changes, now=now)
+    others = [one for one in db_sessions.sessions_of(conn, row["id"]) if one != kept]
+    db_sessions.end(conn, others, now=now)
+    tell(
+        conn,
+        "account.password_set",
+        organisation_id=row["organisation_id"],
+        account=row["id"],
+        by=row["id"],
+        now=now,
+    )
+
+
+def _known(vault: Vault, row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What anybody knows of a person."""
+    email = opened(vault, row, "email") or ""
+    return row["name"], email, row["organisation"], row["organisation_key"]
+
+
+def _found(
+    conn: Connection[Any], organisation_id: UUID, staff_id: UUID, *, lock: bool = False
+) -> dict[str, Any]:
+    row = db.find(conn, organisation_id, staff_id, lock=lock)
+    if row is None:
+        raise NotFound
+    return row
