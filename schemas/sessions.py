@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from schemas.common import Answer, Body, Codes, Flag, Timestamp, WireId, list_of
 
@@ -136,7 +136,7 @@ class StepUpIn(Body):
             raise ValidationError("Send the password or a code.", "password")
 
 
-class FreshOut(Answer):
+class FreshOut(Schema):
     """Until when the session counts as its person's own hand."""
 
     fresh_until = Timestamp(required=True)
@@ -167,7 +167,7 @@ class CodeIn(Body):
     example = {"code": "492039"}
 
 
-class RecoveryCodesOut(Answer):
+class RecoveryCodesOut(Schema):
     """Ten codes for a lost telephone. This answer is the only one that has them."""
 
     recovery_codes = fields.List(
@@ -209,7 +209,7 @@ class AcceptIn(PasswordIn):
     }
 
 
-class AcceptedOut(Answer):
+class AcceptedOut(Schema):
     """What to sign in with beside the address and the password."""
 
     organisation = fields.String(required=True)
@@ -226,14 +226,10 @@ class TotpDemandIn(Body):
     example = {"requires_totp": True}
 
 
-class SignInPolicyOut(Answer):
+class SignInPolicyOut(Schema):
     """What an organisation demands of everybody who signs in; of administrators it always is."""
 
     requires_totp = fields.Boolean(required=True)
     version = fields.Integer(required=True, metadata={"minimum": 0})
 
     example = {"requires_totp": True, "version": 1}
-
-    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
-        """Of a mapping."""
-        return obj.get(attr, default)

@@ -6,12 +6,16 @@ from typing import Any
 from uuid import UUID
 
 import pyotp
+from argon2 import PasswordHasher
 
 from tests.desk import NOW, Desk
 from waylight.domain.accounts import OpenedSession
 from waylight.domain.principals import Principal
 from waylight.services import accounts, keys
 from waylight.services.operations import staff
+
+QUICK = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+"""For tests that are not about hashing: the real one takes its time on purpose."""
 
 PASSWORD = "a long walk by the river"
 OTHER = "seven green umbrellas sing"

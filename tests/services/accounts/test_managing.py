@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from tests.desk import NOW
-from tests.staff import OTHER, PASSWORD, administrator, enter, holder, person, with_totp
+from tests.staff import OTHER, PASSWORD, QUICK, administrator, enter, holder, person, with_totp
 from waylight.domain.errors import (
     InvalidRequest,
     LastAdministrator,
@@ -17,9 +17,14 @@ from waylight.domain.errors import (
     WrongCredentials,
 )
 from waylight.domain.roles import Role
-from waylight.services import accounts, keys
+from waylight.services import accounts, keys, passwords
 
 REFUSED = psycopg.errors.InsufficientPrivilege
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(passwords, "HASHER", QUICK)
 
 
 @pytest.fixture

@@ -8,12 +8,18 @@ import pytest
 from argon2 import PasswordHasher
 
 from tests.desk import NOW
-from tests.staff import OTHER, PASSWORD, administrator, enter, holder, person
+from tests.staff import OTHER, PASSWORD, QUICK, administrator, enter, holder, person
 from waylight.domain.errors import TooManyRequests, WrongCredentials
 from waylight.services import accounts, keys, passwords
 
+OWASP = passwords.HASHER
 ELSEWHERE = "198.51.100.7/32"
 HERE = "203.0.113.9/32"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(passwords, "HASHER", QUICK)
 
 
 @contextmanager
@@ -104,17 +110,17 @@ def test_right_password_without_the_code_is_not_told_to_be_right(desk):
     assert vars(without_code.value) == vars(without_password.value)
 
 
-def test_hash_of_older_parameters_is_made_anew(desk):
+def test_hash_of_older_parameters_is_made_anew(desk, monkeypatch):
     robin = person(desk)
-    old = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
-    desk.do("update accounts set password_hash = %s where staff_id = %s", old, robin.id)
+    monkeypatch.setattr(passwords, "HASHER", OWASP)
     enter(desk, robin)
     (row,) = desk.rows("select password_hash from accounts where staff_id = %s", robin.id)
     assert row["password_hash"].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     enter(desk, robin)
 
 
-def test_nobodys_hash_costs_what_everybodys_does():
+def test_nobodys_hash_costs_what_everybodys_does(monkeypatch):
+    monkeypatch.setattr(passwords, "HASHER", OWASP)
     assert not passwords.is_outdated(passwords.NOBODYS)
 
 
