@@ -19,7 +19,7 @@ from tests.desk import open_desk
 from tests.proxy import soon
 from waylight import cli
 from waylight.db.session import Database
-from waylight.services import keys
+from waylight.services import accounts, keys
 from waylight.services.operations import doctor, migrations
 from waylight.vault import Vault
 
@@ -434,3 +434,58 @@ def test_worker_lives_until_it_is_told_to_stop(started, url, database):
             return conn.execute("select from worker_heartbeats").fetchone() is not None
 
     soon(lives)
+
+
+# --- staff
+
+
+@pytest.mark.commits
+def test_first_administrator_is_made_and_invited_at_the_terminal(waylight, url, database, vault):
+    waylight(url, "load", TINYTOWN)
+    ada = ["--organisation", "tiny-police", "--name", "Ada Ling", "--email", "ada@tiny.example"]
+    made = waylight(url, "staff", "create", *ada)
+    assert made.exit_code == 0
+    token = made.stdout.strip()
+    assert token.startswith("waylight_in_")
+    assert token not in made.stderr
+    assert "ada@tiny.example" not in made.stderr
+    listed = waylight(url, "staff", "list").stdout
+    account, organisation, state, factor, roles = listed.split()[:5]
+    assert (organisation, state, factor) == ("tiny-police", "invited", "-")
+    assert roles == "administrator"
+    assert "ada@tiny.example" not in listed
+
+    assert waylight(url, "staff", "create", *ada).exit_code == 1
+    now = datetime.now(UTC)
+    accounts.accept_invitation(
+        database, vault, token=token, password="a long walk by the river", now=now
+    )
+    given = accounts.SignIn("ada@tiny.example", "a long walk by the river")
+    session = accounts.sign_in(
+        database, vault, given, network=None, session_s=3600, idle_s=600, now=now
+    )
+    assert session.must_enrol
+    assert waylight(url, "staff", "sign-out", account).stderr == "1 sessions ended.\n"
+    assert keys.authenticate(database, vault, session.token, now=now) is None
+    again = waylight(url, "staff", "invite", account, "--reset-totp")
+    assert again.stdout.startswith("waylight_in_")
+    assert waylight(url, "staff", "disable", account).exit_code == 0
+    assert "disabled" in waylight(url, "staff", "list").stdout
+    assert waylight(url, "staff", "invite", account).exit_code == 1
+    assert "waylight_ss_" not in waylight(url, "key", "list").stdout
+    assert waylight(url, "key", "list").stdout == ""
+
+
+@pytest.mark.commits
+def test_password_of_an_account_may_come_from_a_file_and_has_to_be_good(waylight, url):
+    waylight(url, "load", TINYTOWN)
+    ada = ["--organisation", "tiny-police", "--name", "Ada", "--email", "ada@tiny.example"]
+    create = ["staff", "create", *ada, "--role", "responder", "--password-stdin"]
+    refused = waylight(url, *create, answer="tiny-police-2026\n")
+    assert refused.exit_code == 1
+    assert "what anybody knows" in refused.stderr
+    assert "tiny-police-2026" not in refused.stderr
+    assert waylight(url, "staff", "list").stdout == ""
+    done = waylight(url, *create, answer="a long walk by the river\n")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert " live " in waylight(url, "staff", "list").stdout

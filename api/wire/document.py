@@ -57,7 +57,7 @@ SECURITY_SCHEMES = {
         "type": "http",
         "scheme": "bearer",
         "description": "`Authorization: Bearer waylight_sk_...` for a person on the staff,"
-        " `waylight_ck_...` for an API client.",
+        " `waylight_ss_...` for one who has signed in, `waylight_ck_...` for an API client.",
     },
     "providerToken": {
         "type": "http",

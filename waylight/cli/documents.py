@@ -78,6 +78,10 @@ FIELD_CODES: Mapping[str, str] = {
     "not_expected": "The hub was told of no such report.",
     "not_found": "What is named there is not there, or not yours to see.",
     "same_incident": "An incident cannot be merged into itself.",
+    "too_short": "The password has too few characters.",
+    "too_long": "The password has too many characters.",
+    "too_common": "The password is one of those that are tried first.",
+    "too_personal": "The password is made of what anybody knows of its person.",
     "other_audience": "Not everybody who is told of the one may be told of the other.",
 }
 """What a problem's `errors` may say, besides what a missing or misshapen field says itself."""
