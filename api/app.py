@@ -19,10 +19,12 @@ from api import (
     categories,
     channels,
     check_ins,
+    clients,
     health,
     hubs,
     incidents,
     metrics,
+    oauth,
     places,
     push,
     redactions,
@@ -40,7 +42,7 @@ from api.wire import headers, limits, observe
 from api.wire.auth import LastKnown
 from api.wire.blueprint import WireIdConverter
 from api.wire.compression import Compression
-from api.wire.cors import Cors
+from api.wire.cors import Cors, Pages
 from api.wire.document import WaylightApi
 from api.wire.json import CompactProvider
 from api.wire.negotiation import check_accept
@@ -82,6 +84,8 @@ BLUEPRINTS = (
     sessions.blueprint,
     account.blueprint,
     staff.blueprint,
+    clients.blueprint,
+    oauth.blueprint,
 )
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
@@ -104,6 +108,7 @@ def create_app(settings: Settings | None = None, *, context: Waylight | None = N
     app.extensions["waylight"] = context or open_waylight(settings)
     app.extensions["waylight.limiter"] = limits.Limiter(exempt_loopback=settings.exempt_loopback)
     app.extensions["waylight.last_known"] = LastKnown()
+    app.extensions["waylight.pages"] = Pages()
     app.extensions["waylight.readiness"] = Readiness()
     app.extensions["waylight.feed"] = stream.open_feed(
         app.extensions["waylight"], app.extensions["waylight.readiness"]

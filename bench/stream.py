@@ -11,7 +11,6 @@ import json
 import multiprocessing
 import queue
 import random
-import secrets
 import select
 import socket
 import sys
@@ -305,7 +304,7 @@ def plan_for(url: str, clients: int) -> Plan:
 
 
 def _key(admin: psycopg.Connection[Any], organisation: Any) -> str:  # noqa: ANN401 - an id
-    token = "waylight_sk_" + secrets.token_urlsafe(32)
+    token = Vault.new_token("staff")
     admin.execute(
         """
         with person as (

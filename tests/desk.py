@@ -12,6 +12,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from tests.tokens import token
 from waylight.config import Settings
 from waylight.db.session import Database
 from waylight.domain.alerts import AlertDetail
@@ -262,19 +263,19 @@ def open_desk(database: Database, vault: Vault, settings: Settings) -> Desk:
 
 def keys_for(desk: Desk, people: Sequence[Principal]) -> dict[Principal, str]:
     """A token for each of the people, with the scopes they have."""
-    tokens = {}
+    found = {}
     for person in people:
-        token = f"waylight_sk_{person.staff_id.hex}{'x' * 11}" if person.staff_id else ""
+        secret = token("staff", person.staff_id)
         desk.do(
             """
             insert into api_keys (kind, name, token_hash, staff_id, organisation_id, scopes)
             values ('staff', %s, %s, %s, %s, %s)
             """,
             person.name,
-            desk.vault.hash_token(token),
+            desk.vault.hash_token(secret),
             person.staff_id,
             person.organisation_id,
             sorted(person.scopes),
         )
-        tokens[person] = token
-    return tokens
+        found[person] = secret
+    return found

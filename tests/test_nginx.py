@@ -17,6 +17,7 @@ from tests.docs.blocks import blocks_of
 from tests.processes import PATIENCE_S, free_port, serving
 from tests.proxy import soon
 from tests.streams import PATH, Stream, following
+from tests.tokens import token
 from waylight.services.operations import chores
 
 NGINX = (
@@ -109,7 +110,7 @@ def test_stream_works_through_nginx_as_documented(database, vault, settings, tmp
         # The API is not there, and the stream does not mind.
         assert ask(port, "/v1/alerts") == 502
         # A ticket that nginx tried once is not tried twice.
-        assert Stream(port, path=f"{PATH}?ticket=waylight_st_{'x' * 43}").status == 401
+        assert Stream(port, path=f"{PATH}?ticket={token('stream ticket', 'x')}").status == 401
         server.process.terminate()
         assert stream.ended.wait(PATIENCE_S)
         assert stream.about("stream.closing")

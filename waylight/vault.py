@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from waylight.config import KEY_BYTES, Settings
+from waylight.domain import tokens
 
 FORMAT = b"\x01"
 """The byte in front of everything sealed: AES-256-GCM, then 12 bytes of nonce."""
@@ -42,8 +43,9 @@ TOKEN_PREFIXES = {
     "stream ticket": "waylight_st_",
     "session": "waylight_ss_",
     "invitation": "waylight_in_",
+    "access token": "waylight_at_",
 }
-"""Prefixes that scanners for leaked secrets can look for."""
+"""Prefixes that scanners for leaked secrets can look for (`domain/tokens.PATTERN`)."""
 
 
 class VaultError(Exception):
@@ -313,8 +315,8 @@ class Vault:
 
     @staticmethod
     def new_token(kind: str) -> str:
-        """A fresh token of 256 random bits, for one of the purposes in TOKEN_PREFIXES."""
-        return TOKEN_PREFIXES[kind] + secrets.token_urlsafe(32)
+        """A fresh token of 256 random bits, of one of the kinds in TOKEN_PREFIXES."""
+        return tokens.make(TOKEN_PREFIXES[kind], secrets.token_bytes(32))
 
     @staticmethod
     def hash_token(token: str) -> bytes:

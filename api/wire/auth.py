@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from flask import current_app, g, request
 from flask.typing import ResponseReturnValue
@@ -28,6 +29,9 @@ from waylight.domain.principals import NOBODY, Kind, Principal
 from waylight.services import keys, stream
 
 TICKET_OVER = "This ticket was used, is over, or never was: make a new one with your key."
+
+
+OTHER_PAGE = "This key is not for the page in `Origin`."
 
 
 class NoReceipt(NotSignedIn):
@@ -162,6 +166,24 @@ def principal() -> Principal:
     return cast("Principal", g.principal)
 
 
+def is_foreign_page(caller: Principal) -> bool:
+    """Whether a browser says that this comes from a page where the caller's key does not belong.
+
+    A client's key belongs to the pages that its organisation named and to no other; that of a
+    person to our own and to those in WAYLIGHT_ALLOWED_ORIGINS. Programs send no `Origin`.
+    """
+    page = request.headers.get("Origin")
+    if page is None:
+        return False
+    if caller.kind is Kind.CLIENT:
+        return page not in caller.allowed_origins
+    settings = waylight().settings
+    ours = {request.host, urlsplit(settings.base_url).netloc}
+    return page.lower() not in map(str.lower, settings.allowed_origins) and (
+        urlsplit(page).netloc not in ours
+    )
+
+
 def _identify(required: Required) -> Principal:
     if required.tickets and "ticket" in request.args:
         return _with_ticket(required, request.args["ticket"])
@@ -195,6 +217,10 @@ def _with_key(required: Required, token: str) -> Principal:
             return anonymous
         limits.count_failure(limits.FAILED_KEYS)
         raise NotSignedIn
+    if is_foreign_page(caller):
+        if anonymous is not None:
+            return anonymous
+        raise NotAllowed(OTHER_PAGE, problems=[Problem("Origin", "origin_not_allowed", OTHER_PAGE)])
     return _fit(required, caller, anonymous)
 
 

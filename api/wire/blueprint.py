@@ -75,9 +75,10 @@ class Blueprint(flask_smorest.Blueprint):
 
 
 def document_responses(view: View | None, *statuses: int) -> View:
-    """Notes that a view may answer with these errors."""
+    """Notes that a view may answer with these errors; what it says itself of one stays."""
     responses = _documented(view).setdefault("responses", {})
-    responses.update({status: f"Problem{status}" for status in statuses})
+    for status in statuses:
+        responses.setdefault(status, f"Problem{status}")
     return cast("View", view)
 
 

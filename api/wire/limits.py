@@ -71,6 +71,9 @@ HOURS = Policy("hours", quota=60, window_s=60)
 """Hours that an organisation has worked out, to set or to preview: tens of milliseconds of a
 processor each, at worst."""
 
+ACCESS_TOKENS = Policy("access-tokens", quota=60, window_s=60)
+"""Access tokens of one client: one lasts a quarter of an hour."""
+
 
 class Counters(Storage):
     """Counters in memory, bounded.

@@ -6,6 +6,7 @@ from flask import Flask
 from api.app import create_app
 from api.stream import open_feed
 from api.wire.auth import LastKnown
+from api.wire.cors import Pages
 from api.wire.limits import Limiter
 from tests.api.checked_client import CheckedClient, check_every_answer
 from tests.databases import settings_for
@@ -32,6 +33,7 @@ def app(request: pytest.FixtureRequest, _one_app: Flask, settings: Settings, vau
     _one_app.extensions["waylight"] = Waylight(settings, database, vault)
     _one_app.extensions["waylight.limiter"] = Limiter(exempt_loopback=settings.exempt_loopback)
     _one_app.extensions["waylight.last_known"] = LastKnown()
+    _one_app.extensions["waylight.pages"] = Pages()
     _one_app.extensions["waylight.readiness"] = Readiness()
     _one_app.extensions["waylight.scrape"] = Scrape()
     feed = open_feed(_one_app.extensions["waylight"], _one_app.extensions["waylight.readiness"])

@@ -12,6 +12,7 @@ from tests.api.reports.sending import KEY, report, submit
 from tests.databases import settings_for
 from tests.desk import NOW, P1, P2, P4, SPOT, keys_for, open_desk
 from tests.proxy import Line, soon
+from tests.tokens import token
 from waylight import metrics, worker
 from waylight.channels.senders import Sent
 from waylight.db.session import Database
@@ -69,7 +70,7 @@ def desk(database, vault, settings):
     return open_desk(database, vault, settings)
 
 
-@pytest.mark.parametrize("header", [None, "Bearer waylight_ck_" + "x" * 43, "Receipt X"])
+@pytest.mark.parametrize("header", [None, "Bearer " + token("client", "nobody"), "Receipt X"])
 def test_nobody_is_told_a_count(client, database, header):
     headers = {"Authorization": header} if header else {}
     answer = client.get("/metrics", headers=headers)

@@ -8,6 +8,7 @@ from api.wire import limits
 from api.wire.limits import Limiter
 from schemas.common import WireId
 from tests.desk import keys_for, open_desk
+from tests.tokens import token
 from waylight.domain.webhooks import MOST
 from waylight.services import webhooks
 from waylight.services.context import Waylight
@@ -34,15 +35,15 @@ def robin(app, desk, signed_in):
 
 
 def put_client(desk, *, scopes=("webhooks:manage",), organisation=True):
-    token = f"waylight_ck_{'a' * 43}"
+    secret = token("client", "a")
     desk.do(
         "insert into api_keys (kind, name, token_hash, organisation_id, scopes)"
         " values ('client', 'App', %s, %s, %s)",
-        desk.vault.hash_token(token),
+        desk.vault.hash_token(secret),
         desk.police.organisation_id if organisation else None,
         list(scopes),
     )
-    return {"Authorization": f"Bearer {token}"}
+    return {"Authorization": f"Bearer {secret}"}
 
 
 def create(client, headers, **changes):

@@ -6,6 +6,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from tests.tokens import token
 from waylight.domain.errors import InvalidRequest, NotFound
 from waylight.domain.principals import Kind
 from waylight.services import keys, packs
@@ -98,22 +99,30 @@ def test_the_token_is_stored_nowhere(town, vault):
 
 
 @pytest.mark.parametrize(
-    "token",
-    ["", "waylight_sk_", "waylight_sk_" + "A" * 43, "waylight_sk_" + "A" * 44, "\x00", "é" * 50],
+    "said",
+    [
+        "",
+        "waylight_sk_",
+        "waylight_sk_" + "A" * 43,
+        "waylight_sk_" + "A" * 49,
+        token("staff", "nobody"),
+        "\x00",
+        "é" * 50,
+    ],
 )
-def test_what_is_no_key_is_nobody(town, vault, token):
+def test_what_is_no_key_is_nobody(town, vault, said):
     staff_key(town, vault)
-    assert keys.authenticate(town, vault, token, now=NOW) is None
+    assert keys.authenticate(town, vault, said, now=NOW) is None
 
 
 def test_the_words_of_a_token_must_fit_to_the_last_letter(town, vault):
-    token = staff_key(town, vault).token
+    good = staff_key(town, vault).token
     for changed in (
-        token + "\n",
-        token[:-1],
-        token.swapcase(),
-        token.replace("_sk_", "_ck_"),
-        f" {token}",
+        good + "\n",
+        good[:-1],
+        good.swapcase(),
+        good.replace("_sk_", "_ck_"),
+        f" {good}",
     ):
         assert keys.authenticate(town, vault, changed, now=NOW) is None
 
@@ -164,7 +173,7 @@ def test_the_day_of_use_is_noted_once_a_day_and_not_for_a_wrong_token(town, vaul
 
 
 def test_a_right_and_a_wrong_token_cost_one_and_the_same_statement(town, vault, monkeypatch):
-    token = staff_key(town, vault).token
+    good = staff_key(town, vault).token
     run: list[object] = []
     execute = psycopg.Cursor.execute
 
@@ -173,9 +182,9 @@ def test_a_right_and_a_wrong_token_cost_one_and_the_same_statement(town, vault, 
         return execute(self, query, *args, **kwargs)
 
     monkeypatch.setattr(psycopg.Cursor, "execute", counting)
-    keys.authenticate(town, vault, token, now=NOW)
+    keys.authenticate(town, vault, good, now=NOW)
     right, run[:] = list(run), []
-    keys.authenticate(town, vault, "waylight_sk_" + "A" * 43, now=NOW)
+    keys.authenticate(town, vault, token("staff", "nobody"), now=NOW)
     assert run == right
     assert sum("api_keys" in str(statement) for statement in right) == 1
 

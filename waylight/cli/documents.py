@@ -82,6 +82,10 @@ FIELD_CODES: Mapping[str, str] = {
     "too_long": "The password has too many characters.",
     "too_common": "The password is one of those that are tried first.",
     "too_personal": "The password is made of what anybody knows of its person.",
+    "origin_not_allowed": "The key does not belong to the page that calls (`Origin`).",
+    "not_an_origin": "A page is named by its origin alone: `https://` and a host.",
+    "unknown_scope": "There is no such scope.",
+    "scope_not_held": "Nobody gives a scope that they have not got.",
     "other_audience": "Not everybody who is told of the one may be told of the other.",
 }
 """What a problem's `errors` may say, besides what a missing or misshapen field says itself."""

@@ -13,7 +13,7 @@ DEMO_FILE = Path(__file__).resolve().parents[2] / ".local" / "demo.json"
 
 @click.group()
 def key() -> None:
-    """Make, list and revoke the keys of staff and of programs."""
+    """Make, list, rotate and revoke the keys of staff and of programs."""
 
 
 @key.command("create")
@@ -24,6 +24,12 @@ def key() -> None:
 @click.option("--client", "program", help="What program it is for: makes a client key.")
 @click.option("--scope", "scopes", multiple=True, help="May be given several times.")
 @click.option("--days", type=click.IntRange(min=1), help="Ends after so many days.")
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    help="A web page that may call with a client key, like https://app.example; several times.",
+)
 def create_key(
     *,
     organisation: str | None,
@@ -33,6 +39,7 @@ def create_key(
     program: str | None,
     scopes: tuple[str, ...],
     days: int | None,
+    origins: tuple[str, ...],
 ) -> None:
     """Make a key and print its token, which cannot be read again."""
     from waylight.services import keys
@@ -43,6 +50,8 @@ def create_key(
     expires_at = now + timedelta(days=days) if days else None
     with opened() as waylight:
         if person:
+            if origins:
+                raise click.UsageError("--origin is for a client key.")
             if not organisation or not role:
                 raise click.UsageError("A person needs an --organisation and a --role.")
             issued = keys.create_staff_key(
@@ -65,6 +74,7 @@ def create_key(
                 organisation=organisation,
                 city=city,
                 expires_at=expires_at,
+                allowed_origins=origins,
                 now=now,
             )
     say(f"Key {issued.id}. Keep its token now; it cannot be shown again:")
@@ -73,7 +83,7 @@ def create_key(
 
 @key.command("list")
 def list_keys() -> None:
-    """List every key: id, kind, whose, until when, what for."""
+    """List every key: id, kind, whose, until when, last used, what for, from which pages."""
     from waylight.services import keys
 
     with opened() as waylight:
@@ -85,10 +95,36 @@ def list_keys() -> None:
             elif record.expires_at:
                 state = "ended" if record.expires_at <= now else "ends"
                 state += f" {record.expires_at:%Y-%m-%d}"
+            if record.old_token_until and record.old_token_until > now:
+                state += f", old token until {record.old_token_until:%Y-%m-%d %H:%M}"
+            used = f"used {record.last_used_on}" if record.last_used_on else "never used"
             click.echo(
-                f"{record.id}  {record.kind:6}  {state:18}  {record.name}"
-                f"  [{record.organisation or '-'}]  {' '.join(record.scopes)}"
+                f"{record.id}  {record.kind:6}  {state:18}  {used:15}  {record.name}"
+                f"  [{record.organisation or '-'}]"
+                f"  {' '.join((*record.scopes, *record.allowed_origins))}"
             )
+
+
+@key.command("rotate")
+@click.argument("key_id", type=click.UUID)
+@click.option(
+    "--overlap-hours",
+    type=click.IntRange(min=0, max=720),
+    default=24,
+    show_default=True,
+    help="How long the token before goes on working; 0 for one that leaked.",
+)
+def rotate_key(key_id: UUID, overlap_hours: int) -> None:
+    """Give a key a new token and print it; the one before works for a while beside it."""
+    from waylight.services import keys
+
+    overlap = timedelta(hours=overlap_hours)
+    with opened() as waylight:
+        issued = keys.rotate_key(
+            waylight.database, waylight.vault, key_id, overlap=overlap, now=datetime.now(UTC)
+        )
+    say(f"Key {issued.id} has a new token. Keep it now; it cannot be shown again:")
+    click.echo(issued.token)
 
 
 @key.command("revoke")

@@ -30,11 +30,13 @@ and (se.id is null or (a.disabled_at is null
 
 FIND = f"""
 with found as (
-    select k.id, k.kind, k.name, k.organisation_id, k.staff_id, k.scopes, k.last_used_on,
-           s.name as person, s.role, se.last_used_at, {SIGNED_IN}
+    select k.id, k.kind, k.name, k.organisation_id, k.staff_id, k.scopes, k.allowed_origins,
+           k.last_used_on, s.name as person, s.role, se.last_used_at, {SIGNED_IN}
     from api_keys k left join staff s on s.id = k.staff_id
     {SESSION}
-    where k.token_hash = %(hash)s and {LIVE}),
+    where (k.token_hash = %(hash)s
+           or k.old_token_hash = %(hash)s and k.old_token_until > %(now)s)
+      and {LIVE}),
 -- Writes once a day for each key; another caller who is just doing so is not waited for.
 used as (
     update api_keys set last_used_on = %(today)s
@@ -47,14 +49,45 @@ seen as (
     where id in (select s.id from sessions s join found using (id)
                  where found.last_used_at < %(now)s - interval '1 minute'
                  for update of s skip locked))
-select id, kind, name, organisation_id, staff_id, scopes, person, role, is_session, fresh_until,
-       roles, totp_since, requires_totp
+select id, kind, name, organisation_id, staff_id, scopes, allowed_origins, person, role,
+       is_session, fresh_until, roles, totp_since, requires_totp
 from found
 """  # noqa: S608 - constants of this file
 
+# A scope that the client has lost since is lost to its access tokens too.
+FIND_ACCESS = """
+select k.id, k.kind, k.name, k.organisation_id, k.staff_id, k.allowed_origins,
+       array(select unnest(t.scopes) intersect select unnest(k.scopes)) as scopes,
+       null as person, null as role, false as is_session, null as fresh_until, null as roles,
+       null as totp_since, false as requires_totp
+from access_tokens t join api_keys k on k.id = t.key_id
+where t.token_hash = %(hash)s and t.expires_at > %(now)s
+  and k.kind = 'client' and k.revoked_at is null
+  and (k.expires_at is null or k.expires_at > %(now)s)
+"""
+
+KEEP_ACCESS = """
+with over as (
+    delete from access_tokens where token_hash in (
+        select token_hash from access_tokens where expires_at < %(now)s
+        order by expires_at limit 10 for update skip locked))
+insert into access_tokens (token_hash, key_id, scopes, created_at, expires_at)
+values (%(hash)s, %(key)s, %(scopes)s, %(now)s, %(until)s)
+"""
+
+ROTATE = """
+with ended as (
+    delete from access_tokens where key_id = %(id)s and %(until)s::timestamptz is null)
+update api_keys
+set old_token_hash = case when %(until)s::timestamptz is not null then token_hash end,
+    old_token_until = %(until)s, token_hash = %(hash)s, rotated_at = %(now)s,
+    version = version + 1
+where id = %(id)s and revoked_at is null
+"""
+
 LIST = """
-select k.id, k.kind, k.name, k.scopes, k.created_at, k.expires_at, k.revoked_at,
-       o.name as organisation, s.name as person, s.role
+select k.id, k.kind, k.name, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.last_used_on,
+       k.old_token_until, k.allowed_origins, o.name as organisation, s.name as person, s.role
 from api_keys k
 left join organisations o on o.id = k.organisation_id
 left join staff s on s.id = k.staff_id
@@ -88,6 +121,69 @@ def find_by_token_hash(
     with conn.cursor(row_factory=dict_row) as cursor:
         cursor.execute(FIND, {"hash": token_hash, "now": now, "today": now.date()})
         return cursor.fetchone()
+
+
+def find_by_access_token(
+    conn: Connection[Any], token_hash: bytes, *, now: datetime
+) -> dict[str, Any] | None:
+    """The live client that an access token was issued to, with the scopes of the token."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(FIND_ACCESS, {"hash": token_hash, "now": now})
+        return cursor.fetchone()
+
+
+def keep_access_token(
+    conn: Connection[Any],
+    *,
+    token_hash: bytes,
+    key_id: UUID,
+    scopes: Sequence[str],
+    now: datetime,
+    expires_at: datetime,
+) -> None:
+    """Stores an access token, and forgets some that are over."""
+    conn.execute(
+        KEEP_ACCESS,
+        {
+            "hash": token_hash,
+            "key": key_id,
+            "scopes": list(scopes),
+            "now": now,
+            "until": expires_at,
+        },
+    )
+
+
+def kind_of(conn: Connection[Any], key_id: UUID) -> str | None:
+    """Whether a key is a person's or a program's."""
+    row = conn.execute("select kind from api_keys where id = %s", [key_id]).fetchone()
+    return row[0] if row else None
+
+
+def rotate(
+    conn: Connection[Any],
+    key_id: UUID,
+    *,
+    token_hash: bytes,
+    until: datetime | None,
+    now: datetime,
+) -> bool:
+    """A new token for any live key; the one before works until then, without `until` no more.
+
+    False when there is no such key.
+    """
+    values = {"id": key_id, "hash": token_hash, "until": until, "now": now}
+    return conn.execute(ROTATE, values).rowcount == 1
+
+
+def origins(conn: Connection[Any], *, now: datetime) -> set[str]:
+    """Every page that some live client may be called from."""
+    rows = conn.execute(
+        "select distinct unnest(allowed_origins) from api_keys where kind = 'client'"
+        " and revoked_at is null and coalesce(expires_at > %s, true)",
+        [now],
+    ).fetchall()
+    return {row[0] for row in rows}
 
 
 def list_all(conn: Connection[Any]) -> list[dict[str, Any]]:
@@ -156,12 +252,24 @@ def insert(
     scopes: Sequence[str],
     expires_at: datetime | None,
     now: datetime,
+    allowed_origins: Sequence[str] = (),
 ) -> UUID:
     """Stores a key and returns its id."""
     row = conn.execute(
         "insert into api_keys (kind, name, token_hash, staff_id, organisation_id, scopes,"
-        " created_at, expires_at) values (%s, %s, %s, %s, %s, %s, %s, %s) returning id",
-        [kind, name, token_hash, staff_id, organisation_id, list(scopes), now, expires_at],
+        " created_at, expires_at, allowed_origins) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " returning id",
+        [
+            kind,
+            name,
+            token_hash,
+            staff_id,
+            organisation_id,
+            list(scopes),
+            now,
+            expires_at,
+            list(allowed_origins),
+        ],
     ).fetchone()
     assert row is not None  # noqa: S101 - the same
     found: UUID = row[0]

@@ -28,6 +28,8 @@ class Principal:
     staff_id: UUID | None = None
     role: str | None = None
     scopes: frozenset[str] = frozenset()
+    allowed_origins: frozenset[str] = frozenset()
+    """The pages that a client's key may be used from; none: from no page."""
     receipt: str | None = None
     is_session: bool = False
     """Signed in with an account; else with a key that goes on until it is revoked."""

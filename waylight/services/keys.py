@@ -1,9 +1,8 @@
 """Keys of staff and of programs: made, listed, revoked, and asked who is calling."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +10,12 @@ from psycopg import Connection
 
 from waylight.db import keys as db
 from waylight.db.session import Database
-from waylight.domain import roles
+from waylight.domain import roles, tokens
+from waylight.domain.clients import origin
 from waylight.domain.errors import InvalidRequest, NotFound, Problem
 from waylight.domain.principals import Kind, Principal
 from waylight.services import audit
-from waylight.vault import Vault
+from waylight.vault import TOKEN_PREFIXES, Vault
 
 SCOPES = (
     "alerts:read",
@@ -33,9 +33,11 @@ SCOPES = (
     "webhooks:manage",
     "audit:read",
     "staff:manage",
+    "clients:manage",
 )
 
-TOKEN = re.compile(r"waylight_(?:[sc]k|ss)_[A-Za-z0-9_-]{43}")
+KEYS = (TOKEN_PREFIXES["staff"], TOKEN_PREFIXES["client"], TOKEN_PREFIXES["session"])
+ACCESS = TOKEN_PREFIXES["access token"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,9 @@ class KeyRecord:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_on: date | None
+    old_token_until: datetime | None
+    allowed_origins: tuple[str, ...]
 
 
 def authenticate(
@@ -67,13 +72,16 @@ def authenticate(
 ) -> Principal | None:
     """Who calls with this token, by one statement; None when it is unknown, expired or revoked.
 
-    It may be a key or a session. The day of use is noted with a key, the minute with a session.
-    Raises Unavailable.
+    It may be a key, a session or an access token. A mistyped one is refused by its checksum,
+    without any statement. The token before a rotation works until it is over; an access token
+    carries the scopes that it was issued with, as far as its client still has them. The day of use
+    is noted with a key, the minute with a session. Raises Unavailable.
     """
-    if not TOKEN.fullmatch(token):
+    if not tokens.is_token(token, *KEYS, ACCESS):
         return None
+    find = db.find_by_access_token if token.startswith(ACCESS) else db.find_by_token_hash
     with database.intake(autocommit=True) as conn:
-        found = db.find_by_token_hash(conn, vault.hash_token(token), now=now)
+        found = find(conn, vault.hash_token(token), now=now)
     return None if found is None else principal_of(found)
 
 
@@ -93,6 +101,7 @@ def principal_of(found: Mapping[str, Any]) -> Principal:
         staff_id=found["staff_id"],
         role=found["role"],
         scopes=scopes,
+        allowed_origins=frozenset(found["allowed_origins"]),
         is_session=found["is_session"],
         must_enrol=must_enrol,
         fresh_until=found["fresh_until"],
@@ -148,9 +157,14 @@ def create_client_key(
     organisation: str | None = None,
     city: str | None = None,
     expires_at: datetime | None = None,
+    allowed_origins: Sequence[str] = (),
 ) -> IssuedKey:
-    """A key for a program, with or without an organisation. Raises as `create_staff_key` does."""
+    """A key for a program, with or without an organisation. Raises as `create_staff_key` does.
+
+    Without `allowed_origins` it is for no page in a browser; InvalidRequest for one that is none.
+    """
     _check_scopes(scopes)
+    pages = read_origins(allowed_origins)
     token = vault.new_token(Kind.CLIENT)
     with database.owner() as conn:
         works_for = organisation_named(conn, organisation, city=city) if organisation else None
@@ -163,10 +177,48 @@ def create_client_key(
             organisation_id=works_for,
             scopes=_sorted(scopes),
             expires_at=expires_at,
+            allowed_origins=pages,
             now=now,
         )
         _audit(conn, vault, "key.created", key_id, organisation_id=works_for, now=now)
     return IssuedKey(id=key_id, token=token)
+
+
+def rotate_key(
+    database: Database, vault: Vault, key_id: UUID, *, overlap: timedelta, now: datetime
+) -> IssuedKey:
+    """A new token for a key that lives; the one before works for `overlap`, one older no more.
+
+    With no overlap it ends at once, with the access tokens that were got with it. Raises NotFound.
+    """
+    with database.owner() as conn:
+        kind = db.kind_of(conn, key_id)
+        token = vault.new_token(kind) if kind else ""
+        until = now + overlap if overlap else None
+        fresh = vault.hash_token(token)
+        if not kind or not db.rotate(conn, key_id, token_hash=fresh, until=until, now=now):
+            raise NotFound(f"There is no live key {key_id}: `waylight key list` shows all.")
+    return IssuedKey(id=key_id, token=token)
+
+
+def known_origins(database: Database, *, now: datetime) -> frozenset[str]:
+    """Every page that some live client may be called from. Raises Unavailable."""
+    with database.intake(autocommit=True) as conn:
+        return frozenset(db.origins(conn, now=now))
+
+
+def read_origins(given: Iterable[str]) -> list[str]:
+    """Origins as browsers write them, each once. Raises InvalidRequest for what is none."""
+    found: dict[str, None] = {}
+    for at, text in enumerate(given):
+        try:
+            found[origin(text)] = None
+        except ValueError as error:
+            pointer = f"/allowed_origins/{at}"
+            raise InvalidRequest(
+                str(error), problems=[Problem(pointer, "not_an_origin", str(error))]
+            ) from None
+    return list(found)
 
 
 def revoke_key(database: Database, vault: Vault, key_id: UUID, *, now: datetime) -> None:
@@ -198,7 +250,16 @@ def list_keys(database: Database) -> tuple[KeyRecord, ...]:
     with database.owner() as conn:
         rows = db.list_all(conn)
     return tuple(
-        KeyRecord(**(row | {"kind": Kind(row["kind"]), "scopes": tuple(row["scopes"])}))
+        KeyRecord(
+            **(
+                row
+                | {
+                    "kind": Kind(row["kind"]),
+                    "scopes": tuple(row["scopes"]),
+                    "allowed_origins": tuple(row["allowed_origins"]),
+                }
+            )
+        )
         for row in rows
     )
 

@@ -18,6 +18,7 @@ from tests.desk import NOW, P1
 from tests.processes import free_port, running, serving
 from tests.proxy import Line, soon
 from tests.streams import PATH, Stream, following
+from tests.tokens import token
 from waylight.domain.reports import NewReport
 from waylight.domain.stream import REPLAY_MOST
 
@@ -192,13 +193,13 @@ def test_random_disconnects_leave_no_gap_and_repeat_nothing(desk, tokens, databa
 
 
 def told_metric(server, desk, name):
-    token = "waylight_ck_" + "m" * 43
+    secret = token("client", "m")
     desk.do(
         "insert into api_keys (kind, name, token_hash, scopes)"
         " values ('client', 'metrics', %s, '{metrics:read}') on conflict do nothing",
-        desk.vault.hash_token(token),
+        desk.vault.hash_token(secret),
     )
-    _, body = server.ask("GET", "/metrics", headers={"Authorization": f"Bearer {token}"})
+    _, body = server.ask("GET", "/metrics", headers={"Authorization": f"Bearer {secret}"})
     return sum(
         sample.value
         for family in text_string_to_metric_families(body.decode())

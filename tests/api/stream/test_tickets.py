@@ -12,6 +12,7 @@ from tests.desk import P1, keys_for
 from tests.processes import serving
 from tests.proxy import soon
 from tests.streams import PATH, Stream, following
+from tests.tokens import token
 
 TICKETS = f"{PATH}/tickets"
 
@@ -68,7 +69,7 @@ def test_ticket_that_is_over_opens_nothing(client, quick, keys, undo):
     assert client.get(f"{PATH}?ticket={ticket}").status_code == 401
 
 
-@pytest.mark.parametrize("forged", ["", "x", "waylight_st_" + "a" * 43, "%00", "\ud83d\ude91"])
+@pytest.mark.parametrize("forged", ["", "x", token("stream ticket", "a"), "%00", "\ud83d\ude91"])
 def test_forged_ticket_opens_nothing_also_beside_a_right_key(client, keys, forged):
     forged = forged.encode("utf-16", "surrogatepass").decode("utf-16")
     assert client.get(PATH, query_string={"ticket": forged}).status_code == 401
@@ -157,9 +158,9 @@ def test_few_open_their_streams_at_once_and_the_others_wait_in_line(client, keys
         assert int(refused.headers["Retry-After"]) > 0
         # Nobody else stands in that line: neither who is nobody nor who comes with nothing good.
         assert client.get(PATH).status_code == 401
-        wrong = {"Authorization": f"Bearer waylight_sk_{'x' * 43}"}
+        wrong = {"Authorization": f"Bearer {token('staff', 'x')}"}
         assert client.get(PATH, headers=wrong).status_code == 401
-        assert client.get(f"{PATH}?ticket=waylight_st_{'x' * 43}").status_code == 401
+        assert client.get(f"{PATH}?ticket={token('stream ticket', 'x')}").status_code == 401
         assert client.get("/v1/alerts", headers=keys["Robin"]).status_code == 200
     assert client.head(PATH, headers=keys["Robin"]).status_code == 200
     assert client.get(PATH).status_code == 401

@@ -8,6 +8,7 @@ from api.wire import limits
 from api.wire.auth import principal, require
 from api.wire.blueprint import Blueprint
 from tests.api.city import found_city
+from tests.tokens import token
 from waylight.domain.principals import Kind
 from waylight.services import keys
 from waylight.services.context import Waylight
@@ -112,7 +113,7 @@ def test_a_key_without_the_scope_is_told_which(ask, database, vault, organisatio
         "",
         "Bearer",
         "Bearer ",
-        "Bearer waylight_sk_" + "x" * 43,
+        "Bearer " + token("staff", "nobody"),
         "Bearer nonsense",
         "Bearer \x00",
         "Bearer " + "x" * 5000,
@@ -160,7 +161,7 @@ def test_a_missing_receipt_is_asked_for(ask, authorization):
 
 def test_a_route_for_nobody_looks_at_no_key(ask, database, monkeypatch):
     monkeypatch.setattr(keys, "authenticate", lambda *_a, **_k: pytest.fail("asked"))
-    assert ask("/nobody", "Bearer waylight_sk_" + "x" * 43).json["kind"] == "nobody"
+    assert ask("/nobody", "Bearer " + token("staff", "nobody")).json["kind"] == "nobody"
 
 
 def test_a_right_key_is_never_refused_for_the_wrong_ones_of_its_neighbours(
@@ -172,7 +173,7 @@ def test_a_right_key_is_never_refused_for_the_wrong_ones_of_its_neighbours(
     def ask(token):
         return app.test_client().get("/staff", headers={"Authorization": f"Bearer {token}"})
 
-    wrong = "waylight_sk_" + "x" * 43
+    wrong = token("staff", "nobody")
     assert [ask(wrong).status_code for _ in range(3)] == [401, 429, 429]
     assert ask(staff_key.token).status_code == 200
 

@@ -16,6 +16,7 @@ from api.wire.limits import (
     network_of,
 )
 from tests.api.checked_client import check_every_answer
+from tests.tokens import token
 from waylight.domain.errors import TooManyRequests
 from waylight.services.context import Waylight
 
@@ -119,7 +120,7 @@ def test_reports_are_never_limited(limited, small):
 
 
 def test_reports_with_wrong_keys_are_never_limited(limited, small):
-    headers = {"Authorization": "Bearer waylight_ck_" + "x" * 43}
+    headers = {"Authorization": "Bearer " + token("client", "nobody")}
     for _ in range(6):
         answer = call(limited, "/v1/reports", method="POST", data=b"nothing", headers=headers)
         assert answer.status_code == 400
@@ -134,7 +135,7 @@ def test_wrong_receipts_are_limited_sooner_than_right_calls(limited, small, monk
 
 
 def test_wrong_keys_are_limited_sooner_than_right_calls(limited, small):
-    headers = {"Authorization": "Bearer waylight_sk_" + "x" * 43}
+    headers = {"Authorization": "Bearer " + token("staff", "nobody")}
     found = [call(limited, "/v1/alerts", headers=headers).status_code for _ in range(4)]
     assert found == [401, 401, 429, 429]
 

@@ -33,6 +33,7 @@ from waylight.db.models.events import (
 from waylight.db.models.incidents import Incident, IncidentNote, IncidentParty
 from waylight.db.models.notices import ProviderNotice
 from waylight.db.models.organisations import (
+    AccessToken,
     ApiKey,
     Coverage,
     Hub,
@@ -54,6 +55,7 @@ from waylight.db.models.stream import StreamTicket
 from waylight.db.models.webhooks import Webhook, WebhookCursor
 
 __all__ = [
+    "AccessToken",
     "Account",
     "Address",
     "Alert",

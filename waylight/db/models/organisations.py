@@ -184,7 +184,10 @@ class StaffMember(Base):
 
 
 class ApiKey(Base):
-    """A key of a person or of a program; only the hash of its token is here."""
+    """A key of a person or of a program; only the hash of its token is here.
+
+    `old_token_hash` is that of the token before, which works until `old_token_until`.
+    """
 
     __tablename__ = "api_keys"
     __table_args__ = (
@@ -192,6 +195,14 @@ class ApiKey(Base):
             "(kind = 'staff' and staff_id is not null and organisation_id is not null)"
             " or (kind = 'client' and staff_id is null)",
             name="kind",
+        ),
+        CheckConstraint("(old_token_hash is null) = (old_token_until is null)", name="old_token"),
+        CheckConstraint("kind = 'client' or allowed_origins = '{}'", name="allowed_origins"),
+        Index(
+            "ix_api_keys_organisation_id",
+            "organisation_id",
+            "id",
+            postgresql_where=text("kind = 'client'"),
         ),
     )
 
@@ -206,3 +217,24 @@ class ApiKey(Base):
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     last_used_on: Mapped[date | None]
+    old_token_hash: Mapped[bytes | None] = mapped_column(unique=True)
+    old_token_until: Mapped[datetime | None]
+    rotated_at: Mapped[datetime | None]
+    allowed_origins: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+
+
+class AccessToken(Base):
+    """A short-lived token that a client got by OAuth (RFC 6749, 4.4); only its hash is here."""
+
+    __tablename__ = "access_tokens"
+    __table_args__ = (
+        Index("ix_access_tokens_key_id", "key_id"),
+        Index("ix_access_tokens_expires_at", "expires_at"),
+    )
+
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"))
+    scopes: Mapped[list[str]]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]

@@ -73,6 +73,8 @@ from (
     union all select 'waylight_intake', relation, 'select'
     from unnest('{cities,areas,area_parts,places,teams,coverages,hubs,api_keys,staff}'::text[])
         relation
+    union all select 'waylight_intake', 'access_tokens', privilege
+    from unnest('{select,insert,update,delete}'::text[]) privilege
     union all select 'waylight_intake', 'stream_tickets', privilege
     from unnest('{select,insert,update,delete}'::text[]) privilege
     union all select 'waylight_staff', relation, 'select'
@@ -130,7 +132,7 @@ from (
         submit_report,submit_reports,take_sign_in_turn,tell,tell_more,tell_of_all}'::text[])
         as name
     union all select 'waylight_staff', unnest('{acting_organisation,alert_was_sent,
-        last_event_number,move_team,organisation_acts_on,organisation_is_told,organisation_may_read,
+        last_event_number,move_team,rotate_client,organisation_acts_on,organisation_is_told,organisation_may_read,
         organisation_may_read_story,organisation_may_redact,organisation_may_say,
         organisation_oversees,organisation_works_on,place_of_team,end_devices,end_keys_of,
         give_up_addresses,take_device,uuid_v7}'::text[])) need
@@ -150,8 +152,10 @@ order by 1
 """
 
 LOCKED: Mapping[str, tuple[str, ...]] = {
+    "access_tokens": ("intake_all",),
     "accounts": ("intake_all", "staff_own"),
     "addresses": ("intake_all", "staff_own"),
+    "api_keys": ("intake_all", "staff_own_clients"),
     "alerts": ("intake_all", "staff_acts", "staff_told"),
     "audit_entries": ("intake_reads", "intake_writes", "staff_own", "staff_writes"),
     "audit_positions": ("intake_all",),
@@ -221,6 +225,7 @@ MARKS: Mapping[str, str] = {
     "0013": "to_regclass('drills') is not null",
     "0014": "to_regclass('accounts') is not null",
     "0015": "to_regclass('audit_seals') is not null",
+    "0016": "to_regclass('access_tokens') is not null",
 }
 """How each migration is recognised in a database, whatever number stands in it."""
 
