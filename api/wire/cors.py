@@ -9,10 +9,11 @@ some client names, and the key itself decides (`auth.is_foreign_page`).
 """
 
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from flask import Flask, Response, current_app, request
-from flask_cors.core import get_cors_options, set_cors_headers
+from flask_cors.core import _ComputedCorsOptions, get_cors_options, set_cors_headers
 
 from api.wire.context import now, waylight
 from waylight.domain.principals import Kind
@@ -95,7 +96,7 @@ class Cors:
         self._open = get_cors_options(
             app, common, {"origins": "*", "allow_headers": "*", "send_wildcard": True}
         )
-        self._named = lambda *origins: get_cors_options(
+        self._named: Callable[..., _ComputedCorsOptions] = lambda *origins: get_cors_options(
             app,
             common,
             {

@@ -57,13 +57,13 @@ SECURITY_SCHEMES = {
         "type": "http",
         "scheme": "bearer",
         "description": "`Authorization: Bearer waylight_sk_...` for a person on the staff,"
-        " `waylight_ss_...` for one who has signed in, `waylight_ck_...` for an API client, or"
-        " `waylight_at_...` if it uses OAuth.",
+        " `waylight_ss_...` for one who has signed in, `waylight_ck_...` for an API client"
+        " (`waylight_at_...` from OAuth).",
     },
     "clientBasic": {
         "type": "http",
         "scheme": "basic",
-        "description": "For a token of OAuth: the id of an API client, and its token as the secret.",
+        "description": "For OAuth: the id of an API client, and its token as the secret.",
     },
     "providerToken": {
         "type": "http",
