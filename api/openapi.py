@@ -4,6 +4,7 @@ import base64
 from typing import Any
 
 import yaml
+from flask import Flask
 
 from api.app import create_app
 from api.wire.document import WaylightApi
@@ -38,6 +39,12 @@ def openapi_yaml() -> str:
 
 def openapi_document() -> dict[str, Any]:
     """The same as plain dicts and lists."""
+    api: WaylightApi = documented_app().extensions["waylight.api"]
+    return api.document()
+
+
+def documented_app() -> Flask:
+    """The app with all its routes, in front of nothing: to be read, not called."""
     settings = Settings.from_environment(
         {
             "WAYLIGHT_PROFILE": "test",
@@ -46,5 +53,4 @@ def openapi_document() -> dict[str, Any]:
             "WAYLIGHT_RECEIPT_KEYS": _NO_KEYS,
         }
     )
-    api: WaylightApi = create_app(settings).extensions["waylight.api"]
-    return api.document()
+    return create_app(settings)

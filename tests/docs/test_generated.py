@@ -1,4 +1,4 @@
-"""docs/config.md, docs/errors.md and docs/metrics.md say what the code says."""
+"""docs/access.md, config.md, errors.md and metrics.md say what the code says."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from api.wire.errors import TABLE
 from waylight import texts
-from waylight.cli import documents
+from waylight.cli import document_access, documents
 from waylight.cli.document_metrics import ALERTS
 from waylight.config import declared
 from waylight.metrics import REGISTRY
@@ -15,7 +15,7 @@ from waylight.metrics import REGISTRY
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("name", ["config", "errors", "metrics"])
+@pytest.mark.parametrize("name", ["access", "config", "errors", "metrics"])
 def test_the_committed_document_is_what_the_code_says(name):
     committed = (ROOT / f"docs/{name}.md").read_text(encoding="utf-8")
     assert committed == getattr(documents, name)(), "run bin/docs"
@@ -40,6 +40,20 @@ def test_every_code_of_a_problem_is_explained():
     codes = set(_codes_of_problems())
     assert len(codes) > 10
     assert [code for code in sorted(codes) if f"\n| `{code}` |" not in explained] == []
+
+
+def test_table_of_access_has_every_route_with_who_may_call_it():
+    text = documents.access()
+    for row in document_access.rows():
+        assert f"| `{row.method} {row.path}` |" in text
+        assert row.kinds, row
+    assert len(text.splitlines()) > 80
+
+
+def test_route_about_something_that_nobody_says_whose_it_is_has_no_row():
+    strange = document_access.Row("GET", "/v1/secrets/{secret_id}", ("staff",), (), tickets=False)
+    with pytest.raises(LookupError):
+        document_access.whose(strange)
 
 
 def test_every_warning_is_explained():

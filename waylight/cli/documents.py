@@ -1,4 +1,4 @@
-"""The documents that the code itself writes: docs/config.md, errors.md and metrics.md."""
+"""The documents that the code itself writes: docs/access.md, config.md, errors.md, metrics.md."""
 
 import json
 import textwrap
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from waylight.cli import document_metrics
+from waylight.cli import document_access, document_metrics
 from waylight.cli.terminal import say
 
 MADE = "<!-- Written by bin/docs from the code. Changes here are lost; change the code. -->\n"
@@ -94,12 +94,49 @@ FIELD_CODES: Mapping[str, str] = {
 @click.command("docs")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def documents(folder: Path) -> None:
-    """Write config.md, errors.md and metrics.md, generated from the code, into FOLDER."""
-    pages = {"config.md": config, "errors.md": errors, "metrics.md": metrics}
+    """Write access.md, config.md, errors.md and metrics.md, made from the code, into FOLDER."""
+    pages = {"access.md": access, "config.md": config, "errors.md": errors, "metrics.md": metrics}
     for name, page in pages.items():
         text = page()
         (folder / name).write_text(text, encoding="utf-8")
         say(f"Wrote {folder / name}.")
+
+
+def access() -> str:
+    """docs/access.md: every route, who may call it, and what everybody else is answered."""
+    return "\n".join(
+        (
+            "# Who may call what\n",
+            MADE,
+            _paragraph(
+                "Every route says which kinds of caller it is for and which scopes they need; there"
+                " is no default. Which objects a caller sees is checked in the service and once more"
+                " by row-level security. `tests/api/test_access.py` calls every route as every kind"
+                " of caller, for what is their own, granted to them and another organisation's."
+            ),
+            *_table(
+                ("caller", "how we know"),
+                [
+                    ("anybody", "nothing is asked; a key that does not fit makes nobody of them"),
+                    ("passenger", "`Authorization: Receipt ...`, for the one report it came with"),
+                    ("staff", "`Authorization: Bearer ...`, a key or a session of a person"),
+                    ("client", "`Authorization: Bearer ...`, a client's key or access token"),
+                    ("provider", "its own token or signature, for the one thing it tells us"),
+                ],
+            ),
+            "",
+            _paragraph(
+                '"No key" is the answer to whoever shows none or a wrong one, "unfit" to a key of'
+                " another kind or without the scope, and the last column to a fit one for a thing"
+                " that is not theirs: what one may not see looks like what there is not."
+            ),
+            *_table(
+                ("route", "for", "scope", "no key", "unfit", "whose", "another's"),
+                document_access.table(),
+            ),
+            "",
+        )
+    )
 
 
 def config() -> str:
