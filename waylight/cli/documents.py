@@ -111,7 +111,7 @@ def access() -> str:
             _paragraph(
                 "Every route says which kinds of caller it is for and which scopes they need; there"
                 " is no default. Which objects a caller sees is checked in the service and once more"
-                " by row-level security. `tests/api/test_access.py` calls every route as every kind"
+                " by row-level security. `tests/api/test_access.py` calls each as every kind"
                 " of caller, for what is their own, granted to them and another organisation's."
             ),
             *_table(
@@ -126,9 +126,9 @@ def access() -> str:
             ),
             "",
             _paragraph(
-                '"No key" is the answer to whoever shows none or a wrong one, "unfit" to a key of'
-                " another kind or without the scope, and the last column to a fit one for a thing"
-                " that is not theirs: what one may not see looks like what there is not."
+                "What whoever shows no key, or a wrong one, is answered; what an unfit one is, of"
+                " another kind or without the scope; and what a fit one is for a thing that is not"
+                " theirs: what one may not see looks like what there is not."
             ),
             *_table(
                 ("route", "for", "scope", "no key", "unfit", "whose", "another's"),
