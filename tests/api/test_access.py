@@ -115,22 +115,21 @@ def hub(scope, own, granted, other, **more):
 
 READ, ACT, RUN, DUTY = "alerts:read", "alerts:act", "teams:manage", "teams:duty"
 HUBS, INCIDENTS, CLIENTS = "hubs:manage", "incidents:manage", "clients:manage"
-PAGE = {"public": 200}
 
 TABLE: Mapping[str, Route] = {
-    "GET /": Route(**PAGE),
-    "GET /.well-known/oauth-authorization-server": Route(**PAGE),
-    "GET /docs": Route(**PAGE),
-    "GET /docs/{name}": Route(**PAGE),
-    "GET /healthz": Route(**PAGE),
-    "GET /openapi.json": Route(**PAGE),
-    "GET /openapi.yaml": Route(**PAGE),
+    "GET /": Route(public=200),
+    "GET /.well-known/oauth-authorization-server": Route(public=200),
+    "GET /docs": Route(public=200),
+    "GET /docs/{name}": Route(public=200),
+    "GET /healthz": Route(public=200),
+    "GET /openapi.json": Route(public=200),
+    "GET /openapi.yaml": Route(public=200),
     "GET /readyz": Route(public=503),  # no worker lives here
-    "GET /v1/categories": Route(**PAGE),
-    "GET /v1/hubs": Route(**PAGE),
-    "GET /v1/hubs/{hub_id}": Route(**PAGE),
-    "GET /v1/hubs/nearest": Route(**PAGE, query=f"?lat={SPOT.lat}&lon={SPOT.lon}"),
-    "GET /v1/places": Route(**PAGE),
+    "GET /v1/categories": Route(public=200),
+    "GET /v1/hubs": Route(public=200),
+    "GET /v1/hubs/{hub_id}": Route(public=200),
+    "GET /v1/hubs/nearest": Route(public=200, query=f"?lat={SPOT.lat}&lon={SPOT.lon}"),
+    "GET /v1/places": Route(public=200),
     "POST /v1/reports": Route(public=201, body={"in_danger": True}),
     "POST /v1/oauth/token": Route(public=400),  # whoever shows no secret
     "GET /v1/reports/mine": Route(passenger=(404, 200, 200)),
@@ -400,6 +399,7 @@ class World:
         caller = keys.authenticate(
             self.desk.database, self.desk.vault, self.key("client", scopes), now=NOW
         )
+        assert caller is not None
         return oauth.issue_access_token(
             self.desk.database, self.desk.vault, caller, scopes=scopes, now=NOW
         )

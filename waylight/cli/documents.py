@@ -110,7 +110,7 @@ def access() -> str:
             MADE,
             _paragraph(
                 "Every route says which kinds of caller it is for and which scopes they need; there"
-                " is no default. Which objects a caller sees is checked in the service and once more"
+                " is no default. Which objects a caller sees is checked in the service and again"
                 " by row-level security. `tests/api/test_access.py` calls each as every kind"
                 " of caller, for what is their own, granted to them and another organisation's."
             ),

@@ -1,0 +1,205 @@
+"""Ids of another organisation's things in every position where an id can stand.
+
+Each is answered as one that nobody has: the same status and the same words, so that no answer says
+what there is. The operator tries; the things are the police's.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from schemas.common import WireId
+from tests.api.test_access import STORY, WEST, World, world  # noqa: F401 - the fixture
+from tests.desk import NOW
+from tests.push_service import Browser
+
+NOBODYS = "01jdw2s4x0e6qv3t8k5n7b9c1d"
+HOOK = {"url": "https://partner.example/hook"}
+SHIFT = {"kind": "recurring", "rule": "24/7"}
+
+
+@dataclass(frozen=True)
+class Position:
+    """One place for an id: `{theirs}` in it is the police's id, then one that nobody has."""
+
+    method: str
+    path: str
+    thing: str
+    body: Any = None
+
+
+POSITIONS = {
+    "path: a shift of theirs under our team": Position(
+        "GET", "/v1/teams/{our_team}/shifts/{theirs}", "shift_id"
+    ),
+    "path: changing a shift of theirs under our team": Position(
+        "PUT", "/v1/teams/{our_team}/shifts/{theirs}", "shift_id", SHIFT
+    ),
+    "path: deleting a shift of theirs under our team": Position(
+        "DELETE", "/v1/teams/{our_team}/shifts/{theirs}", "shift_id"
+    ),
+    "path: a delivery of theirs under our webhook": Position(
+        "POST", "/v1/webhooks/{our_webhook}/deliveries/{theirs}/replay", "delivery_id"
+    ),
+    "path: our delivery under a webhook of theirs": Position(
+        "POST", "/v1/webhooks/{theirs}/deliveries/{our_delivery}/replay", "webhook_id"
+    ),
+    "path: the log of a webhook of theirs": Position(
+        "GET", "/v1/webhooks/{theirs}/deliveries", "webhook_id"
+    ),
+    "path: a report of theirs": Position("GET", "/v1/reports/{theirs}/original", "report_id"),
+    "path: a key of a person as a client": Position(
+        "POST", "/v1/clients/{theirs}/rotate", "staff_key_as_client", {}
+    ),
+    "query: the inbox of a team of theirs": Position("GET", "/v1/alerts?team={theirs}", "team_id"),
+    "query: the stream of a team of theirs": Position(
+        "GET", "/v1/alerts/stream?team={theirs}", "team_id"
+    ),
+    "body: a stream ticket for a team of theirs": Position(
+        "POST", "/v1/alerts/stream/tickets", "team_id", {"team": "{theirs}"}
+    ),
+    "body: our telephone for a team of theirs": Position(
+        "POST", "/v1/push/subscriptions", "team_id", {"team": "{theirs}"}
+    ),
+    "body: our telephone for a hub of theirs": Position(
+        "POST", "/v1/push/subscriptions", "hub_id", {"hub": "{theirs}"}
+    ),
+    "body: previewing our hours instead of a shift of theirs": Position(
+        "POST",
+        "/v1/teams/{our_team}/shifts/preview",
+        "shift_id",
+        {"shift": SHIFT, "instead_of": "{theirs}"},
+    ),
+    "body: merging our incident into one of theirs": Position(
+        "POST", "/v1/incidents/{our_incident}/merge", "incident_id", {"into": "{theirs}"}
+    ),
+    "body: splitting a report of theirs off our incident": Position(
+        "POST", "/v1/incidents/{our_incident}/split", "report_id", {"reports": ["{theirs}"]}
+    ),
+}
+
+
+@pytest.fixture
+def ours(world):  # noqa: F811 - the fixture
+    """What the operator has of its own: a team, a webhook that was pinged, an incident."""
+    desk, key = world.desk, world.key("operator")
+    far = desk.report(STORY, at=WEST, now=NOW + timedelta(hours=1))
+    (row,) = desk.rows("select incident_id from reports where id = %s", far.id)
+    desk.do(
+        "update alerts set organisation_id = %s, team_id = %s, state = 'acknowledged',"
+        " acknowledged_at = now() where report_id = %s and team_id = %s",
+        desk.operator.organisation_id,
+        desk.second,
+        far.id,
+        desk.first,
+    )
+    desk.do(
+        "update incidents i set held_by_alert_id = a.id from alerts a"
+        " where a.report_id = %s and a.team_id = %s and i.id = a.incident_id",
+        far.id,
+        desk.second,
+    )
+    webhook = world.call("POST", "/v1/webhooks", key, HOOK).json["id"]
+    delivery = world.call("POST", f"/v1/webhooks/{webhook}/ping", key, None).json["id"]
+    (staff_key,) = desk.rows(
+        "select id from api_keys where staff_id = %s limit 1", desk.police.staff_id
+    )
+    world.ids["staff_key_as_client"] = WireId.of("client", staff_key["id"])
+    return {
+        "our_team": WireId.of("team", desk.second),
+        "our_webhook": webhook,
+        "our_delivery": delivery,
+        "our_incident": WireId.of("incident", row["incident_id"]),
+    }
+
+
+def filled(value, names):
+    """A body with the ids in their places."""
+    if isinstance(value, dict):
+        return {name: filled(inner, names) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [filled(inner, names) for inner in value]
+    return value.format_map(names) if isinstance(value, str) else value
+
+
+def try_it(world, ours, position, theirs):  # noqa: F811 - the fixture's name
+    body = filled(position.body, {**ours, "theirs": theirs})
+    if position.path.endswith("subscriptions"):
+        body = {**world.browser, **body, "name": "x"}
+    with world.desk.database._conn.transaction(force_rollback=True):
+        path = position.path.format_map({**ours, "theirs": theirs})
+        return world.call(position.method, path.replace("{", "{{"), world.key("operator"), body)
+
+
+@pytest.mark.parametrize("name", POSITIONS)
+def test_id_of_another_s_thing_is_answered_as_one_that_nobody_has(world, ours, name):  # noqa: F811
+    world.browser = Browser("https://push.example.net/push/ours").to_json()
+    position = POSITIONS[name]
+    theirs = world.ids[position.thing]
+    prefix = theirs.rpartition("_")[0]
+    got = try_it(world, ours, position, theirs)
+    nobodys = try_it(world, ours, position, f"{prefix}_{NOBODYS}")
+    assert got.status_code in (404, 422), got.text
+    assert (got.status_code, got.json) == (nobodys.status_code, nobodys.json)
+    assert theirs not in got.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/webhooks", "/v1/clients", "/v1/alerts", "/v1/incidents", "/v1/webhooks/{}/deliveries"],
+)
+def test_cursor_of_another_s_list_is_no_cursor(world, ours, path):  # noqa: F811 - the fixture
+    police, operator = world.key("police"), world.key("operator")
+    own = path.format(world.ids["webhook_id"])
+    for _ in range(2):
+        world.call("POST", "/v1/webhooks", police, HOOK)
+        world.call("POST", "/v1/clients", police, {"name": "App", "scopes": []})
+        world.call("POST", f"/v1/webhooks/{world.ids['webhook_id']}/ping", police, None)
+    first = world.call("GET", f"{own}?limit=1", police, None)
+    cursor = first.json["next_cursor"]
+    assert cursor, first.text
+    assert world.call("GET", f"{own}?limit=1&cursor={cursor}", police, None).status_code == 200
+    theirs = world.call(
+        "GET", f"{path.format(ours['our_webhook'])}?cursor={cursor}", operator, None
+    )
+    if theirs.status_code == 200:  # an inbox: the cursor says where, the organisation what
+        assert not re.search("|".join(world.secret_ids), theirs.text)
+    else:
+        assert (theirs.status_code, theirs.json["code"]) == (400, "invalid_cursor")
+
+
+def test_organisation_named_in_a_body_is_an_unknown_field(world):  # noqa: F811 - the fixture
+    police = WireId.of("organisation", world.desk.police.organisation_id)
+    for path, body in (
+        ("/v1/webhooks", HOOK),
+        ("/v1/clients", {"name": "App", "scopes": []}),
+        ("/v1/alerts/stream/tickets", {}),
+    ):
+        answer = world.call("POST", path, world.key("operator"), body | {"organisation_id": police})
+        assert (answer.status_code, answer.json["errors"][0]["code"]) == (422, "unknown")
+
+
+def test_nothing_of_the_police_s_was_changed_by_any_of_it(world, ours):  # noqa: F811 - the fixture
+    whole = "select (select array_agg(t::text order by t::text) from {} t) as all_of_it"
+    tables = ("webhooks", "api_keys", "shifts", "addresses", "alerts", "incidents", "deliveries")
+
+    def state():
+        return {table: world.desk.rows(whole.format(table))[0]["all_of_it"] for table in tables}
+
+    world.browser = Browser("https://push.example.net/push/ours").to_json()
+    before = state()
+    for position in POSITIONS.values():
+        names = {**ours, "theirs": world.ids[position.thing]}
+        body = filled(position.body, names)
+        if position.path.endswith("subscriptions"):
+            body = {**world.browser, **body, "name": "x"}
+        world.call(position.method, position.path.format_map(names), world.key("operator"), body)
+    after = state()
+    used = re.compile(r"\d{4}-\d\d-\d\d")
+    for table in tables:
+        assert [used.sub("", one) for one in after[table]] == [
+            used.sub("", one) for one in before[table]
+        ], table
