@@ -9,7 +9,7 @@ from schemas.common import Answer, Body, Codes, Flag, Timestamp, WireId, list_of
 LONGEST = 512
 """Characters of a password that are read; what may be set is shorter."""
 
-EXAMPLE = "waylight_ss_Qm9ndXNUb2tlbk9mQW5FeGFtcGxlMTIzNDU2Nzg5MDE"
+EXAMPLE = "waylight_ss_Fkjhjfx0Yg8SzkjwijEJ8kgDL6x7h372s3TO3mTGESX0K4cL0"
 DEVICE = "waylight_dv_Qm9ndXNUb2tlbk9mQW5FeGFtcGxlMTIzNDU2Nzg5MDE"
 CODE: dict[str, Any] = {
     "description": "Six digits of the second factor, or a recovery code. Used once.",
@@ -60,7 +60,7 @@ class SessionOpenedOut(Answer):
         required=True,
         metadata={
             "description": "Send it as `Authorization: Bearer ...`.",
-            "pattern": "^waylight_ss_[A-Za-z0-9_-]{43}$",
+            "pattern": "^waylight_ss_[0-9A-Za-z]{49}$",
         },
     )
     device = fields.String(
@@ -204,7 +204,7 @@ class AcceptIn(PasswordIn):
     )
 
     example = {
-        "token": "waylight_in_Qm9ndXNUb2tlbk9mQW5FeGFtcGxlMTIzNDU2Nzg5MDE",
+        "token": "waylight_in_Fkjhjfx0Yg8SzkjwijEJ8kgDL6x7h372s3TO3mTGESX1VvKTo",
         "password": "a long walk by the river",
     }
 

@@ -139,12 +139,12 @@ class InvitationOut(Answer):
         required=True,
         metadata={
             "description": "Give it to the person, and to nobody else: good once, for a day.",
-            "pattern": "^waylight_in_[A-Za-z0-9_-]{43}$",
+            "pattern": "^waylight_in_[0-9A-Za-z]{49}$",
         },
     )
     expires_at = Timestamp(required=True)
 
     example = {
-        "token": "waylight_in_Qm9ndXNUb2tlbk9mQW5FeGFtcGxlMTIzNDU2Nzg5MDE",
+        "token": "waylight_in_Fkjhjfx0Yg8SzkjwijEJ8kgDL6x7h372s3TO3mTGESX1VvKTo",
         "expires_at": "2026-11-22T23:52:40Z",
     }

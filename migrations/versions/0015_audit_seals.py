@@ -7,7 +7,7 @@ worker together with the seal. Entries of older releases have no signature.
 from alembic import op
 
 revision = "0015"
-down_revision = "0013"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 

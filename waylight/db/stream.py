@@ -23,7 +23,8 @@ STATEMENT_S = 5.0
 REDEEM = f"""
 with used as (
     delete from stream_tickets where token_hash = %(hash)s returning key_id, team_id, expires_at)
-select k.id, k.kind, k.name, k.organisation_id, k.staff_id, k.scopes, s.name as person, s.role,
+select k.id, k.kind, k.name, k.organisation_id, k.staff_id, k.scopes, k.allowed_origins,
+       s.name as person, s.role,
        used.team_id, {SIGNED_IN}
 from used
 join api_keys k on k.id = used.key_id

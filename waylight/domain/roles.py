@@ -28,12 +28,18 @@ SCOPES: Mapping[Role, tuple[str, ...]] = {
         "reports:redact",
         "reports:original",
     ),
-    # What these three read has routes of its own, with scopes that no other role has.
+    # What these two read has routes of its own, with scopes that no other role has.
     Role.ANALYST: (),
     Role.SUPPORT_WORKER: (),
-    Role.AUDITOR: (),
+    Role.AUDITOR: ("audit:read",),
     # Who gives rights away reads no story by that: it takes a role of its own, given on the record.
-    Role.ADMINISTRATOR: ("staff:manage", "teams:manage", "hubs:manage", "webhooks:manage"),
+    Role.ADMINISTRATOR: (
+        "staff:manage",
+        "clients:manage",
+        "teams:manage",
+        "hubs:manage",
+        "webhooks:manage",
+    ),
 }
 
 TOTP_ALWAYS = frozenset({Role.ADMINISTRATOR})
