@@ -16,8 +16,11 @@ COLUMNS = tuple(field.name for field in fields(Entry))
 AT_ONCE = 2_000
 """Rows that a long reading fetches at a time."""
 
-RECENT = timedelta(days=1)
+RECENT = timedelta(minutes=15)
 """How far back an entry without a place is looked for every time: no transaction is open longer."""
+
+A_WHILE = timedelta(hours=1)
+"""How far back it is looked for by whoever asks whether sealing is behind."""
 
 MOST = 100_000
 """Entries without a place that are counted at most."""
@@ -27,11 +30,15 @@ insert into audit_entries ({", ".join(COLUMNS)}, signature)
 values ({", ".join(["%s"] * (len(COLUMNS) + 1))})
 """  # noqa: S608 - the names of our own columns
 
-# The newest without a place. A late commit has an old id; one look in an hour goes over them all.
+# Both tables from one id on: else all that was ever sealed is gone through for the few that wait.
 UNSEALED = """
+with begun as (
+    select coalesce(%(after)s::uuid, uuid_v7_floor(%(since)s::timestamptz),
+                    '00000000-0000-0000-0000-000000000000'::uuid) as id)
 select e.* from audit_entries e
-where (%(since)s::timestamptz is null or e.id >= uuid_v7_floor(%(since)s))
-  and not exists (select from audit_positions p where p.entry_id = e.id)
+where e.id > (select id from begun)
+  and not exists (select from audit_positions p
+                  where p.entry_id = e.id and p.entry_id > (select id from begun))
 order by e.id limit %(limit)s
 """
 
@@ -68,7 +75,8 @@ select (select max(number) from audit_seals) as last_seal,
 from (
     select e.at from audit_entries e
     where e.id >= uuid_v7_floor(%(since)s)
-      and not exists (select from audit_positions p where p.entry_id = e.id)
+      and not exists (select from audit_positions p
+                      where p.entry_id = e.id and p.entry_id >= uuid_v7_floor(%(since)s))
     order by e.id limit %(most)s) e
 """
 
@@ -98,13 +106,13 @@ def not_shown(
 
 
 def unsealed(
-    conn: Connection[Any], *, since: datetime | None, limit: int
+    conn: Connection[Any], *, since: datetime | None, after: UUID | None = None, limit: int
 ) -> list[tuple[Entry, bytes | None]]:
     """Committed entries without a place, oldest id first, each with its signature.
 
-    Those that were begun after `since`; all of them without it.
+    Those behind the entry `after`, else those that were begun after `since`; all without either.
     """
-    rows = fetch_all(conn, UNSEALED, {"since": since, "limit": limit})
+    rows = fetch_all(conn, UNSEALED, {"since": since, "after": after, "limit": limit})
     return [(entry_of(row), row["signature"]) for row in rows]
 
 

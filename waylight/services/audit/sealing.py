@@ -14,6 +14,9 @@ SEAL = "audit seal"
 """What a signature of a seal is for."""
 
 BATCH = 1_000
+PATIENCE_S = 600.0
+"""Looking at everything goes over every entry; nobody is waiting for it."""
+
 UPGRADE = timedelta(days=1)
 """How long after the first seal entries of a release without signatures are believed."""
 
@@ -28,20 +31,20 @@ def seal(database: Database, vault: Vault, *, now: datetime, everything: bool = 
     """Seals entries that have committed since; returns how many.
 
     Each batch is one transaction, and another worker at it is left to it. Looks at what was begun
-    within a day, or at `everything`. The first seal is made without any entry too: from then on
-    nothing unsigned is believed. After a change of the vault key an empty seal by the new one
+    within `db.RECENT`, or at `everything`. The first seal is made without any entry too: from then
+    on nothing unsigned is believed. After a change of the vault key an empty seal by the new one
     covers all before it. Raises ChainBroken, Unavailable.
     """
     since = None if everything else now - db.RECENT
-    sealed = 0
+    sealed, after = 0, None
     while True:
-        with database.intake() as conn:
+        with database.intake(within_s=PATIENCE_S if everything else None) as conn:
             if not take_turn(conn, "audit"):
                 return sealed
             newest = db.last_seal(conn)
             if newest is not None:
                 _check(vault, *newest)
-            waiting = db.unsealed(conn, since=since, limit=BATCH)
+            waiting = db.unsealed(conn, since=since, after=after, limit=BATCH)
             if not waiting and newest is not None and newest[1] == vault.key_version:
                 return sealed
             before = newest[0] if newest else None
@@ -68,6 +71,7 @@ def seal(database: Database, vault: Vault, *, now: datetime, everything: bool = 
         sealed += len(waiting)
         if len(waiting) < BATCH:
             return sealed
+        after = waiting[-1][0].id
 
 
 def checkpoint_of(seal: Seal, key_version: int, signature: bytes) -> Checkpoint:

@@ -272,7 +272,7 @@ def _unsealed(
 ) -> tuple[int, Break | None]:
     """How many entries wait for their seal, and the first of them that Waylight has not written."""
     until = count.last.unsigned_until if count.last else None
-    waiting = db.unsealed(conn, since=now - db.RECENT if recent_only else None, limit=db.MOST)
+    waiting = db.unsealed(conn, since=now - db.A_WHILE if recent_only else None, limit=db.MOST)
     for entry, signature in waiting:
         if vault.is_signed_by_any(ENTRY, entry.canonical(), signature):
             continue

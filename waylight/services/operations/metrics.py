@@ -123,7 +123,7 @@ class Facts(Collector):
             yield GaugeMetricFamily(name, help_text, value=value)
         yield GaugeMetricFamily(
             "waylight_unsealed_audit_entries",
-            "Entries of the audit log of the last day that no seal covers yet; counted up to"
+            "Entries of the audit log of the last hour that no seal covers yet; counted up to"
             " 10,000.",
             value=state["audit"]["unsealed"],
         )
@@ -170,7 +170,7 @@ def _read(database: Database, now: datetime) -> Mapping[str, Any] | None:
             found = db.state(conn, now=now, alive=now - WORKER_SILENCE)
             return found | {
                 "reach": reach.metrics(conn, now=now),
-                "audit": audit.state(conn, since=now - audit.RECENT, most=db.MOST, now=now),
+                "audit": audit.state(conn, since=now - audit.A_WHILE, most=db.MOST, now=now),
             }
     except (Unavailable, psycopg.Error):
         # A schema that is too old, among others: the scrape must not break where `/readyz` tells.

@@ -19,7 +19,7 @@ RUNBOOK = "see `When the chain is broken` in docs/audit.md"
 def look(conn: Connection, vault: Vault, *, now: datetime) -> Iterator[Finding]:
     """Whether entries wait for their seal, and whether the newest part of the chain is whole."""
     try:
-        state = db.state(conn, since=now - db.RECENT, most=MOST, now=now)
+        state = db.state(conn, since=now - db.A_WHILE, most=MOST, now=now)
         broken = verify_newest(conn, vault, now=now).broken
     except psycopg.Error as error:
         yield Finding(
