@@ -44,6 +44,7 @@ DEMOS = (
             "reports:original",
             "webhooks:manage",
             "audit:read",
+            "clients:manage",
         ),
     ),
     Demo(
