@@ -103,8 +103,7 @@ def rotate(body: dict[str, Any], client_id: UUID) -> ResponseReturnValue:
     You need every scope of the client. With `overlap_s` 0 its OAuth access tokens end as well.
     """
     overlap = timedelta(seconds=body["overlap_s"])
-    vault = waylight().vault
-    return _answer(clients.rotate_client(vault=vault, **_change(client_id), overlap=overlap))
+    return _answer(clients.rotate_client(**_change(client_id), overlap=overlap))
 
 
 @blueprint.route(f"{ONE}/revoke", methods=["POST"])
@@ -120,8 +119,10 @@ def revoke(client_id: UUID) -> ResponseReturnValue:
 
 def _change(client_id: UUID) -> dict[str, Any]:
     """What every change is called with."""
+    context = waylight()
     return {
-        "database": waylight().database,
+        "database": context.database,
+        "vault": context.vault,
         "principal": principal(),
         "client_id": client_id,
         "if_match": versions.if_match(),

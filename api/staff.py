@@ -104,9 +104,7 @@ def list_sessions(staff_id: UUID) -> dict[str, Any]:
 @blueprint.response(204)
 def end_sessions(staff_id: UUID) -> None:
     """End all sessions of a person."""
-    accounts.end_sessions_of(
-        waylight().database, principal(), staff_id, request_id=g.request_id, now=now()
-    )
+    accounts.end_sessions_of(**_by(), staff_id=staff_id)
 
 
 @blueprint.route(f'{ONE}/sessions/<wire_id("session"):session_id>', methods=["DELETE"])
@@ -114,9 +112,7 @@ def end_sessions(staff_id: UUID) -> None:
 @blueprint.response(204)
 def end_session(staff_id: UUID, session_id: UUID) -> None:
     """End one session of a person."""
-    accounts.end_session_of(
-        waylight().database, principal(), staff_id, session_id, request_id=g.request_id, now=now()
-    )
+    accounts.end_session_of(**_by(), staff_id=staff_id, session_id=session_id)
 
 
 @blueprint.route("/v1/sign-in-policy")
@@ -135,14 +131,7 @@ def policy() -> ResponseReturnValue:
 @blueprint.response(200, SignInPolicyOut, headers=versions.HEADERS)
 def set_policy(body: dict[str, Any]) -> ResponseReturnValue:
     """Demand a second factor of everybody, or of administrators alone. It holds at once."""
-    found = accounts.change_policy(
-        waylight().database,
-        principal(),
-        **body,
-        if_match=versions.if_match(),
-        request_id=g.request_id,
-        now=now(),
-    )
+    found = accounts.change_policy(**_by(), **body, if_match=versions.if_match())
     return found, 200, versions.etag(found["version"])
 
 

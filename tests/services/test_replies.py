@@ -311,7 +311,7 @@ def test_telephone_that_was_taken_from_one_team_answers_for_another_alone(by_sms
     add(team=by_sms.second, who=by_sms.operator)
     by_sms.report(P2)
     code = code_for(by_sms, "First")
-    addresses.remove_address(by_sms.database, by_sms.police, lost.id, now=SOON)
+    addresses.remove_address(by_sms.database, by_sms.vault, by_sms.police, lost.id, now=SOON)
     assert answer(by_sms, f"ACK {code}") is Heard.UNKNOWN
     assert by_sms.states() == {by_sms.first: "pending"}
 

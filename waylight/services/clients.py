@@ -7,8 +7,8 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from waylight.db import addresses, events
 from waylight.db import clients as db
+from waylight.db import events
 from waylight.db.session import Database
 from waylight.domain.clients import MOST, Client, not_held, state_of
 from waylight.domain.errors import (
@@ -20,6 +20,7 @@ from waylight.domain.errors import (
     StateConflict,
 )
 from waylight.domain.principals import Kind, Principal
+from waylight.services import audit
 from waylight.services.keys import SCOPES, read_origins
 from waylight.services.staff import organisation_of
 from waylight.vault import Vault
@@ -54,7 +55,7 @@ def create_client(
             now=now,
             **checked,
         )
-        _tell(conn, principal, row["id"], "client.created", request_id, now=now)
+        _tell(conn, vault, principal, row["id"], "client.created", request_id=request_id, now=now)
     return _client(row, now=now, token=token)
 
 
@@ -79,6 +80,7 @@ def read_client(
 
 def edit_client(
     database: Database,
+    vault: Vault,
     principal: Principal,
     *,
     client_id: UUID,
@@ -105,6 +107,7 @@ def edit_client(
 
     return _change(
         database,
+        vault,
         principal,
         client_id,
         change,
@@ -142,6 +145,7 @@ def rotate_client(
 
     return _change(
         database,
+        vault,
         principal,
         client_id,
         change,
@@ -155,6 +159,7 @@ def rotate_client(
 
 def revoke_client(
     database: Database,
+    vault: Vault,
     principal: Principal,
     *,
     client_id: UUID,
@@ -173,6 +178,7 @@ def revoke_client(
 
     return _change(
         database,
+        vault,
         principal,
         client_id,
         change,
@@ -186,6 +192,7 @@ def revoke_client(
 
 def _change(
     database: Database,
+    vault: Vault,
     principal: Principal,
     client_id: UUID,
     change: Callable[[Connection[Any], Mapping[str, Any]], Mapping[str, Any]],
@@ -208,7 +215,9 @@ def _change(
                 return _client(row, now=now)
             raise StateConflict("It is revoked, and stays so: make a new client.")
         changed = change(conn, row)
-        _tell(conn, principal, client_id, kind, request_id, now=now, **(data or {}))
+        _tell(
+            conn, vault, principal, client_id, kind, request_id=request_id, now=now, **(data or {})
+        )
     return _client(changed, now=now, token=token)
 
 
@@ -254,20 +263,22 @@ def _check_held(principal: Principal, scopes: Iterable[str]) -> None:
 
 def _tell(
     conn: Connection[Any],
+    vault: Vault,
     principal: Principal,
     client_id: UUID,
     kind: str,
-    request_id: str | None,
     *,
+    request_id: str | None,
     now: datetime,
     **data: Any,  # noqa: ANN401 - whatever the event says
 ) -> None:
     organisation_id = organisation_of(principal)
-    addresses.audit(
+    audit.write(
         conn,
+        vault,
         kind,
-        organisation_id=organisation_id,
-        staff_id=principal.staff_id,
+        principal=principal,
+        subject_id=client_id,
         request_id=request_id,
         now=now,
     )

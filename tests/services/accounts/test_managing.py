@@ -218,8 +218,8 @@ def test_administrator_of_another_organisation_reaches_nobody(desk, ada, eve):
         ),
         lambda: accounts.invite(database, vault, eve, ada.id, now=NOW),
         lambda: accounts.list_sessions_of(database, eve, robin.id, now=NOW),
-        lambda: accounts.end_sessions_of(database, eve, robin.id, now=NOW),
-        lambda: accounts.end_session_of(database, eve, robin.id, session, now=NOW),
+        lambda: accounts.end_sessions_of(database, vault, eve, robin.id, now=NOW),
+        lambda: accounts.end_session_of(database, vault, eve, robin.id, session, now=NOW),
         lambda: accounts.end_session(database, eve, session, now=NOW),
     ]
     for attempt in attempts:
@@ -275,9 +275,11 @@ def test_sql_as_another_organisations_staff_touches_no_account(desk, ada, eve):
 
 def test_policy_of_one_organisation_is_not_anothers(desk, ada, eve):
     robin = person(desk)
-    accounts.change_policy(desk.database, eve, requires_totp=True, now=NOW)
+    accounts.change_policy(desk.database, desk.vault, eve, requires_totp=True, now=NOW)
     assert not enter(desk, robin).must_enrol
     assert accounts.read_policy(desk.database, eve) == {"requires_totp": True, "version": 1}
     with pytest.raises(StaleVersion):
-        accounts.change_policy(desk.database, eve, requires_totp=False, if_match=7, now=NOW)
-    accounts.change_policy(desk.database, eve, requires_totp=False, if_match=1, now=NOW)
+        accounts.change_policy(
+            desk.database, desk.vault, eve, requires_totp=False, if_match=7, now=NOW
+        )
+    accounts.change_policy(desk.database, desk.vault, eve, requires_totp=False, if_match=1, now=NOW)

@@ -192,7 +192,7 @@ def test_what_an_organisation_demands_holds_for_open_sessions(desk):
     robin, ada = person(desk), administrator(desk)
     session = enter(desk, robin)
     accounts.change_policy(
-        desk.database, holder(desk, enter(desk, ada).token), requires_totp=True, now=NOW
+        desk.database, desk.vault, holder(desk, enter(desk, ada).token), requires_totp=True, now=NOW
     )
     assert holder(desk, session.token).must_enrol
     assert not holder(desk, session.token).scopes

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from waylight.db import addresses, events
+from waylight.db import events
 from waylight.domain.accounts import Account
 from waylight.domain.addresses import normal_email
 from waylight.domain.errors import NotAllowed
@@ -80,24 +80,4 @@ def tell(
         events.Event(
             kind, now, organisation_id=organisation_id, staff_id=by, data={**about, **data}
         ),
-    )
-
-
-def audit(
-    conn: Connection[Any],
-    action: str,
-    principal: Principal,
-    *,
-    request_id: str | None,
-    now: datetime,
-) -> None:
-    """An entry in the audit log; the event beside it says about whom. As staff."""
-    staff_id, organisation_id = person_of(principal)
-    addresses.audit(
-        conn,
-        action,
-        organisation_id=organisation_id,
-        staff_id=staff_id,
-        request_id=request_id,
-        now=now,
     )

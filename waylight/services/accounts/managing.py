@@ -27,12 +27,11 @@ from waylight.domain.errors import (
 )
 from waylight.domain.principals import Principal
 from waylight.domain.roles import Role
-from waylight.services import passwords
+from waylight.services import audit, passwords
 from waylight.services.accounts import turns
 from waylight.services.accounts.factors import NO_TOTP
 from waylight.services.accounts.identity import (
     account_of,
-    audit,
     login_hash,
     opened,
     person_of,
@@ -100,7 +99,15 @@ def create_account(
             by=by,
             now=now,
         )
-        audit(conn, "account.created", principal, request_id=request_id, now=now)
+        audit.write(
+            conn,
+            vault,
+            "account.created",
+            principal=principal,
+            subject_id=staff_id,
+            request_id=request_id,
+            now=now,
+        )
         return account_of(vault, _found(conn, organisation_id, staff_id))
 
 
@@ -200,7 +207,15 @@ def change_account(
             **{field: value for field, value in changes.items() if field == "roles"},
             **({} if disabled is None else {"disabled": disabled}),
         )
-        audit(conn, "account.changed", principal, request_id=request_id, now=now)
+        audit.write(
+            conn,
+            vault,
+            "account.changed",
+            principal=principal,
+            subject_id=staff_id,
+            request_id=request_id,
+            now=now,
+        )
         return account_of(vault, _found(conn, organisation_id, staff_id))
 
 
@@ -229,7 +244,15 @@ def invite(
         )
         if reset_totp:
             db_sessions.end_of(conn, staff_id, now=now)
-        audit(conn, "account.invited", principal, request_id=request_id, now=now)
+        audit.write(
+            conn,
+            vault,
+            "account.invited",
+            principal=principal,
+            subject_id=staff_id,
+            request_id=request_id,
+            now=now,
+        )
     return invitation
 
 
@@ -311,6 +334,7 @@ def read_policy(database: Database, principal: Principal) -> dict[str, Any]:
 
 def change_policy(
     database: Database,
+    vault: Vault,
     principal: Principal,
     *,
     requires_totp: bool,
@@ -335,7 +359,14 @@ def change_policy(
             now=now,
             requires_totp=requires_totp,
         )
-        audit(conn, "sign_in_policy.changed", principal, request_id=request_id, now=now)
+        audit.write(
+            conn,
+            vault,
+            "sign_in_policy.changed",
+            principal=principal,
+            request_id=request_id,
+            now=now,
+        )
         return db.policy(conn, organisation_id)
 
 

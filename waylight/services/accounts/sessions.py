@@ -11,7 +11,9 @@ from waylight.db.session import Database
 from waylight.domain.accounts import Session
 from waylight.domain.errors import NotFound
 from waylight.domain.principals import Principal
-from waylight.services.accounts.identity import audit, person_of, tell
+from waylight.services import audit
+from waylight.services.accounts.identity import person_of, tell
+from waylight.vault import Vault
 
 
 def list_sessions(database: Database, principal: Principal, *, now: datetime) -> list[Session]:
@@ -76,6 +78,7 @@ def list_sessions_of(
 
 def end_session_of(
     database: Database,
+    vault: Vault,
     principal: Principal,
     staff_id: UUID,
     session_id: UUID,
@@ -84,12 +87,15 @@ def end_session_of(
     now: datetime,
 ) -> None:
     """Ends one session of a person of the caller's organisation. Raises NotFound for others."""
-    if not _end_of(database, principal, staff_id, session_id, request_id=request_id, now=now):
+    if not _end_of(
+        database, vault, principal, staff_id, session_id, request_id=request_id, now=now
+    ):
         raise NotFound
 
 
 def end_sessions_of(
     database: Database,
+    vault: Vault,
     principal: Principal,
     staff_id: UUID,
     *,
@@ -97,11 +103,12 @@ def end_sessions_of(
     now: datetime,
 ) -> None:
     """Ends all sessions of a person of the caller's organisation. Raises NotFound for others."""
-    _end_of(database, principal, staff_id, None, request_id=request_id, now=now)
+    _end_of(database, vault, principal, staff_id, None, request_id=request_id, now=now)
 
 
 def _end_of(
     database: Database,
+    vault: Vault,
     principal: Principal,
     staff_id: UUID,
     session_id: UUID | None,
@@ -124,7 +131,15 @@ def _end_of(
                 now=now,
                 **({} if session_id is None else {"session_id": str(session_id)}),
             )
-            audit(conn, "session.ended", principal, request_id=request_id, now=now)
+            audit.write(
+                conn,
+                vault,
+                "session.ended",
+                principal=principal,
+                subject_id=staff_id,
+                request_id=request_id,
+                now=now,
+            )
     return ended
 
 
