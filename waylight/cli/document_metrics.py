@@ -155,6 +155,7 @@ def metrics(made: str) -> str:
         "workers": 0,
         "horizon_s": 0,
         "reach": {"dead": {}, "last_drill": {"at": 0, "told": 0, "reached": 0}},
+        "audit": {"unsealed": 0, "oldest_s": 0.0},
     }
     labels = {one._name: one._labelnames for one in INSTRUMENTS}  # noqa: SLF001 - told in no other way
     return "\n".join(

@@ -7,6 +7,7 @@ import pytest
 
 from tests.desk import NOW
 from waylight.db import audit as db
+from waylight.db.session import Database
 from waylight.services import audit
 
 pytestmark = pytest.mark.commits
@@ -105,8 +106,10 @@ def test_a_worker_killed_in_the_middle_leaves_nothing_and_the_next_seals_it(desk
         raise SystemExit
 
     monkeypatch.setattr(db, "write_seal", killed)
+    worker = Database(desk.settings)
     with pytest.raises(SystemExit):
-        seal(desk)
+        audit.seal(worker, desk.vault, now=NOW)
+    worker.close()
     monkeypatch.setattr(db, "write_seal", write_seal)
     assert desk.rows("select from audit_positions") == []
     assert verdict(desk).unsealed == 1
