@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socket import socket
+from uuid import uuid4
 
 import pytest
 from click.testing import CliRunner
@@ -207,10 +208,30 @@ def test_a_program_gets_a_key_without_an_organisation(waylight, url):
     assert "client  live" in waylight(url, "key", "list").stdout
 
 
+@pytest.mark.commits
+def test_key_is_rotated_and_its_old_token_works_beside_the_new_one(waylight, url, database, vault):
+    page = ["--origin", "https://App.example:443"]
+    made = waylight(url, "key", "create", "--client", "Night app", *page).stdout.strip()
+    caller = keys.authenticate(database, vault, made, now=datetime.now(UTC))
+    assert caller is not None
+    assert caller.allowed_origins == {"https://app.example"}
+    rotated = waylight(url, "key", "rotate", str(caller.key_id), "--overlap-hours", "2")
+    assert rotated.exit_code == 0
+    listed = waylight(url, "key", "list").stdout
+    assert "old token until" in listed
+    assert "https://app.example" in listed
+    for ends_at, old_works in ((1, True), (3, False)):
+        later = datetime.now(UTC) + timedelta(hours=ends_at)
+        assert (keys.authenticate(database, vault, made, now=later) is not None) is old_works
+        assert keys.authenticate(database, vault, rotated.stdout.strip(), now=later) is not None
+    assert waylight(url, "key", "rotate", str(uuid4())).exit_code == 1
+
+
 @pytest.mark.parametrize(
     "options",
     [
         [],
+        ["--person", "A", "--organisation", "x", "--role", "y", "--origin", "https://a.example"],
         ["--person", "A", "--client", "b"],
         ["--person", "A"],
         ["--person", "A", "--organisation", "x"],
