@@ -8,6 +8,7 @@ from typing import Any
 WHOSE: Mapping[str, tuple[str, str]] = {
     "/v1/addresses/{": ("your organisation's", "404"),
     "/v1/alerts": ("told to your organisation; read by whoever oversees", "404; 403 to a reader"),
+    "/v1/audit": ("your organisation's", "404"),
     "/v1/check-ins": ("your organisation's", "-"),
     "/v1/clients": ("your organisation's", "404"),
     "/v1/hubs/{hub_id}/addresses": ("your organisation's", "404"),
@@ -19,6 +20,8 @@ WHOSE: Mapping[str, tuple[str, str]] = {
         "404; 403 if only told",
     ),
     "/v1/reports/": ("of this receipt", "404"),
+    "/v1/sessions": ("your own", "404"),
+    "/v1/staff": ("your organisation's", "404"),
     "/v1/teams": ("your organisation's; read by the control room", "404; 403 to a reader"),
     "/v1/webhooks": ("your organisation's", "404"),
 }
