@@ -17,6 +17,7 @@ from api.wire.providers import twilio_signature
 from schemas.common import WireId
 from tests.desk import NOW, P2, SPOT, open_desk
 from tests.push_service import Browser, from_base64url
+from tests.staff import enter, person
 from tests.tokens import token
 from waylight.domain.addresses import Medium
 from waylight.domain.geo import Point
@@ -115,6 +116,13 @@ def hub(scope, own, granted, other, **more):
 
 READ, ACT, RUN, DUTY = "alerts:read", "alerts:act", "teams:manage", "teams:duty"
 HUBS, INCIDENTS, CLIENTS = "hubs:manage", "incidents:manage", "clients:manage"
+PEOPLE = "staff:manage"
+
+
+def session(status, **more):
+    """What a key is answered where a session is meant (tests/api/test_sessions.py)."""
+    return Route(None, status, status, status, **more)
+
 
 TABLE: Mapping[str, Route] = {
     "GET /": Route(public=200),
@@ -266,6 +274,45 @@ TABLE: Mapping[str, Route] = {
         body=lambda world: {**Browser().to_json(), "team": world.ids["team_id"], "name": "Mine"},
     ),
     "DELETE /v1/push/subscriptions/{device_id}": staff(READ, 204, 404, 404),
+    # accounts, sessions and the audit log
+    "POST /v1/sessions": Route(
+        public=401,
+        body={
+            "organisation": "police",
+            "email": "x@police.example",
+            "password": "a long walk by night",
+        },
+    ),
+    "GET /v1/sessions": session(200),
+    "DELETE /v1/sessions": session(204),
+    "DELETE /v1/sessions/{session_id}": Route(own=204, granted=404, other=404),
+    "POST /v1/sessions/current/step-up": session(403, body={"password": "a long walk by night"}),
+    "PUT /v1/account/password": session(403, body={"password": "a long walk by night"}),
+    "POST /v1/account/recovery-codes": session(403),
+    "POST /v1/account/totp": session(403),
+    "POST /v1/account/totp/confirm": session(403, body={"code": "492039"}),
+    "DELETE /v1/account/totp": session(403),
+    "POST /v1/invitations/accept": Route(
+        public=404, body={"token": token("invitation", "x"), "password": "a long walk by night"}
+    ),
+    "GET /v1/sign-in-policy": staff(PEOPLE, 200, 200, 200),
+    "PUT /v1/sign-in-policy": staff(PEOPLE, 200, 200, 200, body={"requires_totp": True}),
+    "GET /v1/staff": staff(PEOPLE, 200, 200, 200),
+    "POST /v1/staff": staff(
+        PEOPLE,
+        201,
+        201,
+        201,
+        body={"email": "new@police.example", "name": "New", "roles": ["responder"]},
+    ),
+    "GET /v1/staff/{staff_id}": staff(PEOPLE, 200, 404, 404),
+    "PATCH /v1/staff/{staff_id}": staff(PEOPLE, 200, 404, 404, body={"name": "Robin"}),
+    "POST /v1/staff/{staff_id}/invitation": staff(PEOPLE, 201, 404, 404, body={}),
+    "GET /v1/staff/{staff_id}/sessions": staff(PEOPLE, 200, 404, 404),
+    "DELETE /v1/staff/{staff_id}/sessions": staff(PEOPLE, 204, 404, 404),
+    "DELETE /v1/staff/{staff_id}/sessions/{session_id}": staff(PEOPLE, 204, 404, 404),
+    "GET /v1/audit": staff("audit:read", 200, 200, 200),
+    "GET /v1/audit/export": staff("audit:read", 200, 200, 200),
     # clients and webhooks
     "GET /v1/clients": staff(CLIENTS, 200, 200, 200),
     "POST /v1/clients": staff(CLIENTS, 201, 201, 201, body={"name": "App", "scopes": []}),
@@ -357,6 +404,10 @@ class World:
         desk.do("update deliveries set status = 'failed' where id = %s", rows["delivery_id"])
         made = self._make("/v1/clients", name="App", scopes=[])
         rows["client_id"] = WireId.read("client", made["id"])
+        robin = person(desk)
+        enter(desk, robin)
+        rows["staff_id"] = robin.id
+        rows["session_id"] = self._one("select id from sessions where staff_id = %s", robin.id)
         return rows
 
     def _make(self, path, **body):
@@ -498,7 +549,8 @@ def of_programs(world, route):
 def of_staff(world, route):
     yield Call("provider", 401, NOTIFY)
     less = [scope for scope in SCOPES if scope != route.scope]
-    yield Call(f"{route.owner} without the scope", 403, world.key(route.owner, less))
+    if route.scope is not None:
+        yield Call(f"{route.owner} without the scope", 403, world.key(route.owner, less))
     yield Call(route.owner, route.own, world.key(route.owner), sees=True)
     yield Call("control", route.granted, world.key("control"), sees=True)
     yield Call("operator", route.other, world.key("operator"))
