@@ -59,6 +59,11 @@ NOT_CHECKED = {
     ("POST", "/v1/staff"): [positive_data_acceptance],
     ("PATCH", "/v1/staff/{staff_id}"): [positive_data_acceptance],
     ("POST", "/v1/sessions/current/step-up"): [positive_data_acceptance],
+    # Nor whose secret it is, which is asked first.
+    ("POST", "/v1/oauth/token"): [positive_data_acceptance, negative_data_rejection],
+    # Nor whether something is an origin, a scope, or a moment to come.
+    ("POST", "/v1/clients"): [positive_data_acceptance],
+    ("PATCH", "/v1/clients/{client_id}"): [positive_data_acceptance],
     # Only Twilio can sign what it sends.
     ("POST", "/v1/channels/twilio/status"): [positive_data_acceptance, negative_data_rejection],
     ("POST", "/v1/channels/twilio/inbound"): [positive_data_acceptance, negative_data_rejection],
@@ -99,6 +104,7 @@ def authorizations(database, vault):
     return {
         "bearerAuth": f"Bearer {key.token}",
         "receipt": "Receipt K7QD-0000",
+        "clientBasic": "Basic bm9ib2R5OnNlY3JldA==",
         "providerToken": "Bearer notify-callback-token",
         "twilioSignature": "",
     }

@@ -25,6 +25,8 @@ PRIVATE = {
     "incident_notes",
     "incident_parties",
     "report_redactions",
+    "access_tokens",
+    "api_keys",
     "audit_entries",
     "audit_positions",
     "audit_seals",

@@ -41,6 +41,7 @@ FUNCTIONS = {
     "place_of_team",
     "queue_messages",
     "refuse_change",
+    "rotate_client",
     "route",
     "route_to_fallback",
     "submit_report",
