@@ -50,7 +50,7 @@ def entries(query: dict[str, Any]) -> ResponseReturnValue:
 
 
 @blueprint.route("/v1/audit/export")
-@require(Kind.STAFF, scopes=("audit:read",))
+@require(Kind.STAFF, scopes=("audit:read",), fresh=True)
 @blueprint.arguments(AuditExportQuery, location="query")
 @blueprint.response(200, {"type": "string"}, content_type=NDJSON)
 @blueprint.alt_response(200, schema={"type": "string"}, content_type=CSV, success=True)

@@ -198,6 +198,9 @@ def rotate_key(
         fresh = vault.hash_token(token)
         if not kind or not db.rotate(conn, key_id, token_hash=fresh, until=until, now=now):
             raise NotFound(f"There is no live key {key_id}: `waylight key list` shows all.")
+        found = db.find(conn, key_id)
+        whose = found["organisation_id"] if found else None
+        _audit(conn, vault, "key.rotated", key_id, organisation_id=whose, now=now)
     return IssuedKey(id=key_id, token=token)
 
 
