@@ -59,6 +59,10 @@ NOT_CHECKED = {
     ("POST", "/v1/staff"): [positive_data_acceptance],
     ("PATCH", "/v1/staff/{staff_id}"): [positive_data_acceptance],
     ("POST", "/v1/sessions/current/step-up"): [positive_data_acceptance],
+    # Nor what its version is; nor that one moment is before another.
+    ("PUT", "/v1/sign-in-policy"): [positive_data_acceptance],
+    ("GET", "/v1/audit"): [positive_data_acceptance],
+    ("GET", "/v1/audit/export"): [positive_data_acceptance],
     # Nor whose secret it is, which is asked first.
     ("POST", "/v1/oauth/token"): [positive_data_acceptance, negative_data_rejection],
     # Nor whether something is an origin, a scope, or a moment to come.

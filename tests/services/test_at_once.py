@@ -191,6 +191,7 @@ def test_webhook_deleted_while_an_event_is_queued_for_it_leaves_nothing_behind(d
         deleting = pool.submit(
             webhooks.delete_webhook,
             desk.database,
+            desk.vault,
             desk.police,
             webhook_id=made.id,
             if_match=None,

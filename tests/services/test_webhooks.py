@@ -539,7 +539,7 @@ def test_webhook_whose_key_is_lost_is_told_as_such_and_hides_no_other(desk, make
     assert record(given_up, Webhooks(Guard()).send(given_up)).status == "failed"
     assert sent.target.id == well.id
     assert [one.attempts[0].detail for one in log(desk, lost)] == ["address_unreadable"]
-    webhooks.delete_webhook(desk.database, desk.police, **which)
+    webhooks.delete_webhook(desk.database, desk.vault, desk.police, **which)
     assert [one.id for one in webhooks.list_webhooks(*context, after=None, limit=9)] == [well.id]
 
 
