@@ -49,6 +49,7 @@ class _Filters(Body):
         metadata={
             "description": "Only this, such as `report.read`.",
             "pattern": "^[a-z][a-z_.]{0,63}$",
+            "maxLength": 64,
             "examples": ["report.read"],
         },
     )

@@ -2,6 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
+from schemas.common import WireId
 from waylight.domain import tokens
 
 ERRORS = (
@@ -13,6 +14,9 @@ ERRORS = (
 )
 
 
+EXAMPLE = tokens.make("waylight_ck_", bytes(32))
+
+
 class TokenRequestIn(Schema):
     """What a token is asked for with, as a form (RFC 6749, section 4.4.2)."""
 
@@ -20,13 +24,19 @@ class TokenRequestIn(Schema):
     scope = fields.String(
         metadata={
             "description": "Scopes of the client with spaces between; all of them when absent.",
+            "maxLength": 1000,
             "examples": ["alerts:read"],
         }
     )
     client_id = fields.String(
-        metadata={"description": "With `client_secret`, in place of HTTP Basic."}
+        metadata={
+            "description": "With `client_secret`, in place of HTTP Basic.",
+            "maxLength": WireId.length("client"),
+        }
     )
-    client_secret = fields.String(metadata={"description": "The client's token."})
+    client_secret = fields.String(
+        metadata={"description": "The client's token.", "maxLength": len(EXAMPLE)}
+    )
 
 
 class TokenOut(Schema):
