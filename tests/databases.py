@@ -16,12 +16,12 @@ from uuid import UUID
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.orm import Session
 
 from waylight.config import Settings
-from waylight.db.session import Connection, Database, Role, _translated
+from waylight.db.session import Connection, Database, Role, _open_databases, _translated
 from waylight.services.operations import migrations
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,6 +108,7 @@ class Cluster:
             try:
                 yield name
             finally:
+                _close_pools(name)
                 _drop(conn, name)
 
     def _drop_orphans(self, conn: psycopg.Connection[Any], prefix: str) -> None:
@@ -119,6 +120,16 @@ class Cluster:
             ):
                 with suppress(psycopg.errors.ObjectInUse, psycopg.errors.InvalidCatalogName):
                     conn.execute(sql.SQL("drop database {}").format(sql.Identifier(name)))
+
+
+def _close_pools(name: str) -> None:
+    """Closes what a test left open: its pool would try to come back in the middle of others.
+
+    It jitters with the `random` module, which hypothesis takes for the test that is running.
+    """
+    for database in list(_open_databases):
+        if conninfo_to_dict(database._settings.database_url or "").get("dbname") == name:
+            database.close()
 
 
 def empty_template(cluster: Cluster) -> str:
