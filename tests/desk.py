@@ -278,3 +278,10 @@ def keys_for(desk: Desk, people: Sequence[Principal]) -> dict[Principal, str]:
         )
         tokens[person] = token
     return tokens
+
+
+def headers_for(desk: Desk, scopes: frozenset[str]) -> dict[str, dict[str, str]]:
+    """What each person of the desk, by name, calls with when they have these scopes."""
+    people = (desk.police, desk.operator, desk.control, desk.hub_host)
+    keys = keys_for(desk, [replace(person, scopes=scopes) for person in people])
+    return {person.name or "": {"Authorization": f"Bearer {key}"} for person, key in keys.items()}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.common import WireId
-from tests.desk import NOW, P2, SCOPES, SPOT, keys_for, open_desk
+from tests.desk import NOW, P2, SCOPES, SPOT, headers_for, keys_for, open_desk
 from waylight.domain.geo import Point
 from waylight.domain.reports import Want
 
@@ -24,14 +24,7 @@ def desk(database, vault, settings):
 @pytest.fixture
 def signed_in(desk):
     """Each person with every scope there is; what they may see is then their organisation's."""
-    people = [
-        replace(person, scopes=MANAGING)
-        for person in (desk.police, desk.operator, desk.control, desk.hub_host)
-    ]
-    return {
-        person.name: {"Authorization": f"Bearer {token}"}
-        for person, token in keys_for(desk, people).items()
-    }
+    return headers_for(desk, MANAGING)
 
 
 @pytest.fixture
