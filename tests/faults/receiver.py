@@ -23,6 +23,7 @@ class Receiver:
         self.mode = WELL
         self.taken: Counter[str] = Counter()
         self.unexpected: list[str] = []
+        self.swallowed = 0
         self._lock = threading.Lock()
         self._released = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -41,6 +42,7 @@ class Receiver:
         if mode == BROKEN:
             return 500
         if mode == BLACK_HOLE:
+            self.swallowed += 1
             self._released.wait(LINE_TIMEOUT_S * 2)
             return 0
         if mode == SLOW:
