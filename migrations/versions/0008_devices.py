@@ -31,9 +31,8 @@ declare
     ended integer;
 begin
     -- Addresses before messages, each in the order of their ids, as the workers lock them.
-    perform from addresses a
-    where a.id = any (devices) and a.staff_id is not null and a.state <> 'gone'
-    order by a.id for update;
+    -- Also those that are gone already: a worker that heard so may be giving up what waits.
+    perform from addresses a where a.id = any (devices) order by a.id for update;
     with gone as (
         update addresses a set state = 'gone', wrapped_key = null, version = a.version + 1
         where a.id = any (devices) and a.staff_id is not null and a.state <> 'gone'

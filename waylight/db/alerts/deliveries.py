@@ -277,6 +277,9 @@ def _mark_address(
     if outcome.result in (Result.SENT, Result.DELIVERED):
         _mark_reached(conn, [address_id], now=now)
     elif outcome.result is Result.GONE:
+        # One after the other, also when it is gone already: each gives up all that waits for it,
+        # and holds a message of its own by then.
+        conn.execute("select from addresses where id = %s for update", [address_id])
         conn.execute(MARK_GONE, {"id": address_id, "now": now})
 
 
