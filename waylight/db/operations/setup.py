@@ -17,6 +17,19 @@ EXTENSIONS = ("postgis", "pg_trgm")
 MIGRATION_LOCK = 7_310_579_424_881  # any number that nothing else in this database locks
 """The advisory lock under which the schema changes, by a migration or a restore."""
 
+# PostGIS tells anybody where the rows of a table lie, from statistics that no policy binds.
+STATISTICS = """
+select format('revoke execute on function %s from public', p.oid::regprocedure)
+from pg_proc p
+join pg_depend d on d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
+join pg_extension e on d.refclassid = 'pg_extension'::regclass and e.oid = d.refobjid
+where e.extname = 'postgis' and pg_has_role(p.proowner, 'usage')
+  and p.proname = any ('{_postgis_stats,_postgis_selectivity,_postgis_join_selectivity,
+                         st_estimatedextent,st_estimated_extent}')
+  and has_function_privilege('waylight_staff', p.oid, 'execute')
+"""
+"""Nothing where the extension is another administrator's: a provider's, say."""
+
 ATTEMPTS = 5
 """Roles belong to the whole server: another database being set up at this moment may collide."""
 
@@ -38,6 +51,7 @@ def prepare(conn: Connection, settings: Settings, *, logins: bool = True) -> Non
     steps: tuple[tuple[str, Callable[[], None]], ...] = (
         ("create the roles", lambda: _roles(conn)),
         ("create the extensions", lambda: _extensions(conn)),
+        ("hide the statistics of positions", lambda: _statistics(conn)),
         ("let the roles use the schema", lambda: _schema(conn)),
         ("act as waylight_owner", lambda: _act_as_owner(conn)),
         ("set the logins of the roles", lambda: _logins(conn, settings)),
@@ -79,6 +93,11 @@ def _roles(conn: Connection) -> None:
 def _extensions(conn: Connection) -> None:
     for name in EXTENSIONS:
         conn.execute(sql.SQL("create extension if not exists {}").format(sql.Identifier(name)))
+
+
+def _statistics(conn: Connection) -> None:
+    for (statement,) in conn.execute(STATISTICS).fetchall():
+        conn.execute(statement)
 
 
 def _schema(conn: Connection) -> None:
