@@ -33,6 +33,22 @@ left join staff s on s.id = k.staff_id
 where used.expires_at > %(now)s and {LIVE}
 """  # noqa: S608 - constants
 
+WATCHING = f"""
+with live as (
+    select k.id, k.kind, k.name, k.organisation_id, k.staff_id, k.scopes, k.allowed_origins,
+           s.name as person, s.role, {SIGNED_IN}
+    from api_keys k left join staff s on s.id = k.staff_id
+    {SESSION}
+    where k.id = any (%s) and k.revoked_at is null
+      and (k.expires_at is null or k.expires_at > now()) and a.disabled_at is null),
+watching as (
+    update sessions set last_used_at = now()
+    where id in (select s.id from sessions s join live using (id)
+                 where s.last_used_at < now() - interval '1 minute'
+                 for update of s skip locked))
+select * from live
+"""  # noqa: S608 - constants
+
 
 def keep_ticket(
     conn: Connection[Any],
@@ -75,26 +91,13 @@ def redeem_ticket(
         return cursor.execute(REDEEM, {"hash": token_hash, "now": now}).fetchone()
 
 
-def live_keys(conn: Connection[Any], key_ids: Sequence[UUID]) -> set[UUID]:
-    """Those of the keys that are neither revoked nor over.
+def live_keys(conn: Connection[Any], key_ids: Sequence[UUID]) -> list[dict[str, Any]]:
+    """Those of the keys that are neither revoked nor over, with the scopes that they have by now.
 
     Whoever watches an open stream is there: once a minute their session is noted as used.
     """
-    rows = conn.execute(
-        """
-        with live as (
-            select id from api_keys where id = any (%s) and revoked_at is null
-              and (expires_at is null or expires_at > now())),
-        watching as (
-            update sessions set last_used_at = now()
-            where id in (select s.id from sessions s join live using (id)
-                         where s.last_used_at < now() - interval '1 minute'
-                         for update of s skip locked))
-        select id from live
-        """,
-        [list(key_ids)],
-    ).fetchall()
-    return {row[0] for row in rows}
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(WATCHING, [list(key_ids)]).fetchall()
 
 
 class Listener:

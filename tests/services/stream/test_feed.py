@@ -2,19 +2,20 @@
 
 import threading
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.desk import NOW, P1
+from tests.desk import NOW, P1, keys_for
 from tests.feeds import Line, running
 from tests.proxy import Line as DatabaseLine
 from tests.proxy import soon
+from tests.staff import QUICK, enter, holder, person
 from waylight.db import stream as db
 from waylight.db.session import Database
 from waylight.domain.errors import TooManyRequests, Unavailable
 from waylight.domain.stream import QUEUE_MOST, End, Lost
-from waylight.services import events
+from waylight.services import events, keys, passwords
 from waylight.services.operations import chores
 from waylight.services.stream import feed
 
@@ -252,3 +253,52 @@ def test_connection_that_listens_is_none_of_the_pools(desk, database):
         assert database.pool_use() == before
         row = listener.conn.execute("select pg_listening_channels()").fetchone()
         assert row == ("waylight_events",)
+
+
+LOST = {
+    "revoked": "update api_keys set revoked_at = now() where id = %(key)s",
+    "over": "update api_keys set expires_at = now() where id = %(key)s",
+    "without the scope": "update api_keys set scopes = '{reports:read}' where id = %(key)s",
+    "of a disabled person": "update accounts set disabled_at = now() where staff_id = %(person)s",
+    "of another role by now": "update accounts set roles = '{auditor}' where staff_id = %(person)s",
+    "without the factor that is demanded": """
+        insert into sign_in_policies (organisation_id, requires_totp)
+        select organisation_id, true from accounts where staff_id = %(person)s
+    """,
+}
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_stream_ends_with_the_right_to_open_it(desk, database, monkeypatch, how):
+    """However it was lost: by whoever changed the row, nothing of the stream is asked."""
+    monkeypatch.setattr(feed, "CHORES_S", 0.05)
+    monkeypatch.setattr(passwords, "HASHER", QUICK)
+    now = datetime.now(UTC)
+    robin, kim = (
+        person(desk, now=now),
+        person(desk, "kim@operator.example", organisation="operator"),
+    )
+    session = holder(desk, enter(desk, robin, now=now).token, now=now)
+    other = holder(desk, enter(desk, kim, now=now).token, now=now)
+    secret = keys_for(desk, [desk.police])[desk.police]
+    key = keys.authenticate(database, desk.vault, secret, now=now)
+    mine = key if how in ("revoked", "over", "without the scope") else session
+    with running(database) as (found, _):
+        lost, stays = found.join(mine, line=Line()), found.join(other, line=Line())
+        with database.owner() as conn:
+            conn.execute(LOST[how], {"key": mine.key_id, "person": robin.id})
+        soon(lambda: lost.end is not None)
+        assert (lost.end, stays.end) == (End.KEY_ENDED, None)
+
+
+def test_stream_goes_on_while_rights_are_only_added(desk, database, monkeypatch):
+    monkeypatch.setattr(passwords, "HASHER", QUICK)
+    now = datetime.now(UTC)
+    robin = person(desk, now=now)
+    session = holder(desk, enter(desk, robin, now=now).token, now=now)
+    with running(database) as (found, _):
+        follower = found.join(session, line=Line())
+        desk.do("update accounts set roles = roles || '{auditor}'")
+        with database.intake() as conn:
+            assert found._following(conn, {session.key_id}) == {session.key_id}
+        assert follower.end is None

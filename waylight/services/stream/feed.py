@@ -11,8 +11,10 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from time import monotonic, sleep
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
+
+from psycopg import Connection
 
 from waylight import metrics
 from waylight.db import events as db_events
@@ -23,10 +25,13 @@ from waylight.domain.events import PublicEvent
 from waylight.domain.principals import Principal
 from waylight.domain.stream import QUEUE_MOST, REPLAY_MOST, End, Lost, Start, start
 from waylight.log import get_logger
-from waylight.services import events
+from waylight.services import events, keys
 
 POLL_S = 0.25
 """The longest wait for a hint: what happens is seen as soon without any."""
+
+SCOPE = "alerts:read"
+"""What a key needs to follow, as long as it does."""
 
 CHORES_S = 2.0
 """Between two looks at the keys of all clients, and at who has hung up."""
@@ -350,8 +355,8 @@ class Feed:
         with self._lock:
             self._forget()
             present = list(self._present)
-        keys = {follower.key_id for follower in present if follower.key_id is not None}
-        ended = keys - db.live_keys(listener.conn, list(keys)) if keys else set()
+        held = {follower.key_id for follower in present if follower.key_id is not None}
+        ended = held - self._following(listener.conn, held) if held else set()
         for follower in present:
             if follower.line.has_hung_up():
                 follower.finish(End.LEFT)
@@ -359,6 +364,11 @@ class Feed:
             elif follower.key_id in ended and follower.end is None:
                 metrics.count(metrics.STREAMS_ENDED, End.KEY_ENDED)
                 follower.finish(End.KEY_ENDED)
+
+    def _following(self, conn: Connection[Any], key_ids: set[UUID]) -> set[UUID]:
+        """Those of the keys that would open the stream now: also a right that is gone ends it."""
+        callers = map(keys.principal_of, db.live_keys(conn, list(key_ids)))
+        return {one.key_id for one in callers if one.key_id and one.may(SCOPE)}
 
     def _drop(self, follower: Follower) -> None:
         if follower.end is None:
