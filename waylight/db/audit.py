@@ -42,14 +42,20 @@ where e.id > (select id from begun)
 order by e.id limit %(limit)s
 """
 
+# One statement, so one moment: what a worker seals after it is not half seen.
+EXTENT = """
+select (select coalesce(max(number), 0) from audit_seals),
+       (select coalesce(max(position), 0) from audit_positions)
+"""
+
 SEALS = """
-select * from audit_seals where number >= %s order by number
+select * from audit_seals where number between %s and %s order by number
 """
 
 POSITIONS = """
 select p.position, p.entry_id, p.is_signed, p.digest as position_digest, e.*
 from audit_positions p left join audit_entries e on e.id = p.entry_id
-where p.position >= %s order by p.position
+where p.position between %s and %s order by p.position
 """
 
 # Every filter names the organisation (design, D11); the policy of the staff role is the second lock
@@ -157,18 +163,25 @@ def write_seal(
     )
 
 
-def seals(conn: Connection[Any], *, first: int) -> Generator[tuple[Seal, int, bytes]]:
-    """Every seal from a number on, in order, read as it is asked for. To be closed."""
-    for row in _read(conn, "audit_seals_read", SEALS, [first]):
+def extent(conn: Connection[Any]) -> tuple[int, int]:
+    """The number of the newest seal and the last place, of one moment; 0 where there is none."""
+    row = conn.execute(EXTENT).fetchone()
+    assert row is not None  # noqa: S101 - a select without FROM has one row
+    return row[0], row[1]
+
+
+def seals(conn: Connection[Any], *, first: int, last: int) -> Generator[tuple[Seal, int, bytes]]:
+    """Every seal from a number to another, in order, read as it is asked for. To be closed."""
+    for row in _read(conn, "audit_seals_read", SEALS, [first, last]):
         yield signed_seal(row)
 
 
-def positions(conn: Connection[Any], *, first: int) -> Generator[Mapping[str, Any]]:
-    """Every place from one on, in order, with the columns of its entry. To be closed.
+def positions(conn: Connection[Any], *, first: int, last: int) -> Generator[Mapping[str, Any]]:
+    """Every place from one to another, in order, with the columns of its entry. To be closed.
 
     These are None where the entry is gone. Read as it is asked for.
     """
-    yield from _read(conn, "audit_positions_read", POSITIONS, [first])
+    yield from _read(conn, "audit_positions_read", POSITIONS, [first, last])
 
 
 def page(

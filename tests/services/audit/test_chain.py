@@ -4,7 +4,7 @@ import base64
 import json
 from dataclasses import replace
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from click.testing import CliRunner
@@ -322,6 +322,67 @@ def test_an_entry_has_no_room_for_a_text(desk):
                 value if column == "action" else "report.read",
                 value if column == "request_id" else None,
             )
+
+
+def test_a_seal_that_is_made_while_the_chain_is_read_breaks_nothing(sealed, monkeypatch):
+    """The places are read before the seals: what is sealed in between is half seen."""
+    seals = db.seals
+
+    def late(conn, **others):
+        sealed.read(sealed.police, sealed.alert_of(sealed.first), now=LATER)
+        assert seal(sealed, now=LATER) == 1
+        yield from seals(conn, **others)
+
+    monkeypatch.setattr(db, "seals", late)
+    assert verify(sealed).broken is None
+    monkeypatch.undo()
+    found = verify(sealed)
+    assert (found.broken, found.seals) == (None, 4)
+
+
+@pytest.mark.parametrize("is_sealed", [False, True])
+def test_an_entry_inserted_with_an_old_time_is_found(sealed, is_sealed):
+    """Older than all that sealing looks at every few seconds."""
+    (forged,) = sealed.rows(
+        "insert into audit_entries (id, at, staff_id, organisation_id, action)"
+        " values (uuid_v7('2020-01-01'), '2020-01-01', %s, %s, 'report.read') returning id",
+        sealed.police.staff_id,
+        sealed.police.organisation_id,
+    )
+    assert audit.seal(sealed.database, sealed.vault, now=LATER) == 0
+    if is_sealed:
+        assert seal(sealed, now=LATER) == 1
+    broken = verify(sealed).broken
+    assert (broken.code, broken.entry_id) == ("entry_inserted", forged["id"])
+
+
+@pytest.mark.parametrize("off", [timedelta(hours=-3), timedelta(hours=3)])
+def test_a_clock_that_jumps_breaks_nothing_and_leaves_nothing_unsealed(sealed, off, monkeypatch):
+    """The clock of one process gives ids; another's says when it is sealed."""
+    at = int((NOW + off).timestamp() * 1000)
+    with monkeypatch.context() as wrong:
+        wrong.setattr(
+            audit.writing.uuid_utils.compat,
+            "uuid7",
+            lambda: _uuid7(at, uuid4().int & (1 << 74) - 1),
+        )
+        sealed.read(sealed.police, sealed.alert_of(sealed.first), now=NOW + off)
+    assert seal(sealed, now=NOW + off) == 1
+    sealed.read(sealed.police, sealed.alert_of(sealed.first), now=NOW)
+    assert seal(sealed, now=NOW) == 1
+    found = verify(sealed)
+    assert (found.broken, found.unsealed, found.entries) == (None, 0, 8)
+
+
+def _uuid7(at_ms, random):
+    return UUID(int=at_ms << 80 | 7 << 76 | random >> 62 << 64 | 2 << 62 | random & (1 << 62) - 1)
+
+
+def test_a_checkpoint_under_the_number_of_another_seal_is_not_believed(sealed):
+    kept = verify(sealed).newest
+    assert kept.seal == 3
+    for number, code in ((2, "tail_replaced"), (9, "tail_cut")):
+        assert verify(sealed, checkpoint=replace(kept, seal=number)).broken.code == code
 
 
 # --- at the command line

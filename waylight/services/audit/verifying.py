@@ -103,9 +103,10 @@ def _first_break(conn: Connection[Any], vault: Vault, count: _Count, *, first: i
             return _missing(first - 1)
         count.last = found[0]
     start = count.last.last_position + 1 if count.last else 1
+    last_seal, last_place = db.extent(conn)
     with (
-        closing(db.positions(conn, first=start)) as places,
-        closing(db.seals(conn, first=first)) as seals,
+        closing(db.positions(conn, first=start, last=last_place)) as places,
+        closing(db.seals(conn, first=first, last=last_seal)) as seals,
     ):
         return _walk(vault, seals, places, count)
 
