@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from flask import g
 from flask.typing import ResponseReturnValue
 
 from api.wire.auth import principal, require
@@ -35,10 +36,7 @@ def begin_totp() -> BegunTotp:
 @blueprint.response(200, RecoveryCodesOut, example=RecoveryCodesOut.example)
 def confirm_totp(body: dict[str, Any]) -> ResponseReturnValue:
     """Set it up with a code that it shows now. Your other sessions end."""
-    context = waylight()
-    codes = accounts.confirm_totp(
-        context.database, context.vault, principal(), code=body["code"], now=now()
-    )
+    codes = accounts.confirm_totp(**_by(), code=body["code"])
     return {"recovery_codes": codes}
 
 
@@ -48,7 +46,7 @@ def confirm_totp(body: dict[str, Any]) -> ResponseReturnValue:
 @blueprint.response(204)
 def remove_totp() -> None:
     """Take your second factor away, where neither a role nor the organisation demands one."""
-    accounts.remove_totp(waylight().database, principal(), now=now())
+    accounts.remove_totp(**_by())
 
 
 @blueprint.route("/v1/account/recovery-codes", methods=["POST"])
@@ -57,8 +55,7 @@ def remove_totp() -> None:
 @blueprint.response(201, RecoveryCodesOut, example=RecoveryCodesOut.example)
 def new_recovery_codes() -> ResponseReturnValue:
     """Ten new recovery codes; those before are good no more."""
-    context = waylight()
-    codes = accounts.new_recovery_codes(context.database, context.vault, principal(), now=now())
+    codes = accounts.new_recovery_codes(**_by())
     return {"recovery_codes": codes}
 
 
@@ -68,7 +65,16 @@ def new_recovery_codes() -> ResponseReturnValue:
 @blueprint.response(204)
 def set_password(body: dict[str, Any]) -> None:
     """Another password. Your other sessions end."""
+    accounts.set_password(**_by(), password=body["password"])
+
+
+def _by() -> dict[str, Any]:
+    """What every change is called with."""
     context = waylight()
-    accounts.set_password(
-        context.database, context.vault, principal(), password=body["password"], now=now()
-    )
+    return {
+        "database": context.database,
+        "vault": context.vault,
+        "principal": principal(),
+        "request_id": g.request_id,
+        "now": now(),
+    }

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from flask import request
+from flask import g, request
 from flask.typing import ResponseReturnValue
 
 from api.wire import limits
@@ -95,6 +95,6 @@ def accept(body: dict[str, Any]) -> ResponseReturnValue:
     """Set your password with an invitation. Then sign in."""
     context = waylight()
     organisation, device = accounts.accept_invitation(
-        context.database, context.vault, **body, now=now()
+        context.database, context.vault, **body, request_id=g.request_id, now=now()
     )
     return {"organisation": organisation, "device": device}

@@ -17,7 +17,7 @@ from waylight.domain.errors import (
     WrongCredentials,
 )
 from waylight.domain.roles import Role
-from waylight.services import accounts, keys, passwords
+from waylight.services import accounts, audit, keys, passwords
 
 REFUSED = psycopg.errors.InsufficientPrivilege
 
@@ -283,3 +283,47 @@ def test_policy_of_one_organisation_is_not_anothers(desk, ada, eve):
             desk.database, desk.vault, eve, requires_totp=False, if_match=7, now=NOW
         )
     accounts.change_policy(desk.database, desk.vault, eve, requires_totp=False, if_match=1, now=NOW)
+
+
+def entries(desk, action):
+    return desk.rows(
+        "select staff_id, organisation_id, key_id, subject_id, request_id from audit_entries"
+        " where action = %s order by id",
+        action,
+    )
+
+
+def test_what_a_person_changes_of_how_they_sign_in_is_in_the_audit_log(desk):
+    robin = person(desk, totp=True)
+    me = holder(desk, enter(desk, robin).token)
+    by = {"database": desk.database, "vault": desk.vault, "principal": me, "now": NOW}
+    accounts.set_password(**by, password=OTHER, request_id="asked-1")
+    accounts.new_recovery_codes(**by, request_id="asked-2")
+    accounts.remove_totp(**by, request_id="asked-3")
+    for action, asked in (
+        ("account.password_set", "asked-1"),
+        ("account.recovery_codes_made", "asked-2"),
+        ("account.totp_removed", "asked-3"),
+    ):
+        assert entries(desk, action) == [
+            {
+                "staff_id": robin.id,
+                "organisation_id": desk.police.organisation_id,
+                "key_id": me.key_id,
+                "subject_id": robin.id,
+                "request_id": asked,
+            }
+        ]
+    assert len(entries(desk, "account.totp_set_up")) == 1
+    assert audit.verify(desk.database, desk.vault, now=NOW).broken is None
+
+
+def test_password_that_is_set_by_an_invitation_has_no_actor(desk, caller):
+    made = hire(desk, caller)
+    invitation = accounts.invite(desk.database, desk.vault, caller, made.id, now=NOW)
+    accounts.accept_invitation(
+        desk.database, desk.vault, token=invitation.token, password=OTHER, now=NOW
+    )
+    (entry,) = entries(desk, "account.password_set")
+    assert (entry["staff_id"], entry["key_id"], entry["subject_id"]) == (None, None, made.id)
+    assert entry["organisation_id"] == desk.police.organisation_id

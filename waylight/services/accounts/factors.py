@@ -19,7 +19,7 @@ from waylight.domain.accounts import FROM_ADDRESS, RECOVERY_CODES
 from waylight.domain.errors import NotAllowed, StateConflict, WrongCredentials
 from waylight.domain.principals import Principal
 from waylight.services.accounts import turns
-from waylight.services.accounts.identity import opened, person_of, session_of, tell
+from waylight.services.accounts.identity import opened, person_of, record, session_of, tell
 from waylight.vault import CROCKFORD, Vault
 
 ISSUER = "Waylight"
@@ -109,7 +109,13 @@ def begin_totp(
 
 
 def confirm_totp(
-    database: Database, vault: Vault, principal: Principal, *, code: str, now: datetime
+    database: Database,
+    vault: Vault,
+    principal: Principal,
+    *,
+    code: str,
+    request_id: str | None = None,
+    now: datetime,
 ) -> tuple[str, ...]:
     """Sets up the secret that was shown, for whoever has its code; returns ten recovery codes.
 
@@ -137,19 +143,26 @@ def confirm_totp(
         _keep(conn, vault, row, {"totp_secret": secret}, changes, now=now)
         turns.forget(conn, turn)
         _end_others(conn, staff_id, session_of(principal), now=now)
-        tell(
+        record(
             conn,
+            vault,
             "account.totp_set_up",
+            principal=principal,
             organisation_id=organisation_id,
             account=staff_id,
-            by=staff_id,
+            request_id=request_id,
             now=now,
         )
     return codes
 
 
 def new_recovery_codes(
-    database: Database, vault: Vault, principal: Principal, *, now: datetime
+    database: Database,
+    vault: Vault,
+    principal: Principal,
+    *,
+    request_id: str | None = None,
+    now: datetime,
 ) -> tuple[str, ...]:
     """Ten new recovery codes in the place of those before. Raises StateConflict without TOTP."""
     staff_id, organisation_id = _signed_in(principal)
@@ -159,18 +172,27 @@ def new_recovery_codes(
         if row["totp_since"] is None:
             raise StateConflict("Set up a second factor first: `POST /v1/account/totp`.")
         db.change(conn, staff_id, {"recovery_hashes": _hashes(vault, staff_id, codes)}, now=now)
-        tell(
+        record(
             conn,
+            vault,
             "account.recovery_codes_made",
+            principal=principal,
             organisation_id=organisation_id,
             account=staff_id,
-            by=staff_id,
+            request_id=request_id,
             now=now,
         )
     return codes
 
 
-def remove_totp(database: Database, principal: Principal, *, now: datetime) -> None:
+def remove_totp(
+    database: Database,
+    vault: Vault,
+    principal: Principal,
+    *,
+    request_id: str | None = None,
+    now: datetime,
+) -> None:
     """Takes the second factor away. Raises StateConflict where one is demanded."""
     staff_id, organisation_id = _signed_in(principal)
     with database.intake() as conn:
@@ -178,12 +200,14 @@ def remove_totp(database: Database, principal: Principal, *, now: datetime) -> N
         if roles.needs_totp(row["roles"], demanded=row["requires_totp"]):
             raise StateConflict("Your role or your organisation demands a second factor.")
         db.change(conn, staff_id, NO_TOTP, now=now)
-        tell(
+        record(
             conn,
+            vault,
             "account.totp_removed",
+            principal=principal,
             organisation_id=organisation_id,
             account=staff_id,
-            by=staff_id,
+            request_id=request_id,
             now=now,
         )
 

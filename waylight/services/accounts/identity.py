@@ -12,6 +12,7 @@ from waylight.domain.accounts import Account
 from waylight.domain.addresses import normal_email
 from waylight.domain.errors import NotAllowed
 from waylight.domain.principals import Principal
+from waylight.services import audit
 from waylight.vault import Vault, VaultError
 
 
@@ -60,6 +61,34 @@ def account_of(vault: Vault, row: Mapping[str, Any]) -> Account:
         invited_until=row["invited_until"],
         disabled_at=row["disabled_at"],
         created_at=row["created_at"],
+    )
+
+
+def record(
+    conn: Connection[Any],
+    vault: Vault,
+    kind: str,
+    *,
+    principal: Principal | None,
+    organisation_id: UUID,
+    account: UUID,
+    request_id: str | None,
+    now: datetime,
+) -> None:
+    """What a person changed of what they sign in with: an event, and in the audit log.
+
+    `principal` is None for whoever had an invitation and no session yet.
+    """
+    tell(conn, kind, organisation_id=organisation_id, account=account, by=account, now=now)
+    audit.write(
+        conn,
+        vault,
+        kind,
+        principal=principal,
+        subject_id=account,
+        organisation_id=organisation_id,
+        request_id=request_id,
+        now=now,
     )
 
 

@@ -35,6 +35,7 @@ from waylight.services.accounts.identity import (
     login_hash,
     opened,
     person_of,
+    record,
     session_of,
     tell,
 )
@@ -282,7 +283,13 @@ def write_invitation(
 
 
 def accept_invitation(
-    database: Database, vault: Vault, *, token: str, password: str, now: datetime
+    database: Database,
+    vault: Vault,
+    *,
+    token: str,
+    password: str,
+    request_id: str | None = None,
+    now: datetime,
 ) -> tuple[str, str]:
     """Sets the password of whoever was invited; returns what to sign in with beside it.
 
@@ -301,7 +308,7 @@ def accept_invitation(
         row = db.invited(conn, token_hash, now=now)
         if row is None:
             raise NotFound(OVER)
-        _set_password(conn, row, hashed, kept=None, now=now)
+        _set_password(conn, vault, row, hashed, by=None, request_id=request_id, now=now)
     login = login_hash(vault, opened(vault, row, "email") or "")
     return row["organisation_key"], turns.device_of(vault, login)
 
@@ -310,11 +317,17 @@ OVER = "This invitation was used, is over, or never was: ask for another."
 
 
 def set_password(
-    database: Database, vault: Vault, principal: Principal, *, password: str, now: datetime
+    database: Database,
+    vault: Vault,
+    principal: Principal,
+    *,
+    password: str,
+    request_id: str | None = None,
+    now: datetime,
 ) -> None:
     """Another password for the caller; their other sessions end. Raises InvalidRequest."""
     staff_id, _ = person_of(principal)
-    kept = session_of(principal)
+    session_of(principal)
     with database.intake(autocommit=True) as conn:
         row = db.own(conn, staff_id)
     if row is None:
@@ -322,7 +335,7 @@ def set_password(
     passwords.check_new(password, known=_known(vault, row))
     hashed = passwords.hash_password(password)
     with database.intake() as conn:
-        _set_password(conn, row, hashed, kept=kept, now=now)
+        _set_password(conn, vault, row, hashed, by=principal, request_id=request_id, now=now)
 
 
 def read_policy(database: Database, principal: Principal) -> dict[str, Any]:
@@ -372,10 +385,12 @@ def change_policy(
 
 def _set_password(
     conn: Connection[Any],
+    vault: Vault,
     row: Mapping[str, Any],
     hashed: str,
     *,
-    kept: UUID | None,
+    by: Principal | None,
+    request_id: str | None,
     now: datetime,
 ) -> None:
     changes = {
@@ -385,14 +400,17 @@ def _set_password(
         "invited_until": None,
     }
     db.change(conn, row["id"], changes, now=now)
+    kept = by.key_id if by is not None else None
     others = [one for one in db_sessions.sessions_of(conn, row["id"]) if one != kept]
     db_sessions.end(conn, others, now=now)
-    tell(
+    record(
         conn,
+        vault,
         "account.password_set",
+        principal=by,
         organisation_id=row["organisation_id"],
         account=row["id"],
-        by=row["id"],
+        request_id=request_id,
         now=now,
     )
 
