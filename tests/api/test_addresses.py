@@ -7,7 +7,7 @@ from schemas.common import WireId
 from tests.desk import NOW, P2, keys_for, open_desk
 from waylight.domain.addresses import MOST
 from waylight.domain.alerts import Outcome, Result
-from waylight.services import alerts
+from waylight.services import addresses, alerts, audit
 
 NUMBER, SHOWN = "+447400123456", "+44\u2026456"
 ON_CALL = {"channel": "sms", "address": NUMBER, "name": "On call"}
@@ -339,6 +339,20 @@ def test_every_change_is_an_event_and_in_the_audit_log(desk, client, robin, adde
     audited = desk.rows("select action, staff_id from audit_entries order by id")
     assert [row["action"] for row in audited] == kinds
     assert {row["staff_id"] for row in audited} == {desk.police.staff_id}
+
+
+def test_test_message_that_cannot_be_put_into_the_audit_log_is_not_sent(desk, added, monkeypatch):
+    def broken(*_, **__):
+        raise OSError("no room")
+
+    monkeypatch.setattr(audit, "write", broken)
+    address_id = WireId.read("address", added["id"])
+    with pytest.raises(OSError, match="no room"):
+        addresses.try_address(
+            desk.database, desk.vault, desk.police, address_id, channels=("sms",), now=NOW
+        )
+    assert desk.rows("select from deliveries") == []
+    assert desk.events("address.tested") == []
 
 
 def test_address_that_is_one_s_own_names_the_person(client, robin, path):

@@ -258,7 +258,6 @@ def try_address(
                 retry_after_s=round(TEST_EVERY.total_seconds()),
             )
         events.write(conn, _event("address.tested", row, principal, now=now))
-    with database.staff(organisation_id) as conn:
         _audit(conn, vault, "address.tested", row, principal, request_id=request_id, now=now)
     return _address(vault, row)
 
