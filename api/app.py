@@ -20,11 +20,13 @@ from api import (
     channels,
     check_ins,
     clients,
+    coverages,
     health,
     hubs,
     incidents,
     metrics,
     oauth,
+    organisations,
     places,
     push,
     redactions,
@@ -86,6 +88,8 @@ BLUEPRINTS = (
     staff.blueprint,
     clients.blueprint,
     oauth.blueprint,
+    coverages.blueprint,
+    organisations.blueprint,
 )
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from flask import g
 from flask.typing import ResponseReturnValue
 
 from api.wire import limits, paging, versions
@@ -12,6 +13,7 @@ from api.wire.context import now, waylight
 from schemas.hubs import (
     HubDeskOut,
     HubEditIn,
+    HubIn,
     HubList,
     HubOut,
     HubPositionIn,
@@ -92,8 +94,35 @@ def edit(body: dict[str, Any], hub_id: UUID) -> ResponseReturnValue:
     return _answer(hubs.edit_hub(**_change(hub_id), values=body))
 
 
+@blueprint.route("/v1/hubs", methods=["POST"])
+@require(Kind.STAFF, scopes=("organisation:manage",), quota=limits.HOURS)
+@blueprint.arguments(HubIn, example=HubIn.example)
+@blueprint.response(201, HubDeskOut, headers=versions.HEADERS)
+def found(body: dict[str, Any]) -> ResponseReturnValue:
+    """Make a hub of your organisation. Passengers are shown it from the next answer on."""
+    context = waylight()
+    made = hubs.found_hub(
+        context.database,
+        context.vault,
+        principal(),
+        values=body,
+        request_id=g.request_id,
+        now=now(),
+    )
+    return _answer(made, 201)
+
+
+@blueprint.route('/v1/hubs/<wire_id("hub"):hub_id>', methods=["DELETE"])
+@require(Kind.STAFF, scopes=("organisation:manage",))
+@versions.versioned()
+@blueprint.response(204)
+def retire(hub_id: UUID) -> None:
+    """Retire a hub for good. Whoever is on the way there is told of the nearest open one."""
+    hubs.retire_hub(**_change(hub_id), vault=waylight().vault, request_id=g.request_id)
+
+
 @blueprint.route('/v1/hubs/<wire_id("hub"):hub_id>/desk')
-@require(Kind.STAFF, scopes=("alerts:read",))
+@require(Kind.STAFF, scopes=("alerts:read",), or_scope="hubs:manage")
 @blueprint.response(200, HubDeskOut, headers=versions.HEADERS)
 def desk(hub_id: UUID) -> ResponseReturnValue:
     """Your hub as you see it: the override that runs, its reason, its version."""
@@ -147,5 +176,5 @@ def _change(hub_id: UUID) -> dict[str, Any]:
     }
 
 
-def _answer(found: HubDesk) -> ResponseReturnValue:
-    return found, 200, versions.etag(found.version)  # type: ignore[return-value] # dumped by the response decorator
+def _answer(found: HubDesk, status: int = 200) -> ResponseReturnValue:
+    return found, status, versions.etag(found.version)  # type: ignore[return-value] # dumped by the response decorator

@@ -27,7 +27,7 @@ blueprint = Blueprint("shifts", __name__, description="When teams are on shift."
 
 
 @blueprint.route('/v1/teams/<wire_id("team"):team_id>/shifts')
-@require(Kind.STAFF, scopes=("alerts:read",))
+@require(Kind.STAFF, scopes=("alerts:read",), or_scope="teams:manage")
 @blueprint.arguments(ShiftsQuery, location="query")
 @blueprint.response(200, ShiftList, headers=paging.LINK)
 def list_shifts(query: dict[str, Any], team_id: UUID) -> ResponseReturnValue:
@@ -50,7 +50,7 @@ def add(hours: Hours, team_id: UUID) -> ResponseReturnValue:
 
 
 @blueprint.route('/v1/teams/<wire_id("team"):team_id>/shifts/preview')
-@require(Kind.STAFF, scopes=("alerts:read",), quota=limits.HOURS)
+@require(Kind.STAFF, scopes=("alerts:read",), or_scope="teams:manage", quota=limits.HOURS)
 @blueprint.arguments(PreviewQuery, location="query")
 @blueprint.response(200, PreviewOut)
 def preview(query: dict[str, Any], team_id: UUID) -> Preview:
@@ -59,7 +59,7 @@ def preview(query: dict[str, Any], team_id: UUID) -> Preview:
 
 
 @blueprint.route('/v1/teams/<wire_id("team"):team_id>/shifts/preview', methods=["POST"])
-@require(Kind.STAFF, scopes=("alerts:read",), quota=limits.HOURS)
+@require(Kind.STAFF, scopes=("alerts:read",), or_scope="teams:manage", quota=limits.HOURS)
 @blueprint.arguments(PreviewIn, example=PreviewIn.example)
 @blueprint.response(200, PreviewOut)
 def try_out(body: dict[str, Any], team_id: UUID) -> Preview:
@@ -70,7 +70,7 @@ def try_out(body: dict[str, Any], team_id: UUID) -> Preview:
 
 
 @blueprint.route('/v1/teams/<wire_id("team"):team_id>/shifts/<wire_id("shift"):shift_id>')
-@require(Kind.STAFF, scopes=("alerts:read",))
+@require(Kind.STAFF, scopes=("alerts:read",), or_scope="teams:manage")
 @blueprint.response(200, ShiftOut, headers=versions.HEADERS)
 def one(team_id: UUID, shift_id: UUID) -> ResponseReturnValue:
     """One shift."""

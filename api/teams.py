@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from flask import g
 from flask.typing import ResponseReturnValue
 
 from api.wire import paging, versions
@@ -13,6 +14,8 @@ from schemas.teams import (
     CapabilitiesIn,
     DutyIn,
     HeartbeatOut,
+    TeamEditIn,
+    TeamIn,
     TeamList,
     TeamOut,
     TeamPositionIn,
@@ -26,7 +29,7 @@ blueprint = Blueprint("teams", __name__, description="Transport safety teams.")
 
 
 @blueprint.route("/v1/teams")
-@require(Kind.STAFF, scopes=("alerts:read",))
+@require(Kind.STAFF, scopes=("alerts:read",), or_scope="teams:manage")
 @blueprint.arguments(TeamsQuery, location="query")
 @blueprint.response(200, TeamList, headers=paging.LINK)
 def list_teams(query: dict[str, Any]) -> ResponseReturnValue:
@@ -45,11 +48,43 @@ def list_teams(query: dict[str, Any]) -> ResponseReturnValue:
 
 
 @blueprint.route('/v1/teams/<wire_id("team"):team_id>')
-@require(Kind.STAFF, scopes=("alerts:read",))
+@require(Kind.STAFF, scopes=("alerts:read",), or_scope="teams:manage")
 @blueprint.response(200, TeamOut, headers=versions.HEADERS)
 def one(team_id: UUID) -> ResponseReturnValue:
     """One team, as it is now."""
     return _answer(teams.read_team(waylight().database, principal(), team_id=team_id, now=now()))
+
+
+@blueprint.route("/v1/teams", methods=["POST"])
+@require(Kind.STAFF, scopes=("organisation:manage",))
+@blueprint.arguments(TeamIn, example=TeamIn.example)
+@blueprint.response(201, TeamOut, headers=versions.HEADERS)
+def found(body: dict[str, Any]) -> ResponseReturnValue:
+    """Make a team of your organisation. It is told of nothing before it has a coverage and a shift.
+
+    How it is reached is set with `POST /v1/teams/{team_id}/addresses`.
+    """
+    return _answer(teams.found_team(**_administration(), **body), 201)
+
+
+@blueprint.route('/v1/teams/<wire_id("team"):team_id>', methods=["PATCH"])
+@require(Kind.STAFF, scopes=("organisation:manage",))
+@versions.versioned()
+@blueprint.arguments(TeamEditIn, example=TeamEditIn.example)
+@blueprint.response(200, TeamOut, headers=versions.HEADERS)
+def edit(body: dict[str, Any], team_id: UUID) -> ResponseReturnValue:
+    """Give a team another name or base. It counts from the next report on."""
+    which = _administration(team_id=team_id, if_match=versions.if_match())
+    return _answer(teams.edit_team(**which, **body))
+
+
+@blueprint.route('/v1/teams/<wire_id("team"):team_id>', methods=["DELETE"])
+@require(Kind.STAFF, scopes=("organisation:manage",))
+@versions.versioned(409)
+@blueprint.response(204)
+def retire(team_id: UUID) -> None:
+    """Retire a team for good: it is alerted no more. What it did stays; so does its name there."""
+    teams.retire_team(**_administration(team_id=team_id, if_match=versions.if_match()))
 
 
 @blueprint.route('/v1/teams/<wire_id("team"):team_id>/duty', methods=["PUT"])
@@ -102,5 +137,18 @@ def set_capabilities(body: dict[str, Any], team_id: UUID) -> ResponseReturnValue
     return _answer(changed)
 
 
-def _answer(team: Team) -> ResponseReturnValue:
-    return team, 200, versions.etag(team.version)  # type: ignore[return-value] # dumped by the response decorator
+def _administration(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - as the verbs take it
+    """What every change by an administrator is called with."""
+    context = waylight()
+    return {
+        "database": context.database,
+        "vault": context.vault,
+        "principal": principal(),
+        "request_id": g.request_id,
+        "now": now(),
+        **more,
+    }
+
+
+def _answer(team: Team, status: int = 200) -> ResponseReturnValue:
+    return team, status, versions.etag(team.version)  # type: ignore[return-value] # dumped by the response decorator

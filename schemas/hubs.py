@@ -9,6 +9,7 @@ from marshmallow.utils import get_value
 from schemas.common import (
     Body,
     Codes,
+    Flag,
     PageQuery,
     Position,
     QueryBounds,
@@ -71,6 +72,17 @@ def _within_calendars(at: datetime) -> None:
 def _code() -> fields.String:
     return fields.String(
         validate=validate.Regexp(r"^[a-z][a-z0-9_-]{1,39}(?!\n)$"), metadata={"maxLength": 40}
+    )
+
+
+def _name(**kwargs: Any) -> fields.String:
+    return fields.String(
+        validate=[
+            validate.Length(min=1, max=80),
+            validate.Regexp(r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?\Z"),
+        ],
+        metadata={"description": "What passengers read.", "maxLength": 80},
+        **kwargs,
     )
 
 
@@ -240,8 +252,57 @@ class HubEditIn(Body):
     services = fields.List(_code(), validate=validate.Length(max=40))
     access = fields.List(_code(), validate=validate.Length(max=40))
     languages = fields.List(_code(), validate=validate.Length(max=40))
+    name = _name()
+    position = Position(
+        metadata={"description": "Of a hub that does not move; a mobile one says where it is."}
+    )
+    outside_city = Flag(
+        metadata={"description": "The place lies outside the city, and that is meant."}
+    )
 
     example = {"opening_hours": "Mo-Su 18:00-02:00"}
+
+
+class HubIn(Body):
+    """A new hub."""
+
+    name = _name(required=True)
+    kind = fields.String(
+        required=True,
+        validate=validate.OneOf(["safe_travel_hub", "hospital", "station", "hub_bus"]),
+    )
+    mobile = Flag(load_default=False, metadata={"description": "It may move."})
+    position = Position(required=True)
+    outside_city = Flag(
+        load_default=False,
+        metadata={"description": "The place lies outside the city, and that is meant."},
+    )
+    address = fields.String(required=True, validate=validate.Length(min=1, max=200))
+    opening_hours = fields.String(
+        required=True,
+        validate=validate.Length(min=1, max=1000),
+        metadata={
+            "description": "OpenStreetMap `opening_hours`, in the city's time zone.",
+            "examples": ["Mo-Su 18:00-02:00"],
+        },
+    )
+    services = fields.List(_code(), load_default=list, validate=validate.Length(max=40))
+    access = fields.List(_code(), load_default=list, validate=validate.Length(max=40))
+    languages = fields.List(_code(), load_default=list, validate=validate.Length(max=40))
+    phone = fields.String(
+        load_default=None, allow_none=True, validate=validate.Length(min=3, max=40)
+    )
+
+    example: Any = {
+        "name": "Camden Lock safe hub",
+        "kind": "safe_travel_hub",
+        "position": {"type": "Point", "coordinates": [-0.1463, 51.5414]},
+        "address": "Camden Lock Place, London",
+        "opening_hours": "Fr-Sa 21:00-04:00",
+        "services": ["water", "trained_staff"],
+        "access": ["step_free"],
+        "languages": ["en"],
+    }
 
 
 class OverrideIn(Body):

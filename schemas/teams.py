@@ -4,10 +4,12 @@ from typing import Any
 
 from marshmallow import Schema, fields, post_load, validate
 
+from schemas.addresses import LABEL
 from schemas.common import (
     Answer,
     Body,
     Codes,
+    Flag,
     Number,
     PageQuery,
     Position,
@@ -24,6 +26,27 @@ SET_BY = {"enum": ["pack", "staff"]}
 
 class TeamsQuery(PageQuery):
     """How many teams to list, and from where."""
+
+
+def _name(**kwargs: Any) -> fields.String:
+    return fields.String(
+        validate=[validate.Length(min=1, max=60), validate.Regexp(LABEL.replace("$", r"\Z"))],
+        metadata={
+            "description": "What passengers and colleagues read. No name of a person.",
+            "pattern": LABEL,
+            "maxLength": 60,
+            "examples": ["Camden night team"],
+        },
+        **kwargs,
+    )
+
+
+def outside_city() -> Flag:
+    """Whether a place outside the city is meant."""
+    return Flag(
+        load_default=False,
+        metadata={"description": "The place lies outside the city, and that is meant."},
+    )
 
 
 class DutyIn(Body):
@@ -165,6 +188,38 @@ class CapabilitiesIn(Body):
             {"capability": "women_officers"},
         ]
     }
+
+
+class TeamIn(Body):
+    """A new team."""
+
+    name = _name(required=True)
+    base = Position(
+        required=True,
+        metadata={
+            "description": "Where it starts from: distances count from here, longitude first."
+        },
+    )
+    capabilities = fields.List(
+        fields.Nested(CapabilityIn), load_default=list, validate=validate.Length(max=20)
+    )
+    outside_city = outside_city()
+
+    example: Any = {
+        "name": "Camden night team",
+        "base": {"type": "Point", "coordinates": [-0.1426, 51.539]},
+        "capabilities": [{"capability": "first_aid"}],
+    }
+
+
+class TeamEditIn(Body):
+    """What changes; the rest stays."""
+
+    name = _name(load_default=None)
+    base = Position(load_default=None)
+    outside_city = outside_city()
+
+    example: Any = {"name": "Camden night team"}
 
 
 class HeldCapabilityOut(Answer):

@@ -51,6 +51,7 @@ class Required:
     provider: Provider | None = None
     quota: limits.Policy | None = None
     fresh: bool = False
+    or_scope: str | None = None
 
 
 class LastKnown:
@@ -116,6 +117,7 @@ def require(
     provider: Provider | None = None,
     quota: limits.Policy | None = None,
     fresh: bool = False,
+    or_scope: str | None = None,
 ) -> Callable[[View], View]:
     """Lets only these kinds of caller in, and of those with a key only such as have every scope.
 
@@ -127,13 +129,14 @@ def require(
     for a key, once. `provider` is how the one caller of `Kind.PROVIDER` is recognised; its calls
     are not limited, a forger's are. `quota` is what the caller's organisation may use of this
     beside the limit of its keys. With `fresh`, a session that its person has not proved within ten
-    minutes to be theirs hears StepUpNeeded (401). Put it right under the route, so that it runs
+    minutes to be theirs hears StepUpNeeded (401). `or_scope` does in place of all `scopes`: whoever
+    changes a thing reads it. Put it right under the route, so that it runs
     first.
     """
     if not kinds:
         raise TypeError("say who may call: Kind.NOBODY for everybody")
     required = Required(
-        frozenset(kinds), scopes, outlives_database, tickets, provider, quota, fresh
+        frozenset(kinds), scopes, outlives_database, tickets, provider, quota, fresh, or_scope
     )
 
     def decorate(view: View) -> View:
@@ -237,6 +240,8 @@ def _with_ticket(required: Required, ticket: str) -> Principal:
 
 def _fit(required: Required, caller: Principal, anonymous: Principal | None) -> Principal:
     lacking = tuple(scope for scope in required.scopes if not caller.may(scope))
+    if required.or_scope is not None and caller.may(required.or_scope):
+        lacking = ()
     if caller.kind in required.kinds and not lacking:
         if required.fresh and not caller.is_fresh(now=now()):
             raise StepUpNeeded
@@ -283,6 +288,8 @@ def _security(required: Required) -> list[dict[str, list[str]]]:
         schemes.append({"receipt": []})
     if required.kinds & {Kind.STAFF, Kind.CLIENT}:
         schemes.append({"bearerAuth": list(required.scopes)})
+        if required.or_scope is not None:
+            schemes.append({"bearerAuth": [required.or_scope]})
     if required.tickets:
         schemes.append({"streamTicket": []})
     if required.provider is not None:

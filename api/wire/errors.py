@@ -83,7 +83,8 @@ class UnsupportedEncoding(WaylightError):
 class PreconditionRequired(WaylightError):
     """Send the ETag you read in `If-Match`, so that nobody's change is lost.
 
-    No route demands it today; `If-Match` is honoured where it is sent.
+    Demanded where a change decides who is alerted: coverages and escalation timetables. Elsewhere
+    `If-Match` is honoured where it is sent. `*` stands for whatever there is now.
     """
 
     code = "precondition_required"
@@ -197,6 +198,9 @@ def answer(error: WaylightError, *, headers: Mapping[str, str] | None = None) ->
     retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(retry_after_s)
+    version = getattr(error, "version", None)
+    if version is not None:
+        response.headers["ETag"] = f'"{version}"'
     response.headers.update(getattr(error, "headers", {}))
     response.headers.update(headers or {})
     return response

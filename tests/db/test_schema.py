@@ -36,6 +36,8 @@ FUNCTIONS = {
     "organisation_may_redact",
     "organisation_may_say",
     "organisation_oversees",
+    "organisation_runs_team",
+    "organisation_watches_city",
     "organisation_works_on",
     "person_of_address",
     "place_of_team",

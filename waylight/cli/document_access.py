@@ -14,6 +14,7 @@ WHOSE: Mapping[str, tuple[str, str]] = {
     "/v1/hubs/{hub_id}/addresses": ("your organisation's", "404"),
     "/v1/hubs/{": ("your organisation's", "403: which hubs there are is public"),
     "/v1/incidents": ("told to your organisation, or overseen", "404"),
+    "/v1/organisations": ("your own", "404"),
     "/v1/push": ("your own", "404"),
     "/v1/reports/{report_id}/": (
         "granted to your organisation",
@@ -48,6 +49,7 @@ class Row:
     kinds: tuple[str, ...]
     scopes: tuple[str, ...]
     tickets: bool
+    or_scope: str | None = None
 
 
 def rows() -> Iterator[Row]:
@@ -61,7 +63,7 @@ def rows() -> Iterator[Row]:
         path = re.sub(r"<(?:[^<>]*:)?(\w+)>", r"{\1}", rule.rule)
         kinds = tuple(kind for kind in PEOPLE if kind in required.kinds)
         found += [
-            Row(method, path, kinds, tuple(required.scopes), required.tickets)
+            Row(method, path, kinds, tuple(required.scopes), required.tickets, required.or_scope)
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         ]
     yield from sorted(found, key=lambda row: (row.path, row.method))
@@ -103,7 +105,15 @@ def table() -> Iterator[tuple[str, ...]]:
         yield (
             f"`{row.method} {row.path}`",
             who,
-            ", ".join(f"`{scope}`" for scope in row.scopes) or "-",
+            " or ".join(
+                part
+                for part in (
+                    ", ".join(f"`{s}`" for s in row.scopes),
+                    row.or_scope and f"`{row.or_scope}`",
+                )
+                if part
+            )
+            or "-",
             nobody,
             unfit,
             about,

@@ -9,7 +9,7 @@ CITIES = """
 select c.id, c.slug, c.name, c.time_zone, c.version + coalesce(t.version, 0) as version, c.bounds,
        c.jurisdiction, c.contacts, c.contacts_verified_at, c.holidays, t.id as team_id,
        t.name as team_name, t.capabilities, t.staff_capabilities, t.demo as team_demo,
-       o.id as organisation_id, o.name as organisation_name,
+       o.id as organisation_id, o.name as organisation_name, o.escalation,
        array(select unnest(v.modes) from coverages v join teams m on m.id = v.team_id
              where m.city_id = c.id
              union select l.mode from lines l where l.city_id = c.id) as modes

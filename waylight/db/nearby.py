@@ -61,7 +61,8 @@ TEAMS = """
     select jsonb_agg(to_jsonb(ranked)) as found from (
         select one_each.*, engaged.elsewhere from (
             select distinct on (t.id) t.id as team_id, t.name, o.id as organisation_id,
-                o.name as organisation, o.kind as organisation_kind, able.capabilities, t.demo,
+                o.name as organisation, o.kind as organisation_kind, o.escalation,
+                able.capabilities, t.demo,
                 case when t.duty_until <= q.at then 'available' else t.duty_status end
                     as duty_status,
                 case when t.duty_until > q.at then t.duty_until end as duty_until,
@@ -167,10 +168,13 @@ left join lateral (
         when place.id = spot.stop_place_id then place.modes
         else array['street'] end as modes) travel on true
 left join lateral (
-    select array_agg(a.id) as area_ids, array_agg(a.code) as area_codes,
-           (array_agg(c.id order by a.code = c.service_area_code desc, a.id))[1] as city_id,
-           (array_agg(a.id order by a.kind = 'borough' desc, a.kind = 'river_margin' desc,
-                                    a.id))[1] as area_id,
+    -- What an organisation drew says whom it covers, and nothing of where a report is.
+    select array_agg(a.id) as area_ids,
+           array_agg(a.code) filter (where a.organisation_id is null) as area_codes,
+           (array_agg(c.id order by a.code = c.service_area_code desc,
+                                    a.organisation_id is not null, a.id))[1] as city_id,
+           (array_agg(a.id order by a.kind = 'borough' desc, a.kind = 'river_margin' desc, a.id)
+                filter (where a.organisation_id is null))[1] as area_id,
            bool_or(a.code = c.service_area_code) as in_service_area
     from areas a join cities c on c.id = a.city_id
     where a.id in (select part.area_id from area_parts part

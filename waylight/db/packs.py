@@ -29,6 +29,8 @@ class Table:
     name: str
     columns: tuple[tuple[str, str], ...]
     when_changed: str = ""
+    among: str = "true"
+    """Which rows are a pack's to keep or to let go; the others are their staff's."""
 
 
 PLACES = Table(
@@ -58,6 +60,9 @@ ORGANISATIONS = Table(
         ("contact", "jsonb"),
         ("demo", "boolean"),
     ),
+    # A control room's organisation is read again when its city is.
+    when_changed="version = t.version + 1",
+    among="not 'key' = any (t.edited)",
 )
 TEAMS = Table(
     "teams",
@@ -74,6 +79,7 @@ TEAMS = Table(
     ),
     # What the staff set by hand, and where the team is, is theirs: it stays.
     when_changed="version = t.version + 1",
+    among="not 'retired' = any (t.edited)",
 )
 HUBS = Table(
     "hubs",
@@ -95,6 +101,7 @@ HUBS = Table(
     ),
     # What the staff set by hand stays: `synchronise_hubs`.
     when_changed="updated_at = now(), version = t.version + 1",
+    among="not 'retired' = any (t.edited)",
 )
 AREAS = Table(
     "areas",
@@ -105,6 +112,7 @@ AREAS = Table(
         ("demo", "boolean"),
         ("geom", "geometry(MultiPolygon, 4326)"),
     ),
+    among="t.organisation_id is null",
 )
 
 COVERAGES = Table(
@@ -126,12 +134,14 @@ SAME_COVERAGE = """
 """
 REMOVE_COVERAGES = f"""
 delete from coverages c using teams t where t.id = c.team_id and t.city_id = %s
+and not 'coverages' = any (t.edited)
 and not exists (select from pg_temp.staged_coverages s where {SAME_COVERAGE})
 """  # noqa: S608 - constants of this file
 ADD_COVERAGES = f"""
 insert into coverages (team_id, area_id, modes, routes, category_groups, schedule)
 select s.* from pg_temp.staged_coverages s
 where not exists (select from coverages c where {SAME_COVERAGE})
+  and not exists (select from teams t where t.id = s.team_id and 'coverages' = any (t.edited))
 """  # noqa: S608 - the same
 
 CITY_JSON = frozenset({"holidays", "jurisdiction", "contacts"})
@@ -156,7 +166,7 @@ def counts(conn: Connection[Any], city_id: UUID) -> dict[str, int]:
     """How many rows a city has in each table of COUNTED, the retired ones left out."""
     row = conn.execute(
         """
-        select (select count(*) from areas where city_id = %(city)s),
+        select (select count(*) from areas where city_id = %(city)s and organisation_id is null),
                (select count(*) from places where city_id = %(city)s),
                (select count(*) from lines where city_id = %(city)s),
                (select count(*) from line_stops where city_id = %(city)s),
@@ -208,6 +218,37 @@ def synchronise(
     """
     staged = _stage(conn, table, list(rows))
     return _merge(conn, table, city_id, staged=staged)
+
+
+KEEP_TEAMS = """
+update pg_temp.staged_teams s set
+    name = case when 'name' = any (t.edited) then t.name else s.name end,
+    base = case when 'base' = any (t.edited) then t.base else s.base end,
+    retired = case when 'retired' = any (t.edited) then t.retired else s.retired end
+from teams t
+where t.city_id = %s and t.key = s.key and t.edited && '{name,base,retired}'
+returning s.key, array(
+    select unnest(t.edited) intersect select unnest('{name,base,retired}'::text[]) order by 1)
+"""
+KEEP_ORGANISATIONS = """
+update pg_temp.staged_organisations s set
+    name = case when 'name' = any (t.edited) then t.name else s.name end,
+    contact = case when 'contact' = any (t.edited) then t.contact else s.contact end
+from organisations t
+where t.city_id = %s and t.key = s.key and t.edited && '{name,contact}'
+returning s.key, array(
+    select unnest(t.edited) intersect select unnest('{name,contact}'::text[]) order by 1)
+"""
+
+
+def synchronise_edited(
+    conn: Connection[Any], table: Table, city_id: UUID, rows: Iterable[Sequence[Any]]
+) -> tuple[tuple[int, int, int], list[tuple[str, list[str]]]]:
+    """The same for TEAMS and ORGANISATIONS, of which what staff set stays, as of hubs."""
+    staged = _stage(conn, table, list(rows))
+    keep = KEEP_TEAMS if table is TEAMS else KEEP_ORGANISATIONS
+    edited = sorted(conn.execute(keep, [city_id]).fetchall())
+    return _merge(conn, table, city_id, staged=staged), edited
 
 
 def synchronise_hubs(
@@ -319,18 +360,21 @@ def ids(conn: Connection[Any], table: Table, city_id: UUID) -> dict[str, UUID]:
     return dict(found)
 
 
-def set_by_staff(conn: Connection[Any], city_id: UUID) -> tuple[int, int]:
-    """How many teams follow recurring shifts, and capabilities, of their staff, not the pack's."""
+def set_by_staff(conn: Connection[Any], city_id: UUID) -> tuple[int, int, int]:
+    """How many teams follow shifts, capabilities and coverages of their staff, not the pack's."""
     row = conn.execute(
         """
         select count(*) filter (where exists (
                    select from shifts s where s.team_id = t.id and s.kind = 'recurring')),
-               count(*) filter (where staff_capabilities is not null)
+               count(*) filter (where staff_capabilities is not null),
+               count(*) filter (where 'coverages' = any (edited))
         from teams t where city_id = %s and not retired
+          -- Of a team that staff made no pack says anything.
+          and not starts_with(key, 'staff:')
         """,
         [city_id],
     ).fetchone()
-    return (row[0], row[1]) if row else (0, 0)
+    return (row[0], row[1], row[2]) if row else (0, 0, 0)
 
 
 def retire_vanished(conn: Connection[Any], table: Table, city_id: UUID) -> int:
@@ -338,11 +382,12 @@ def retire_vanished(conn: Connection[Any], table: Table, city_id: UUID) -> int:
     return conn.execute(
         sql.SQL(
             "update {table} t set retired = true{changed} where t.city_id = %s and not t.retired"
-            " and not exists (select from pg_temp.{staged} s where s.key = t.key)"
+            " and {among} and not exists (select from pg_temp.{staged} s where s.key = t.key)"
         ).format(
             table=sql.Identifier(table.name),
             staged=sql.Identifier(f"staged_{table.name}"),
             changed=sql.SQL(f", {table.when_changed}" if table.when_changed else ""),
+            among=sql.SQL(table.among),
         ),
         [city_id],
     ).rowcount
@@ -362,12 +407,16 @@ REMOVE_VANISHED = {
     "areas": """
         delete from areas t where t.city_id = %s
         and not exists (select from pg_temp.staged_areas s where s.code = t.code)
+        and t.organisation_id is null
         and t.id not in (select area_id from reports where area_id is not null)
         and not exists (select from places p where p.area_id = t.id)
+        -- What staff set on it stays: a team that covers nothing is told of nothing.
+        and not exists (select from coverages c where c.area_id = t.id)
     """,
     "organisations": """
         delete from organisations t where t.city_id = %s
         and not exists (select from pg_temp.staged_organisations s where s.key = t.key)
+        and not 'key' = any (t.edited)
         and not exists (select from teams where organisation_id = t.id)
         and not exists (select from hubs where organisation_id = t.id)
         and not exists (select from staff where organisation_id = t.id)
@@ -390,12 +439,13 @@ def count_vanished(conn: Connection[Any], table: Table, city_id: UUID) -> int:
     key = sql.Identifier(table.columns[0][0])
     row = conn.execute(
         sql.SQL(
-            "select count(*) from {table} t where t.city_id = %s"
+            "select count(*) from {table} t where t.city_id = %s and {among}"
             " and not exists (select from pg_temp.{staged} s where s.{key} = t.{key})"
         ).format(
             table=sql.Identifier(table.name),
             staged=sql.Identifier(f"staged_{table.name}"),
             key=key,
+            among=sql.SQL(table.among),
         ),
         [city_id],
     ).fetchone()

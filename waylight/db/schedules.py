@@ -25,6 +25,7 @@ where (%(before)s::timestamptz is null or coalesce(expanded_until < %(before)s, 
   and (%(unlike)s::timestamptz is null or expanded_until is distinct from %(unlike)s)
   and (%(city_id)s::uuid is null or city_id = %(city_id)s)
   and (%(team_id)s::uuid is null or kept_in = 'teams' and id = %(team_id)s)
+  and (%(coverage_id)s::uuid is null or kept_in = 'coverages' and id = %(coverage_id)s)
 order by kept_in, id
 limit %(limit)s
 """
@@ -61,13 +62,15 @@ def due(
     unlike: datetime | None = None,
     city_id: UUID | None = None,
     team_id: UUID | None = None,
+    coverage_id: UUID | None = None,
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
     """Hours to expand: rows of kept_in (a key of KEEP), id, expression, city_id.
 
     `before`: only what is not expanded as far; `unlike`: only what is not expanded to exactly
-    then; `team_id`: only the shifts of that team. A team's expression is its pack's rule. Retired
-    teams and hubs are never due, nor is a coverage without a schedule, which is always on.
+    then; `team_id`: only the shifts of that team; `coverage_id`: only that one's schedule. A team's
+    expression is its pack's rule. Retired teams and hubs are never due, nor is a coverage without
+    a schedule, which is always on.
     """
     with conn.cursor(row_factory=dict_row) as cursor:
         cursor.execute(
@@ -77,6 +80,7 @@ def due(
                 "unlike": unlike,
                 "city_id": city_id,
                 "team_id": team_id,
+                "coverage_id": coverage_id,
                 "limit": limit,
             },
         )

@@ -23,6 +23,8 @@ class ControlRoom:
     capabilities: tuple[str, ...] = ()
     demo: bool = False
     ends: Mapping[str, datetime] = field(default_factory=dict)
+    waits_s: Mapping[int, float] = field(default_factory=dict)
+    """How long it has to answer, by priority, where its organisation says so."""
 
     def at(self, moment: datetime) -> "ControlRoom":
         """The same with the capabilities that it has at an instant."""

@@ -190,6 +190,11 @@ class StaleVersion(WaylightError):
 
     code = "stale_version"
 
+    def __init__(self, detail: str | None = None, *, version: int | None = None) -> None:
+        super().__init__(detail)
+        self.version = version
+        """What it is now, for the `ETag` of the answer; None where that is not known."""
+
 
 class TooManyRequests(WaylightError):
     """Too many requests: wait for the time in `Retry-After`.

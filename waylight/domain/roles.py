@@ -39,6 +39,7 @@ SCOPES: Mapping[Role, tuple[str, ...]] = {
         "teams:manage",
         "hubs:manage",
         "webhooks:manage",
+        "organisation:manage",
     ),
 }
 

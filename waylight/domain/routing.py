@@ -1,7 +1,7 @@
 """Who is told, in which order, and why. Independent of the order of its candidates."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from waylight.domain.cities import ControlRoom
@@ -73,6 +73,8 @@ class Candidate:
     position_fresh: bool = True
     ahead: Meeting | None = None
     """Where it can be before the vehicle that the report is about."""
+    waits_s: Mapping[int, float] = field(default_factory=dict)
+    """How long it has to answer, by priority, where its organisation says so."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from psycopg import Connection
 
 from waylight.db import cities as db_cities
 from waylight.db.session import Database
+from waylight.domain.alerts import waits_of
 from waylight.domain.cities import City, ControlRoom
 from waylight.domain.geo import Bounds
 from waylight.domain.teams import Capability
@@ -76,6 +77,7 @@ def _city(row: dict[str, Any]) -> City:
             ends={
                 held.code: held.until for held in held_capabilities(row) if held.until is not None
             },
+            waits_s=waits_of(row["escalation"]),
         )
     west, south, east, north = row["bounds"]
     return City(

@@ -34,6 +34,7 @@ SCOPES = (
     "audit:read",
     "staff:manage",
     "clients:manage",
+    "organisation:manage",
 )
 
 KEYS = (TOKEN_PREFIXES["staff"], TOKEN_PREFIXES["client"], TOKEN_PREFIXES["session"])

@@ -65,6 +65,11 @@ def expand_team(conn: Connection[Any], team_id: UUID, *, now: datetime) -> None:
     _expand(conn, db_schedules.due(conn, team_id=team_id), now=now)
 
 
+def expand_coverage(conn: Connection[Any], coverage_id: UUID, *, now: datetime) -> None:
+    """Works out the schedule of one coverage anew within the caller's transaction."""
+    _expand(conn, db_schedules.due(conn, coverage_id=coverage_id), now=now)
+
+
 def team_plan(pack_rule: str, rows: Iterable[Mapping[str, Any]] | None) -> Plan:
     """The plan of a team, from its pack's rule and its rows of `shifts` (or those as JSON)."""
     return plan_of(

@@ -26,7 +26,21 @@ left join lateral (
 where h.id = %(id)s and not h.retired
 """  # noqa: S608 - constants of this file; every value is a parameter
 
-EDITABLE = ("address", "opening_hours", "services", "access", "languages", "phone")
+EDITABLE = ("name", "address", "opening_hours", "services", "access", "languages", "phone")
+OURS = (
+    "address",
+    "access",
+    "languages",
+    "name",
+    "opening_hours",
+    "phone",
+    "position",
+    "retired",
+    "services",
+)
+"""What no pack takes back of a hub that staff made."""
+
+LOCK = 0x5741_5448
 
 
 def at_desk(conn: Connection[Any], hub_id: UUID, *, at: datetime) -> dict[str, Any] | None:
@@ -64,6 +78,65 @@ def edit(conn: Connection[Any], hub_id: UUID, values: Mapping[str, Any]) -> None
         ),
         {**{name: values[name] for name in names}, "names": names, "id": hub_id},
     )
+
+
+def found(
+    conn: Connection[Any],
+    hub_id: UUID,
+    *,
+    organisation_id: UUID,
+    values: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """Writes a new hub in its organisation's city. Its hours have still to be expanded.
+
+    `values` are EDITABLE, `kind`, `mobile` and `position`.
+    """
+    conn.execute(
+        """
+        insert into hubs (id, city_id, organisation_id, key, name, kind, mobile, position, address,
+                          opening_hours, services, access, languages, phone, edited, updated_at)
+        select %(id)s, o.city_id, o.id, 'staff:' || %(id)s::uuid, %(name)s, %(kind)s, %(mobile)s,
+               %(position)s::geography, %(address)s, %(opening_hours)s, %(services)s, %(access)s,
+               %(languages)s, %(phone)s, %(edited)s, %(now)s
+        from organisations o where o.id = %(organisation)s
+        """,
+        {
+            **values,
+            "position": values["position"].ewkt(),
+            "id": hub_id,
+            "organisation": organisation_id,
+            "edited": sorted(OURS),
+            "now": now,
+        },
+    )
+
+
+def settle(conn: Connection[Any], hub_id: UUID, here: Point) -> None:
+    """Puts a hub that does not move to another address; a pack leaves it there."""
+    conn.execute(
+        "update hubs set position = %s::geography,"
+        " edited = array(select distinct unnest(edited || '{position}') order by 1) where id = %s",
+        [here.ewkt(), hub_id],
+    )
+
+
+def retire(conn: Connection[Any], hub_id: UUID) -> None:
+    """Takes a hub out of use for good; what points to it stays."""
+    conn.execute(
+        "update hubs set retired = true,"
+        " edited = array(select distinct unnest(edited || '{retired}') order by 1) where id = %s",
+        [hub_id],
+    )
+
+
+def count(conn: Connection[Any], organisation_id: UUID) -> int:
+    """How many an organisation has in use; until the transaction ends nobody else adds one."""
+    conn.execute("select pg_advisory_xact_lock(%s, hashtext(%s))", [LOCK, str(organisation_id)])
+    row = conn.execute(
+        "select count(*) from hubs where organisation_id = %s and not retired", [organisation_id]
+    ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def end_override(conn: Connection[Any], hub_id: UUID, *, now: datetime) -> bool:
@@ -152,6 +225,8 @@ def move(
 
 KEEP_EDITED: LiteralString = """
 update pg_temp.staged_hubs s set
+    name = case when 'name' = any (t.edited) then t.name else s.name end,
+    retired = case when 'retired' = any (t.edited) then t.retired else s.retired end,
     address = case when 'address' = any (t.edited) then t.address else s.address end,
     opening_hours = case when 'opening_hours' = any (t.edited) then t.opening_hours
                          else s.opening_hours end,

@@ -53,10 +53,17 @@ class City(Base):
 
 
 class Area(Base):
-    """A polygon with a name: borough, outline, service area."""
+    """A polygon with a name: borough, outline, service area; or what an organisation drew."""
 
     __tablename__ = "areas"
-    __table_args__ = (UniqueConstraint("city_id", "code"),)
+    __table_args__ = (
+        UniqueConstraint("city_id", "code"),
+        Index(
+            "ix_areas_organisation_id",
+            "organisation_id",
+            postgresql_where=text("organisation_id is not null"),
+        ),
+    )
 
     id: Mapped[Id]
     city_id: Mapped[UUID] = mapped_column(ForeignKey("cities.id"))
@@ -65,6 +72,7 @@ class Area(Base):
     kind: Mapped[str]
     demo: Mapped[bool] = mapped_column(server_default=text("false"))
     geom: Mapped[MultiPolygon]
+    organisation_id: Mapped[UUID | None] = mapped_column(ForeignKey("organisations.id"))
 
 
 class AreaPart(Base):

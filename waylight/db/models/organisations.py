@@ -10,10 +10,24 @@ from waylight.db.models.base import Base, Id, Json, MaybePosition, Position, Tim
 
 
 class Organisation(Base):
-    """An operator, police force, council or charity: the tenant."""
+    """An operator, police force, council or charity: the tenant.
+
+    `edited` names the columns that staff set and a pack leaves alone; `escalation` is how many
+    seconds a rung of theirs has to answer, by priority, where they say otherwise.
+    """
 
     __tablename__ = "organisations"
-    __table_args__ = (UniqueConstraint("city_id", "key"),)
+    __table_args__ = (
+        UniqueConstraint("city_id", "key"),
+        CheckConstraint(
+            "escalation is null or (jsonb_typeof(escalation) = 'object'"
+            " and escalation - '{1,2,3}'::text[] = '{}'"
+            " and coalesce((escalation->>'1')::numeric between 20 and 90, true)"
+            " and coalesce((escalation->>'2')::numeric between 60 and 300, true)"
+            " and coalesce((escalation->>'3')::numeric between 120 and 1800, true))",
+            name="escalation",
+        ),
+    )
 
     id: Mapped[Id]
     city_id: Mapped[UUID] = mapped_column(ForeignKey("cities.id"))
@@ -22,6 +36,9 @@ class Organisation(Base):
     kind: Mapped[str]
     contact: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     demo: Mapped[bool] = mapped_column(server_default=text("false"))
+    edited: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+    escalation: Mapped[Json | None]
 
 
 class Team(Base):
@@ -29,7 +46,8 @@ class Team(Base):
 
     `on_shift_during` is its shifts expanded up to `expanded_until`: those its staff set in `Shift`,
     else `shifts`, the pack's rule. `staff_capabilities`, when its staff set them, hold in place of
-    the pack's `capabilities`: a code and when it ends, null never.
+    the pack's `capabilities`: a code and when it ends, null never. `edited` names what else staff
+    set and a pack leaves alone: columns, and `coverages` for all of them.
     """
 
     __tablename__ = "teams"
@@ -59,6 +77,7 @@ class Team(Base):
     version: Mapped[int] = mapped_column(server_default=text("1"))
     retired: Mapped[bool] = mapped_column(server_default=text("false"))
     demo: Mapped[bool] = mapped_column(server_default=text("false"))
+    edited: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
 
 
 class Shift(Base):
@@ -106,6 +125,9 @@ class Coverage(Base):
     schedule: Mapped[str | None]
     active_during: Mapped[Times | None]
     expanded_until: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("staff.id"))
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Hub(Base):

@@ -115,6 +115,11 @@ from (
     union all select 'waylight_staff', 'sessions', 'select'
     union all select 'waylight_staff', 'sign_in_policies', privilege
     from unnest('{select,insert,update}'::text[]) privilege
+    union all select 'waylight_staff', relation, privilege
+    from unnest('{areas,area_parts,coverages}'::text[]) relation,
+        unnest('{select,insert,delete}'::text[]) privilege
+    union all select role, 'organisations', 'select'
+    from unnest('{waylight_intake,waylight_staff}'::text[]) role
     union all select 'waylight_intake', 'webhook_cursor', privilege
     from unnest('{select,update}'::text[]) privilege
     union all select 'waylight_intake', relation, privilege
@@ -134,7 +139,8 @@ from (
     union all select 'waylight_staff', unnest('{acting_organisation,alert_was_sent,
         last_event_number,move_team,rotate_client,organisation_acts_on,organisation_is_told,organisation_may_read,
         organisation_may_read_story,organisation_may_redact,organisation_may_say,
-        organisation_oversees,organisation_works_on,place_of_team,end_devices,end_keys_of,
+        organisation_oversees,organisation_runs_team,organisation_watches_city,
+        organisation_works_on,place_of_team,end_devices,end_keys_of,
         give_up_addresses,take_device,uuid_v7}'::text[])) need
 join pg_roles r on r.rolname = need.role
 join pg_proc f on f.proname = need.name and f.pronamespace = 'public'::regnamespace
@@ -155,6 +161,8 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "access_tokens": ("intake_all",),
     "accounts": ("intake_all", "staff_own"),
     "addresses": ("intake_all", "staff_own"),
+    "area_parts": ("intake_all", "staff_cuts_own", "staff_reads", "staff_rubs_out_own"),
+    "areas": ("intake_all", "staff_draws_own", "staff_reads", "staff_rubs_out_own"),
     "api_keys": ("intake_all", "staff_own_clients"),
     "alerts": ("intake_all", "staff_acts", "staff_told"),
     "audit_entries": ("intake_reads", "intake_writes", "staff_own", "staff_writes"),
@@ -170,17 +178,19 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "delivery_attempts": ("intake_all", "staff_told"),
     "check_in_defaults": ("intake_all", "staff_own"),
     "check_ins": ("intake_all", "staff_runs_own", "staff_told"),
+    "coverages": ("intake_all", "staff_reads", "staff_runs_own"),
     "drills": ("intake_all",),
     "engagements": ("intake_all", "staff_reads"),
     "events": ("intake_all", "staff_acts", "staff_tells_of_reading", "staff_told"),
     "grants": ("intake_all", "staff_own"),
     "hub_arrivals": ("intake_all", "staff_logs_own", "staff_own"),
     "hub_overrides": ("intake_all", "staff_ends_own", "staff_own", "staff_sets_own"),
-    "hubs": ("intake_all", "staff_reads", "staff_runs_own"),
+    "hubs": ("intake_all", "staff_founds", "staff_reads", "staff_runs_own"),
     "idempotency_keys": ("intake_all",),
     "incident_notes": ("intake_all", "staff_works", "staff_writes"),
     "incident_parties": ("intake_all",),
     "incidents": ("intake_all", "staff_acts", "staff_told"),
+    "organisations": ("intake_all", "staff_reads", "staff_runs_own"),
     "provider_notices": ("intake_all",),
     "receipts": ("intake_all",),
     "report_redactions": ("intake_all", "staff_granted", "staff_writes"),
@@ -193,7 +203,7 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "sign_in_salt": ("intake_all",),
     "staff": ("intake_all", "staff_hires", "staff_own", "staff_renames"),
     "stream_tickets": ("intake_all",),
-    "teams": ("intake_all", "staff_reads", "staff_runs_own"),
+    "teams": ("intake_all", "staff_founds", "staff_reads", "staff_runs_own"),
     "webhook_cursor": ("intake_all",),
     "webhooks": ("intake_all", "staff_own"),
 }
@@ -226,6 +236,7 @@ MARKS: Mapping[str, str] = {
     "0014": "to_regclass('accounts') is not null",
     "0015": "to_regclass('audit_seals') is not null",
     "0016": "to_regclass('access_tokens') is not null",
+    "0019": "to_regproc('organisation_runs_team') is not null",
 }
 """How each migration is recognised in a database, whatever number stands in it."""
 

@@ -29,10 +29,14 @@ from waylight.domain.alerts.incidents import (
 )
 from waylight.domain.alerts.ladder import (
     ALARM_CAP,
+    BOUNDS,
     LADDER_S,
+    Bound,
+    Waits,
     ladder_step_s,
     next_alarm,
     next_climb,
+    waits_of,
 )
 from waylight.domain.alerts.reading import (
     AlertDetail,
@@ -67,6 +71,7 @@ from waylight.domain.alerts.steps import (
 __all__ = [
     "ALARM_CAP",
     "ATTEMPTS",
+    "BOUNDS",
     "ENDED",
     "FIRST_RETRY_S",
     "LADDER_S",
@@ -83,6 +88,7 @@ __all__ = [
     "WORKING",
     "AlertDetail",
     "AlertSummary",
+    "Bound",
     "DeclineCause",
     "Ending",
     "GrantedReport",
@@ -103,6 +109,7 @@ __all__ = [
     "Taken",
     "Target",
     "ToldRung",
+    "Waits",
     "after",
     "after_attempt",
     "hand_over",
@@ -114,4 +121,5 @@ __all__ = [
     "next_climb",
     "reopen",
     "take",
+    "waits_of",
 ]

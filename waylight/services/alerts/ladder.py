@@ -7,10 +7,10 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from waylight.db import events
+from waylight.db import events, organisations
 from waylight.db.alerts import ladder
 from waylight.db.session import Database
-from waylight.domain.alerts import LIVE, STOOD_DOWN, next_alarm, next_climb
+from waylight.domain.alerts import LIVE, STOOD_DOWN, Waits, next_alarm, next_climb, waits_of
 from waylight.domain.errors import Unavailable
 from waylight.domain.reports import Recipient
 from waylight.log import get_logger
@@ -113,7 +113,9 @@ def _climb(
     ladder.set_ladder(
         conn,
         incident["id"],
-        escalate_at=next_climb(incident["priority"], now=now),
+        escalate_at=next_climb(
+            incident["priority"], now=now, waits=_waits(conn, recipient.organisation_id)
+        ),
         unanswered_at=incident["unanswered_at"],
         climbed=True,
     )
@@ -143,7 +145,9 @@ def start(
     ladder.set_ladder(
         conn,
         incident["id"],
-        escalate_at=next_climb(incident["priority"], now=now),
+        escalate_at=next_climb(
+            incident["priority"], now=now, waits=_waits(conn, told[0].organisation_id)
+        ),
         unanswered_at=None,
         climbed=False,
     )
@@ -222,10 +226,20 @@ def _alarm(
     ladder.set_ladder(
         conn,
         incident["id"],
-        escalate_at=next_alarm(incident["priority"], unanswered_at=unanswered_at or now, now=now),
+        escalate_at=next_alarm(
+            incident["priority"],
+            unanswered_at=unanswered_at or now,
+            now=now,
+            waits=_waits(conn, room["organisation_id"] if room else None),
+        ),
         unanswered_at=unanswered_at,
         climbed=False,
     )
+
+
+def _waits(conn: Connection[Any], organisation_id: UUID | None) -> Waits:
+    """How long whoever is told now has to answer, by priority, as its timetable stands now."""
+    return waits_of(organisations.waits(conn, organisation_id))
 
 
 def _row(recipient: Recipient, channels: Sequence[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import uuid_utils.compat
 from psycopg import Connection
 
 from waylight.db import events
@@ -24,14 +25,19 @@ from waylight.domain.geo import Point
 from waylight.domain.hubs import LONGEST_OVERRIDE, HubDesk, Override, Standing
 from waylight.domain.principals import Principal
 from waylight.log import get_logger
+from waylight.services import audit
 from waylight.services.cities import read_cities
 from waylight.services.hubs.reading import Clock, hub_of
 from waylight.services.hubs.walks import redirect_walks
 from waylight.services.schedules import end_of_today_in, expand_hub
 from waylight.services.staff import organisation_of
 from waylight.services.sweeping import sweep
+from waylight.services.teams import city_of, outside_problems
+from waylight.vault import Vault
 
 SWEEP = 200
+MOST_HUBS = 500
+"""Of one organisation."""
 
 log = get_logger(__name__)
 
@@ -57,25 +63,111 @@ def edit_hub(
     Hours are expanded anew in the same transaction. Raises as `read_desk`, StaleVersion, and
     InvalidRequest for hours that cannot be read and when nothing is to be changed.
     """
+    values = dict(values)
+    outside_city = values.pop("outside_city", False)
     if not values:
         raise InvalidRequest(
             problems=[Problem("", "nothing_to_change", "Send at least one field to change.")]
         )
-    if "opening_hours" in values:
-        try:
-            hours.validate(values["opening_hours"])
-        except ValueError as error:
-            raise InvalidRequest(
-                problems=[Problem("/opening_hours", "hours_unreadable", f"{error}.")]
-            ) from None
+    problems = _hours_problems(values)
+    if problems:
+        raise InvalidRequest(problems=problems)
+    here = values.get("position")
 
-    def change(conn: Connection[Any], _row: Mapping[str, Any]) -> Mapping[str, Any]:
-        managing.edit(conn, hub_id, values)
+    def change(conn: Connection[Any], row: Mapping[str, Any]) -> Mapping[str, Any]:
+        if here is not None:
+            if row["mobile"]:
+                raise StateConflict("This hub moves: say where it is with PUT .../position.")
+            wrong = [] if outside_city else outside_problems(_city(conn, row), here, "/position")
+            if wrong:
+                raise InvalidRequest(problems=wrong)
+            managing.settle(conn, hub_id, here)
+        if set(values) - {"position"}:
+            managing.edit(conn, hub_id, values)
         return {"changed": sorted(values)}
 
     return _change(
         database, principal, hub_id, change, if_match=if_match, now=now, channels=channels
     )
+
+
+def found_hub(
+    database: Database,
+    vault: Vault,
+    principal: Principal,
+    *,
+    values: Mapping[str, Any],
+    request_id: str | None = None,
+    now: datetime,
+) -> HubDesk:
+    """A new hub of the caller's organisation: passengers are shown it from the next answer on.
+
+    Raises InvalidRequest for hours that cannot be read, a place outside the city unless
+    `outside_city`, and for one hub more than an organisation may have.
+    """
+    organisation_id = organisation_of(principal)
+    values = dict(values)
+    outside_city = values.pop("outside_city", False)
+    problems = _hours_problems(values)
+    hub_id: UUID = uuid_utils.compat.uuid7()
+    with database.staff(organisation_id) as conn:
+        city = city_of(conn, organisation_id)
+        if not outside_city:
+            problems += outside_problems(city, values["position"], "/position")
+        if problems:
+            raise InvalidRequest(problems=problems)
+        if managing.count(conn, organisation_id) >= MOST_HUBS:
+            detail = f"An organisation has {MOST_HUBS} hubs at most: retire some."
+            raise InvalidRequest(problems=[Problem("", "too_many", detail)])
+        managing.found(conn, hub_id, organisation_id=organisation_id, values=values, now=now)
+        expand_hub(conn, hub_id, now=now)
+        row = _own(conn, principal, hub_id, now=now)
+        audit.write(
+            conn,
+            vault,
+            "hub.created",
+            principal=principal,
+            subject_id=hub_id,
+            request_id=request_id,
+            now=now,
+        )
+        _tell(conn, row, {"changed": ["created"]}, staff_id=principal.staff_id, now=now)
+        return _desk(conn, row, now=now)
+
+
+def retire_hub(
+    database: Database,
+    vault: Vault,
+    principal: Principal,
+    *,
+    hub_id: UUID,
+    if_match: int | None,
+    request_id: str | None = None,
+    now: datetime,
+    channels: Sequence[str],
+) -> None:
+    """Takes a hub out of use for good. Whoever is on the way there is told of the nearest open one.
+
+    Raises as `read_desk`, and StaleVersion.
+    """
+    with database.staff(organisation_of(principal)) as conn:
+        row = _own(conn, principal, hub_id, now=now)
+        if not managing.take_version(conn, hub_id, if_match=if_match, now=now):
+            raise StaleVersion(version=_own(conn, principal, hub_id, now=now)["version"])
+        managing.end_override(conn, hub_id, now=now)
+        managing.retire(conn, hub_id)
+        audit.write(
+            conn,
+            vault,
+            "hub.retired",
+            principal=principal,
+            subject_id=hub_id,
+            request_id=request_id,
+            now=now,
+        )
+        gone = {**row, "version": row["version"] + 1, "open": False, "open_until": None}
+        _tell(conn, gone, {"changed": ["retired"]}, staff_id=principal.staff_id, now=now)
+    _redirect(database, hub_id, channels=channels, now=now)
 
 
 def override_hub(
@@ -195,17 +287,30 @@ def _change(
     with database.staff(organisation_of(principal)) as conn:
         _own(conn, principal, hub_id, now=now)
         if not managing.take_version(conn, hub_id, if_match=if_match, now=now):
-            raise StaleVersion
+            raise StaleVersion(version=_own(conn, principal, hub_id, now=now)["version"])
         said = change(conn, _own(conn, principal, hub_id, now=now))
         expand_hub(conn, hub_id, now=now)
         row = _own(conn, principal, hub_id, now=now)
         _tell(conn, row, said, staff_id=principal.staff_id, now=now)
         found = _desk(conn, row, now=now)
+    _redirect(database, hub_id, channels=channels, now=now)
+    return found
+
+
+def _redirect(database: Database, hub_id: UUID, *, channels: Sequence[str], now: datetime) -> None:
     try:
         redirect_walks(database, channels=channels, now=now, hub_id=hub_id)
     except Exception:
         log.exception("walks_left_to_worker", hub_id=str(hub_id))
-    return found
+
+
+def _hours_problems(values: Mapping[str, Any]) -> list[Problem]:
+    try:
+        if "opening_hours" in values:
+            hours.validate(values["opening_hours"])
+    except ValueError as error:
+        return [Problem("/opening_hours", "hours_unreadable", f"{error}.")]
+    return []
 
 
 def tell_of_ended_overrides(database: Database, *, now: datetime, limit: int = SWEEP) -> int:

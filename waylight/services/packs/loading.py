@@ -137,14 +137,16 @@ def _load(conn: Connection[Any], pack: Pack, *, digest: str, now: datetime) -> L
             ((stop.line, stop.sequence, place_ids[stop.place]) for stop in pack.line_stops),
         )
     )
-    organisations = db_packs.synchronise(
+    organisations, edited_organisations = db_packs.synchronise_edited(
         conn,
         db_packs.ORGANISATIONS,
         city_id,
         ((row.key, row.name, row.kind, dict(row.contact), row.demo) for row in pack.organisations),
     )
     organisation_ids = db_packs.ids(conn, db_packs.ORGANISATIONS, city_id)
-    teams = db_packs.synchronise(conn, db_packs.TEAMS, city_id, _teams(pack, organisation_ids))
+    teams, edited_teams = db_packs.synchronise_edited(
+        conn, db_packs.TEAMS, city_id, _teams(pack, organisation_ids)
+    )
     tables["teams"] = Counts(*teams, db_packs.retire_vanished(conn, db_packs.TEAMS, city_id))
     team_ids = db_packs.ids(conn, db_packs.TEAMS, city_id)
     added, unchanged, removed = db_packs.replace_coverages(
@@ -180,7 +182,15 @@ def _load(conn: Connection[Any], pack: Pack, *, digest: str, now: datetime) -> L
         notes=(
             *pack.notes,
             *(f"area {code} was repaired: {fault}" for code, fault in repaired),
-            *(f"hub {key}: what its staff set stays: {', '.join(names)}" for key, names in edited),
+            *(
+                f"{noun} {key}: what its staff set stays: {', '.join(names)}"
+                for noun, found in (
+                    ("organisation", edited_organisations),
+                    ("team", edited_teams),
+                    ("hub", edited),
+                )
+                for key, names in found
+            ),
             *kept,
             *_left_to_staff(conn, city_id),
         ),
@@ -189,10 +199,14 @@ def _load(conn: Connection[Any], pack: Pack, *, digest: str, now: datetime) -> L
 
 def _left_to_staff(conn: Connection[Any], city_id: UUID) -> list[str]:
     """What the pack says in vain: its words count again when the staff take theirs back."""
-    shifts, capabilities = db_packs.set_by_staff(conn, city_id)
+    shifts, capabilities, coverages = db_packs.set_by_staff(conn, city_id)
     return [
         f"teams whose {what} were set by staff, so that the pack's do not count: {number}"
-        for what, number in (("shifts", shifts), ("capabilities", capabilities))
+        for what, number in (
+            ("shifts", shifts),
+            ("capabilities", capabilities),
+            ("coverages", coverages),
+        )
         if number
     ]
 

@@ -100,7 +100,7 @@ def record(one: Decided, *, vault: Vault, settings: Settings) -> dict[str, Any]:
             "channels": channels,
         },
         "alerts": [_alert(recipient, channels) for recipient in told],
-        "escalate_in_s": alerts.ladder_step_s(one.answer.priority.level),
+        "escalate_in_s": alerts.ladder_step_s(one.answer.priority.level, _waits(one)),
         "grants": _grants(one),
         "fallback": control_room_fallback(one.city, settings.channels),
         "answer": key and {"answer": one.answer, "receipt_version": vault.receipt_version},
@@ -234,6 +234,15 @@ def _locks(one: Decided) -> list[int]:
 
 def _vehicle(one: Decided) -> str | None:
     return routing.vehicle(one.report.journey, one.routing.facts.mode)
+
+
+def _waits(one: Decided) -> alerts.Waits:
+    """What the organisation of the team that is told first says of its time to answer."""
+    first = next((r.team_id for r in one.routing.told if r.team_id is not None), None)
+    room = one.city.control_room if one.city else None
+    if room is not None and room.team_id == first:
+        return room.waits_s
+    return next((c.waits_s for c in one.around.candidates if c.team_id == first), {})
 
 
 def _alert(recipient: Recipient, channels: Sequence[str]) -> dict[str, Any]:

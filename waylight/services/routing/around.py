@@ -10,6 +10,7 @@ from psycopg import Connection
 
 from waylight.db import nearby
 from waylight.domain import hubs, location, routing, triage
+from waylight.domain.alerts import waits_of
 from waylight.domain.categories import CATEGORIES
 from waylight.domain.cities import City
 from waylight.domain.geo import Point
@@ -292,6 +293,7 @@ def candidate(row: dict[str, Any], city: City | None, at: datetime) -> routing.C
         demo=row["demo"],
         elsewhere=row["elsewhere"],
         position_fresh=row["position_fresh"],
+        waits_s=waits_of(row["escalation"]),
     )
 
 
