@@ -58,6 +58,8 @@ class Route:
     other: int | None = None
     owner: str = "police"
     clients: bool = False
+    or_scope: str | None = None
+    """Does in place of `scope`."""
     programs: int | None = None
     """For what any client may call and no person."""
     public: int | None = None
@@ -117,6 +119,7 @@ def hub(scope, own, granted, other, **more):
 READ, ACT, RUN, DUTY = "alerts:read", "alerts:act", "teams:manage", "teams:duty"
 HUBS, INCIDENTS, CLIENTS = "hubs:manage", "incidents:manage", "clients:manage"
 PEOPLE = "staff:manage"
+RULE = "organisation:manage"
 
 
 def session(status, **more):
@@ -239,23 +242,56 @@ TABLE: Mapping[str, Route] = {
     # teams
     "GET /v1/check-ins/default": staff(READ, 200, 200, 200),
     "PUT /v1/check-ins/default": staff(RUN, 200, 200, 200, body={"due_in_s": 1200}),
-    "GET /v1/teams": staff(READ, 200, 200, 200),
-    "GET /v1/teams/{team_id}": staff(READ, 200, 200, 404),
+    "GET /v1/organisations": staff(RULE, 200, 200, 200),
+    "GET /v1/organisations/{organisation_id}": staff(RULE, 200, 404, 404),
+    "PATCH /v1/organisations/{organisation_id}": staff(RULE, 200, 404, 404, body={"name": "We"}),
+    "GET /v1/organisations/{organisation_id}/escalation": staff(RULE, 200, 404, 404),
+    "PUT /v1/organisations/{organisation_id}/escalation": staff(
+        RULE, 200, 404, 404, body={f"priority_{n}_s": None for n in (1, 2, 3)}
+    ),
+    "GET /v1/teams/{team_id}/coverages": staff(RULE, 200, 200, 404),
+    "POST /v1/teams/{team_id}/coverages": staff(RULE, 201, 403, 404, body={"area": "all"}),
+    "GET /v1/teams/{team_id}/coverages/{coverage_id}": staff(RULE, 200, 200, 404),
+    "PUT /v1/teams/{team_id}/coverages/{coverage_id}": staff(
+        RULE, 200, 403, 404, body={"area": "all"}
+    ),
+    "DELETE /v1/teams/{team_id}/coverages/{coverage_id}": staff(RULE, 204, 403, 404),
+    "GET /v1/teams": staff(READ, 200, 200, 200, or_scope=RUN),
+    "POST /v1/teams": staff(RULE, 201, 201, 201, body={"name": "New", "base": POINT}),
+    "GET /v1/teams/{team_id}": staff(READ, 200, 200, 404, or_scope=RUN),
+    "PATCH /v1/teams/{team_id}": staff(RULE, 200, 403, 404, body={"name": "New"}),
+    "DELETE /v1/teams/{team_id}": staff(RULE, 204, 403, 404),
     "PUT /v1/teams/{team_id}/capabilities": staff(RUN, 200, 403, 404, body={"capabilities": []}),
     "PUT /v1/teams/{team_id}/duty": staff(DUTY, 200, 403, 404, body={"status": "busy"}),
     "PUT /v1/teams/{team_id}/position": staff(
         DUTY, 200, 403, 404, body={"position": POINT, "fixed_at": NOW.isoformat()}
     ),
-    "GET /v1/teams/{team_id}/shifts": staff(READ, 200, 200, 404),
+    "GET /v1/teams/{team_id}/shifts": staff(READ, 200, 200, 404, or_scope=RUN),
     "POST /v1/teams/{team_id}/shifts": staff(RUN, 201, 403, 404, body=SHIFT),
-    "GET /v1/teams/{team_id}/shifts/{shift_id}": staff(READ, 200, 200, 404),
+    "GET /v1/teams/{team_id}/shifts/{shift_id}": staff(READ, 200, 200, 404, or_scope=RUN),
     "PUT /v1/teams/{team_id}/shifts/{shift_id}": staff(RUN, 200, 403, 404, body=SHIFT),
     "DELETE /v1/teams/{team_id}/shifts/{shift_id}": staff(RUN, 204, 403, 404),
-    "GET /v1/teams/{team_id}/shifts/preview": staff(READ, 200, 200, 404),
-    "POST /v1/teams/{team_id}/shifts/preview": staff(READ, 200, 200, 404, body={"shift": SHIFT}),
+    "GET /v1/teams/{team_id}/shifts/preview": staff(READ, 200, 200, 404, or_scope=RUN),
+    "POST /v1/teams/{team_id}/shifts/preview": staff(
+        READ, 200, 200, 404, or_scope=RUN, body={"shift": SHIFT}
+    ),
     # hubs
     "PATCH /v1/hubs/{hub_id}": hub(HUBS, 200, 403, 403, body={"address": "Round the corner"}),
-    "GET /v1/hubs/{hub_id}/desk": hub(READ, 200, 403, 403),
+    "POST /v1/hubs": staff(
+        RULE,
+        201,
+        201,
+        201,
+        body={
+            "name": "New",
+            "kind": "station",
+            "position": POINT,
+            "address": "Here",
+            "opening_hours": "24/7",
+        },
+    ),
+    "DELETE /v1/hubs/{hub_id}": hub(RULE, 204, 403, 403),
+    "GET /v1/hubs/{hub_id}/desk": hub(READ, 200, 403, 403, or_scope=HUBS),
     "PUT /v1/hubs/{hub_id}/override": hub(
         HUBS, 200, 403, 403, body={"status": "closed", "reason": "No first-aider.", "until": SOON}
     ),
@@ -402,6 +438,8 @@ class World:
         made = self._make(f"/v1/webhooks/{made['id']}/ping")
         rows["delivery_id"] = WireId.read("delivery", made["id"])
         desk.do("update deliveries set status = 'failed' where id = %s", rows["delivery_id"])
+        rows["organisation_id"] = desk.police.organisation_id
+        rows["coverage_id"] = self._one("select id from coverages where team_id = %s", desk.first)
         made = self._make("/v1/clients", name="App", scopes=[])
         rows["client_id"] = WireId.read("client", made["id"])
         robin = person(desk)
@@ -459,6 +497,8 @@ class World:
         """One call; ids are filled in from the world."""
         if secret is not None:
             headers["Authorization"] = f"{scheme} {secret}"
+        if method in ("PUT", "DELETE") and ("/coverages" in path or "/escalation" in path):
+            headers["If-Match"] = "*"
         body = body(self) if callable(body) else body
         return self.client.open(
             path.format_map(self.ids), method=method, json=body, data=form, headers=headers
@@ -537,7 +577,7 @@ def of_a_provider_s(world, route):
 
 
 def of_programs(world, route):
-    less = [scope for scope in SCOPES if scope != route.scope]
+    less = [scope for scope in SCOPES if scope not in (route.scope, route.or_scope)]
     yield Call("client without the scope", 403, world.key("client", less))
     yield Call("access token without the scope", 403, world.access_token(less))
     own, other = (route.own, route.other) if route.clients else (route.programs or 403,) * 2
@@ -548,7 +588,7 @@ def of_programs(world, route):
 
 def of_staff(world, route):
     yield Call("provider", 401, NOTIFY)
-    less = [scope for scope in SCOPES if scope != route.scope]
+    less = [scope for scope in SCOPES if scope not in (route.scope, route.or_scope)]
     if route.scope is not None:
         yield Call(f"{route.owner} without the scope", 403, world.key(route.owner, less))
     yield Call(route.owner, route.own, world.key(route.owner), sees=True)

@@ -50,6 +50,32 @@ POSITIONS = {
     "path: the log of a webhook of theirs": Position(
         "GET", "/v1/webhooks/{theirs}/deliveries", "webhook_id"
     ),
+    "path: a coverage of theirs under our team": Position(
+        "GET", "/v1/teams/{our_team}/coverages/{theirs}", "coverage_id"
+    ),
+    "path: changing a coverage of theirs under our team": Position(
+        "PUT", "/v1/teams/{our_team}/coverages/{theirs}", "coverage_id", {"area": "all"}
+    ),
+    "path: removing a coverage of theirs under our team": Position(
+        "DELETE", "/v1/teams/{our_team}/coverages/{theirs}", "coverage_id"
+    ),
+    "path: a coverage for a team of theirs": Position(
+        "POST", "/v1/teams/{theirs}/coverages", "team_id", {"area": "all"}
+    ),
+    "path: another name for a team of theirs": Position(
+        "PATCH", "/v1/teams/{theirs}", "team_id", {"name": "Ours"}
+    ),
+    "path: retiring a team of theirs": Position("DELETE", "/v1/teams/{theirs}", "team_id"),
+    "path: their organisation": Position("GET", "/v1/organisations/{theirs}", "organisation_id"),
+    "path: another name for their organisation": Position(
+        "PATCH", "/v1/organisations/{theirs}", "organisation_id", {"name": "Ours"}
+    ),
+    "path: slowing their ladder": Position(
+        "PUT",
+        "/v1/organisations/{theirs}/escalation",
+        "organisation_id",
+        {f"priority_{n}_s": None for n in (1, 2, 3)},
+    ),
     "path: a report of theirs": Position("GET", "/v1/reports/{theirs}/original", "report_id"),
     "path: a key of a person as a client": Position(
         "POST", "/v1/clients/{theirs}/rotate", "staff_key_as_client", {}
