@@ -21,6 +21,7 @@ from api import (
     check_ins,
     clients,
     coverages,
+    dry_runs,
     health,
     hubs,
     incidents,
@@ -90,6 +91,7 @@ BLUEPRINTS = (
     oauth.blueprint,
     coverages.blueprint,
     organisations.blueprint,
+    dry_runs.blueprint,
 )
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)

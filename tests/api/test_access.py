@@ -249,6 +249,15 @@ TABLE: Mapping[str, Route] = {
     "PUT /v1/organisations/{organisation_id}/escalation": staff(
         RULE, 200, 404, 404, body={f"priority_{n}_s": None for n in (1, 2, 3)}
     ),
+    "POST /v1/routing/dry-runs": staff(
+        RULE,
+        200,
+        422,
+        422,
+        body=lambda world: {
+            "teams": [{"team_id": WireId.of("team", world.desk.first), "retired": True}]
+        },
+    ),
     "GET /v1/teams/{team_id}/coverages": staff(RULE, 200, 200, 404),
     "POST /v1/teams/{team_id}/coverages": staff(RULE, 201, 403, 404, body={"area": "all"}),
     "GET /v1/teams/{team_id}/coverages/{coverage_id}": staff(RULE, 200, 200, 404),

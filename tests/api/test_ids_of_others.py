@@ -76,6 +76,18 @@ POSITIONS = {
         "organisation_id",
         {f"priority_{n}_s": None for n in (1, 2, 3)},
     ),
+    "body: a dry-run with a team of theirs": Position(
+        "POST",
+        "/v1/routing/dry-runs",
+        "team_id",
+        {"teams": [{"team_id": "{theirs}", "retired": True}]},
+    ),
+    "body: a dry-run with a coverage of theirs": Position(
+        "POST",
+        "/v1/routing/dry-runs",
+        "coverage_id",
+        {"coverages": [{"team_id": "{our_team}", "coverage_id": "{theirs}"}]},
+    ),
     "path: a report of theirs": Position("GET", "/v1/reports/{theirs}/original", "report_id"),
     "path: a key of a person as a client": Position(
         "POST", "/v1/clients/{theirs}/rotate", "staff_key_as_client", {}

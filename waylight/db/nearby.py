@@ -204,17 +204,28 @@ def surroundings(
     with conn.cursor(row_factory=dict_row) as cursor:
         cursor.execute(
             SURROUNDINGS,
-            {
-                "queries": Jsonb(list(queries)),
-                "station_m": station_m,
-                "place_within_m": PLACE_WITHIN_M,
-                "candidates": CANDIDATES,
-                "hubs": HUBS,
-                "hub_within_m": hub_within_m,
-                "link_m": link_m,
-            },
+            values(queries, station_m=station_m, hub_within_m=hub_within_m, link_m=link_m),
         )
         return cursor.fetchall()
+
+
+def values(
+    queries: Sequence[Mapping[str, Any]],
+    *,
+    station_m: float,
+    hub_within_m: float,
+    link_m: float,
+) -> dict[str, Any]:
+    """The parameters of SURROUNDINGS."""
+    return {
+        "queries": Jsonb(list(queries)),
+        "station_m": station_m,
+        "place_within_m": PLACE_WITHIN_M,
+        "candidates": CANDIDATES,
+        "hubs": HUBS,
+        "hub_within_m": hub_within_m,
+        "link_m": link_m,
+    }
 
 
 # What was last said of the vehicle: a report from further along says more.

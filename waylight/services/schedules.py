@@ -172,6 +172,13 @@ def _holidays(
     return tuple(sorted(known | set(extra)))
 
 
+def expanded(
+    conn: Connection[Any], city_id: UUID, expression: str, *, now: datetime
+) -> tuple[list[Stretch], datetime]:
+    """Hours by the clocks of a city as they would be stored, and how far that reaches."""
+    return _ranges(expression, db_schedules.calendars(conn)[city_id], now=now), now + AHEAD
+
+
 def _expand_in_batches(
     database: Database,
     *,

@@ -147,31 +147,33 @@ def set_capabilities(
     None gives the word back to the pack. It counts from the next report on. Raises NotFound,
     NotAllowed, StaleVersion, InvalidRequest for one that is there twice or has ended already.
     """
-    problems = _capability_problems(capabilities or (), now=now)
+    problems = capability_problems(capabilities or (), now=now)
     if problems:
         raise InvalidRequest(problems=problems)
-    written = None if capabilities is None else _written(capabilities)
+    said = None if capabilities is None else written(capabilities)
     with database.staff(organisation_of(principal)) as conn:
         row = own_team(conn, principal, team_id, now=now)
-        if not db_teams.set_capabilities(conn, team_id, written, if_match=if_match):
+        if not db_teams.set_capabilities(conn, team_id, said, if_match=if_match):
             raise StaleVersion
         _tell(
             conn,
             principal,
             row,
             "team.capabilities_changed",
-            {"capabilities": written},
+            {"capabilities": said},
             now=now,
         )
         row = visible_team(conn, principal, team_id, now=now)
     return _team(database, row, now=now)
 
 
-def _written(capabilities: Sequence[Capability]) -> dict[str, str | None]:
+def written(capabilities: Sequence[Capability]) -> dict[str, str | None]:
+    """Capabilities as `teams.staff_capabilities` has them."""
     return {one.code: one.until.isoformat() if one.until else None for one in capabilities}
 
 
-def _capability_problems(capabilities: Sequence[Capability], *, now: datetime) -> list[Problem]:
+def capability_problems(capabilities: Sequence[Capability], *, now: datetime) -> list[Problem]:
+    """What is wrong with what a team is said to be able to do."""
     found = []
     times = Counter(one.code for one in capabilities)
     for number, one in enumerate(capabilities):
@@ -204,7 +206,7 @@ def found_team(
     `set_capabilities`, and for one team more than an organisation may have.
     """
     organisation_id = organisation_of(principal)
-    problems = _capability_problems(capabilities, now=now)
+    problems = capability_problems(capabilities, now=now)
     team_id: UUID = uuid_utils.compat.uuid7()
     with database.staff(organisation_id) as conn:
         city = city_of(conn, organisation_id)
@@ -221,7 +223,7 @@ def found_team(
             organisation_id=organisation_id,
             name=name,
             base=base,
-            capabilities=_written(capabilities),
+            capabilities=written(capabilities),
         )
         expand_team(conn, team_id, now=now)
         row = visible_team(conn, principal, team_id, now=now)
