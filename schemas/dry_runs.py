@@ -138,7 +138,7 @@ class DryRunOut(Answer):
     )
     since = Timestamp(required=True)
     until = Timestamp(required=True)
-    partial = fields.Boolean(
+    cut_short = fields.Boolean(
         required=True,
         metadata={"description": "The time was up before the page was: go on with the cursor."},
     )
@@ -169,7 +169,7 @@ class DryRunOut(Answer):
         "reports": 412,
         "since": "2026-10-22T23:52:40Z",
         "until": "2026-11-21T23:52:40Z",
-        "partial": False,
+        "cut_short": False,
         "next_cursor": "Zm9v",
         "assumptions": [{"code": code, "detail": said} for code, said in ASSUMPTIONS.items()],
     }

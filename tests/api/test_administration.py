@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ TINYTOWN = Path(__file__).parents[1] / "data" / "tinytown"
 HERE = {"type": "Point", "coordinates": [SPOT.lon, SPOT.lat]}
 FAR = {"type": "Point", "coordinates": [2.35, 48.85]}
 TEAM = {"name": "Night team", "base": HERE, "capabilities": [{"capability": "first_aid"}]}
-HUB = {
+HUB: dict[str, Any] = {
     "name": "Lock hub",
     "kind": "safe_travel_hub",
     "position": HERE,
@@ -462,7 +463,7 @@ def test_pack_that_is_loaded_later_leaves_what_staff_set(database, vault, settin
         ).fetchone()
     who = replace(_staff(), organisation_id=organisation_id, staff_id=staff_id)
     base = type(SPOT)(west, south)
-    more = {"outside_city": False, "now": NOW}
+    more: dict[str, Any] = {"outside_city": False, "now": NOW}
     made = teams.found_team(database, vault, who, name="Ours", base=base, capabilities=(), **more)
     teams.edit_team(
         database, vault, who, team_id=team_id, name="Renamed", base=None, if_match=None, **more

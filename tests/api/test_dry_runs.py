@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -313,7 +314,8 @@ def test_report_is_taken_while_a_dry_run_holds_all_that_it_holds(desk):
     desk.report(P2)
     (row,) = desk.rows("select id from coverages where team_id = %s", desk.first)
     proposal = Proposal(coverages=(CoverageChange(desk.first, row["id"]),))
-    real, sent = db.surroundings, []
+    real: Any = db.surroundings
+    sent: list[Any] = []
 
     def meanwhile(conn, *args, **kwargs):
         found = real(conn, *args, **kwargs)
@@ -348,9 +350,9 @@ def test_pages_go_on_where_the_time_was_up(desk, client, robin, monkeypatch):
     monkeypatch.setattr(dry_runs, "BATCH", 2)
     body = without(desk, desk.first)
     first = run(client, robin, body)
-    assert (first["looked_at"], first["partial"], first["reports"]) == (2, True, 3)
+    assert (first["looked_at"], first["cut_short"], first["reports"]) == (2, True, 3)
     rest = run(client, robin, {**body, "cursor": first["next_cursor"]})
-    assert (rest["looked_at"], rest["partial"], rest["next_cursor"]) == (1, False, None)
+    assert (rest["looked_at"], rest["cut_short"], rest["next_cursor"]) == (1, False, None)
     ids = {one["report_id"] for one in first["items"] + rest["items"]}
     assert len(ids) == 3
 

@@ -16,7 +16,12 @@ from tests.desk import NOW, P2, SCOPES, SPOT, headers_for, open_desk
 from waylight.domain.geo import Point
 from waylight.domain.reports import Want
 
-MANAGING = SCOPES | {"incidents:manage", "reports:redact", "reports:original"}
+MANAGING = SCOPES | {
+    "incidents:manage",
+    "reports:redact",
+    "reports:original",
+    "organisation:manage",
+}
 STORY = replace(P2, narrative="He got on at King's Cross.")
 WANTS_HUB = replace(STORY, wants=(Want.HELP, Want.POLICE, Want.HUB))
 WEST = Point(SPOT.lon - 0.05, SPOT.lat)
@@ -681,6 +686,14 @@ def busy(desk, client, signed_in, step, note):
     shift = {"kind": "recurring", "rule": "24/7"}
     team = f"/v1/teams/{WireId.of('team', desk.first)}/shifts"
     assert client.post(team, json=shift, headers=signed_in["Robin"]).status_code == 201
+    square = [[[-0.2, 51.5], [-0.1, 51.5], [-0.1, 51.6], [-0.2, 51.6], [-0.2, 51.5]]]
+    shape = {"type": "Polygon", "coordinates": square}
+    drawn = client.post(
+        team.replace("/shifts", "/coverages"),
+        json={"name": "Ours", "shape": shape},
+        headers=signed_in["Robin"],
+    )
+    assert drawn.status_code == 201
 
 
 def test_stranger_reads_no_row_of_anything_that_belongs_to_somebody(desk, busy):
@@ -693,8 +706,12 @@ def test_stranger_reads_no_row_of_anything_that_belongs_to_somebody(desk, busy):
         table = row["relname"]
         with desk.database.staff(uuid4()) as conn:
             found[table] = conn.execute(f"select count(*) from {table}").fetchone()[0]  # noqa: S608 - ours
-    # Which teams and hubs there are is for everybody to know.
-    assert {table for table, rows in found.items() if rows} == {"teams", "hubs"}
+    # Which organisations, teams and hubs there are is for everybody to know, and the city's areas.
+    public = {"organisations", "teams", "hubs", "areas", "area_parts"}
+    assert {table for table, rows in found.items() if rows} == public
+    with desk.database.staff(uuid4()) as conn:
+        assert conn.execute("select code from areas").fetchall() == [("all",)]
+        assert conn.execute("select count(*) from area_parts").fetchone() == (1,)
     assert {"incident_notes", "check_ins", "engagements", "shifts", "hub_arrivals"} <= set(found)
 
 

@@ -97,7 +97,7 @@ class DryRun:
     """One page: those of the `looked_at` reports that differ, the newest first.
 
     `reports` counts all that the caller may see in the period. `after` is where to go on; with
-    `partial`, because the time was up.
+    `cut_short`, because the time was up.
     """
 
     items: tuple[Difference, ...]
@@ -106,7 +106,7 @@ class DryRun:
     since: datetime
     until: datetime
     after: UUID | None
-    partial: bool
+    cut_short: bool
 
 
 def as_if(received_at: datetime, *, now: datetime) -> datetime:

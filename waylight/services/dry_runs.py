@@ -128,15 +128,15 @@ def dry_run(
             request_id=request_id,
             now=now,
         )
-    partial = done < len(rows)
+    cut_short = done < len(rows)
     return DryRun(
         items=tuple(sorted(found, key=lambda one: one.report_id, reverse=True)),
         looked_at=done,
         reports=total,
         since=since,
         until=now,
-        after=rows[done - 1]["id"] if done and (more or partial) else None,
-        partial=partial,
+        after=rows[done - 1]["id"] if done and (more or cut_short) else None,
+        cut_short=cut_short,
     )
 
 

@@ -45,6 +45,7 @@ DEMOS = (
             "webhooks:manage",
             "audit:read",
             "clients:manage",
+            "organisation:manage",
         ),
     ),
     Demo(
