@@ -24,9 +24,11 @@ from api import (
     dry_runs,
     health,
     hubs,
+    identity_providers,
     incidents,
     metrics,
     oauth,
+    openid,
     organisations,
     places,
     push,
@@ -92,6 +94,8 @@ BLUEPRINTS = (
     coverages.blueprint,
     organisations.blueprint,
     dry_runs.blueprint,
+    identity_providers.blueprint,
+    openid.blueprint,
 )
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)

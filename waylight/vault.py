@@ -264,6 +264,23 @@ class Vault:
             raise VaultError("that is no sealed number") from error
         return int.from_bytes(_decrypt(cipher, sealed, purpose.encode()))
 
+    def seal_text(self, purpose: str, text: str) -> str:
+        """A text that only this deployment can read, for somebody to keep and bring back.
+
+        `open_text` reads it until the first vault key is retired.
+        """
+        cipher = AESGCM(_derived(self._first_key, f"text {purpose}"))
+        return _base64url(_encrypt(cipher, text.encode(), purpose.encode()))
+
+    def open_text(self, purpose: str, sealed: str) -> str:
+        """What was sealed for this purpose. Raises VaultError for what was not made here."""
+        cipher = AESGCM(_derived(self._first_key, f"text {purpose}"))
+        try:
+            raw = base64.b64decode(sealed + "=" * (-len(sealed) % 4), altchars=b"-_", validate=True)
+        except ValueError as error:
+            raise VaultError("that is no sealed text") from error
+        return _decrypt(cipher, raw, purpose.encode()).decode()
+
     @property
     def push_keys(self) -> tuple[str, ...]:
         """The public keys that devices subscribe with (RFC 8292), the one in use first.

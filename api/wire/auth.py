@@ -31,6 +31,10 @@ from waylight.services import keys, stream
 TICKET_OVER = "This ticket was used, is over, or never was: make a new one with your key."
 
 
+CODE_DUE = (
+    "Your provider signed you in without your second factor: send its code to"
+    " `POST /v1/sessions/current/step-up`."
+)
 OTHER_PAGE = "This key is not for the page in `Origin`."
 
 
@@ -250,6 +254,8 @@ def _fit(required: Required, caller: Principal, anonymous: Principal | None) -> 
         return anonymous
     if caller.must_enrol and caller.kind in required.kinds:
         raise EnrolmentNeeded
+    if caller.must_prove and caller.kind in required.kinds:
+        raise StepUpNeeded(CODE_DUE)
     raise NotAllowed(problems=tuple(_unmet(required, caller, lacking)))
 
 

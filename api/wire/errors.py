@@ -114,6 +114,7 @@ TABLE: Mapping[type[WaylightError], Kind] = {
     BadRequest: Kind(400, "Bad request"),
     errors.NotSignedIn: Kind(401, "Not signed in"),
     errors.WrongCredentials: Kind(401, "Wrong credentials"),
+    errors.SignInRefused: Kind(401, "Sign-in refused"),
     errors.StepUpNeeded: Kind(401, "Step up needed"),
     errors.NotAllowed: Kind(403, "Not allowed"),
     errors.EnrolmentNeeded: Kind(403, "Enrolment needed"),

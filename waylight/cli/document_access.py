@@ -13,6 +13,7 @@ WHOSE: Mapping[str, tuple[str, str]] = {
     "/v1/clients": ("your organisation's", "404"),
     "/v1/hubs/{hub_id}/addresses": ("your organisation's", "404"),
     "/v1/hubs/{": ("your organisation's", "403: which hubs there are is public"),
+    "/v1/identity-providers": ("your organisation's", "404"),
     "/v1/incidents": ("told to your organisation, or overseen", "404"),
     "/v1/organisations": ("your own", "404"),
     "/v1/push": ("your own", "404"),

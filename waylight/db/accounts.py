@@ -136,6 +136,15 @@ def exists(conn: Connection[Any], organisation_id: UUID, login_hash: bytes) -> b
     return found.fetchone() is not None
 
 
+def whose(conn: Connection[Any], organisation_id: UUID, login_hash: bytes) -> UUID | None:
+    """The person of the organisation who has this address."""
+    row = conn.execute(
+        "select staff_id from accounts where organisation_id = %s and login_hash = %s",
+        [organisation_id, login_hash],
+    ).fetchone()
+    return row[0] if row else None
+
+
 def insert(
     conn: Connection[Any],
     *,

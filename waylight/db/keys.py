@@ -11,7 +11,8 @@ from psycopg.rows import dict_row
 from waylight.db.rows import fetch_one
 
 SIGNED_IN = """
-se.id is not null as is_session, se.fresh_until, a.roles, a.totp_since, p.requires_totp
+se.id is not null as is_session, se.fresh_until, se.identity_provider_id, se.second_factor,
+a.roles, a.totp_since, p.requires_totp
 """
 """What a key that is a session has beside its row: of whom it is by now, not when it was opened."""
 
@@ -50,7 +51,8 @@ seen as (
                  where found.last_used_at < %(now)s - interval '1 minute'
                  for update of s skip locked))
 select id, kind, name, organisation_id, staff_id, scopes, allowed_origins, person, role,
-       is_session, fresh_until, roles, totp_since, requires_totp
+       is_session, fresh_until, identity_provider_id, second_factor, roles, totp_since,
+       requires_totp
 from found
 """  # noqa: S608 - constants of this file
 
@@ -58,8 +60,9 @@ from found
 FIND_ACCESS = """
 select k.id, k.kind, k.name, k.organisation_id, k.staff_id, k.allowed_origins,
        array(select unnest(t.scopes) intersect select unnest(k.scopes)) as scopes,
-       null as person, null as role, false as is_session, null as fresh_until, null as roles,
-       null as totp_since, false as requires_totp
+       null as person, null as role, false as is_session, null as fresh_until,
+       null as identity_provider_id, false as second_factor, null as roles, null as totp_since,
+       false as requires_totp
 from access_tokens t join api_keys k on k.id = t.key_id
 where t.token_hash = %(hash)s and t.expires_at > %(now)s
   and k.kind = 'client' and k.revoked_at is null

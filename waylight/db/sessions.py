@@ -105,3 +105,8 @@ def end_of(
 def freshen(conn: Connection[Any], session_id: UUID, *, until: datetime) -> None:
     """Notes that its person has just proved who they are. As intake."""
     conn.execute("update sessions set fresh_until = %s where id = %s", [until, session_id])
+
+
+def prove_factor(conn: Connection[Any], session_id: UUID) -> None:
+    """Notes that its person has shown a second factor. As intake."""
+    conn.execute("update sessions set second_factor = true where id = %s", [session_id])

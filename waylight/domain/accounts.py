@@ -65,6 +65,32 @@ class OpenedSession:
     must_enrol: bool
 
 
+def lacking_factor(
+    *, is_demanded: bool, has_totp: bool, by_provider: bool, is_proved: bool
+) -> tuple[bool, bool]:
+    """Whether a session must have a second factor set up first, and whether its code is due.
+
+    Whoever signs in with a password and has one set up has shown it. A provider signs in without,
+    unless it vouches for one: then, or once the code was shown, the session `is_proved`.
+    """
+    if by_provider and is_proved:
+        return False, False
+    return is_demanded and not has_totp, by_provider and has_totp
+
+
+@dataclass(frozen=True)
+class ProviderSession:
+    """A session that an OpenID provider opened, at the only moment when its token can be read."""
+
+    token: str
+    expires_at: datetime
+    idle_s: int
+    scopes: tuple[str, ...]
+    must_enrol: bool
+    must_prove: bool
+    fresh_until: datetime | None
+
+
 @dataclass(frozen=True)
 class Throttle:
     """How often somebody may try: `free` times at once, then each time twice as late."""

@@ -112,6 +112,17 @@ class WrongCredentials(WaylightError):
     code = "wrong_credentials"
 
 
+class SignInRefused(WaylightError):
+    """That sign-in did not work: begin again.
+
+    It was used or is over, or what the provider sent back does not fit it, or your organisation
+    lets nobody in by it: which, is never told, but to whoever runs the service. Begin anew with
+    `POST /v1/sign-in/...`; if that fails too, ask an administrator of your organisation.
+    """
+
+    code = "sign_in_refused"
+
+
 class StepUpNeeded(WaylightError):
     """This needs your password or a code once more: `POST /v1/sessions/current/step-up`.
 

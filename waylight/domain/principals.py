@@ -35,12 +35,20 @@ class Principal:
     """Signed in with an account; else with a key that goes on until it is revoked."""
     must_enrol: bool = False
     """Nothing is open to this person before their second factor is set up."""
+    must_prove: bool = False
+    """Nothing is open to this person before a code of their second factor: a provider signed them
+    in that vouches for none."""
+    identity_provider_id: UUID | None = None
+    """The OpenID provider that signed them in."""
     fresh_until: datetime | None = None
     """Until when the session counts as its person's own hand; None when it does not."""
 
     def is_fresh(self, *, now: datetime) -> bool:
         """Whether this person has proved lately who they are. A key proves it by being held."""
-        return not self.is_session or (self.fresh_until is not None and now < self.fresh_until)
+        if not self.is_session:
+            return True
+        proved = self.fresh_until is not None and now < self.fresh_until
+        return proved and not self.must_prove
 
     def may(self, scope: str) -> bool:
         """Whether the caller's key carries `scope`."""

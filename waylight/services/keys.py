@@ -11,6 +11,7 @@ from psycopg import Connection
 from waylight.db import keys as db
 from waylight.db.session import Database
 from waylight.domain import roles, tokens
+from waylight.domain.accounts import lacking_factor
 from waylight.domain.clients import origin
 from waylight.domain.errors import InvalidRequest, NotFound, Problem
 from waylight.domain.principals import Kind, Principal
@@ -88,12 +89,17 @@ def authenticate(
 
 def principal_of(found: Mapping[str, Any]) -> Principal:
     """The caller with a key that was found, or with a session: that has the scopes of its roles."""
-    must_enrol = False
+    must_enrol = must_prove = False
     scopes = frozenset(found["scopes"])
     if found["is_session"]:
         demanded = roles.needs_totp(found["roles"], demanded=bool(found["requires_totp"]))
-        must_enrol = demanded and found["totp_since"] is None
-        scopes = frozenset() if must_enrol else roles.scopes_of(found["roles"])
+        must_enrol, must_prove = lacking_factor(
+            is_demanded=demanded,
+            has_totp=found["totp_since"] is not None,
+            by_provider=found["identity_provider_id"] is not None,
+            is_proved=found["second_factor"],
+        )
+        scopes = frozenset() if must_enrol or must_prove else roles.scopes_of(found["roles"])
     return Principal(
         kind=Kind(found["kind"]),
         key_id=found["id"],
@@ -105,6 +111,8 @@ def principal_of(found: Mapping[str, Any]) -> Principal:
         allowed_origins=frozenset(found["allowed_origins"]),
         is_session=found["is_session"],
         must_enrol=must_enrol,
+        must_prove=must_prove,
+        identity_provider_id=found["identity_provider_id"],
         fresh_until=found["fresh_until"],
     )
 

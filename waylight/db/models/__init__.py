@@ -30,6 +30,7 @@ from waylight.db.models.events import (
     EventSequencer,
     WorkerHeartbeat,
 )
+from waylight.db.models.identity_providers import Identity, IdentityProvider, SpentSignIn
 from waylight.db.models.incidents import Incident, IncidentNote, IncidentParty
 from waylight.db.models.notices import ProviderNotice
 from waylight.db.models.organisations import (
@@ -81,6 +82,8 @@ __all__ = [
     "HubArrival",
     "HubOverride",
     "IdempotencyKey",
+    "Identity",
+    "IdentityProvider",
     "Incident",
     "IncidentNote",
     "IncidentParty",
@@ -98,6 +101,7 @@ __all__ = [
     "SignInPolicy",
     "SignInSalt",
     "SignedIn",
+    "SpentSignIn",
     "StaffMember",
     "StreamTicket",
     "Team",

@@ -58,7 +58,14 @@ class SignedIn(Base):
     """A session: what its key of the same id has beside those of programs and of no end."""
 
     __tablename__ = "sessions"
-    __table_args__ = (Index("ix_sessions_staff_id", "staff_id", "id"),)
+    __table_args__ = (
+        Index("ix_sessions_staff_id", "staff_id", "id"),
+        Index(
+            "ix_sessions_identity_provider_id",
+            "identity_provider_id",
+            postgresql_where=sql("identity_provider_id is not null"),
+        ),
+    )
 
     id: Mapped[UUID] = mapped_column(
         ForeignKey("api_keys.id", ondelete="CASCADE"), primary_key=True
@@ -69,6 +76,10 @@ class SignedIn(Base):
     last_used_at: Mapped[datetime]
     idle_s: Mapped[int]
     fresh_until: Mapped[datetime | None]
+    identity_provider_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("identity_providers.id", ondelete="SET NULL")
+    )
+    second_factor: Mapped[bool] = mapped_column(server_default=sql("false"))
 
 
 class SignInPolicy(Base):

@@ -120,6 +120,13 @@ from (
         unnest('{select,insert,delete}'::text[]) privilege
     union all select role, 'organisations', 'select'
     from unnest('{waylight_intake,waylight_staff}'::text[]) role
+    union all select 'waylight_staff', 'identity_providers', privilege
+    from unnest('{select,insert,update,delete}'::text[]) privilege
+    union all select 'waylight_staff', 'identities', privilege
+    from unnest('{select,insert,delete}'::text[]) privilege
+    union all select 'waylight_intake', 'identity_providers', 'select'
+    union all select 'waylight_intake', 'spent_sign_ins', privilege
+    from unnest('{select,insert,update,delete}'::text[]) privilege
     union all select 'waylight_intake', 'webhook_cursor', privilege
     from unnest('{select,update}'::text[]) privilege
     union all select 'waylight_intake', relation, privilege
@@ -141,6 +148,7 @@ from (
         organisation_may_read_story,organisation_may_redact,organisation_may_say,
         organisation_oversees,organisation_runs_team,organisation_watches_city,
         organisation_works_on,place_of_team,end_devices,end_keys_of,
+        end_provider_sessions,open_provider_session,
         give_up_addresses,take_device,uuid_v7}'::text[])) need
 join pg_roles r on r.rolname = need.role
 join pg_proc f on f.proname = need.name and f.pronamespace = 'public'::regnamespace
@@ -187,6 +195,8 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "hub_overrides": ("intake_all", "staff_ends_own", "staff_own", "staff_sets_own"),
     "hubs": ("intake_all", "staff_founds", "staff_reads", "staff_runs_own"),
     "idempotency_keys": ("intake_all",),
+    "identities": ("staff_own",),
+    "identity_providers": ("intake_all", "staff_own"),
     "incident_notes": ("intake_all", "staff_works", "staff_writes"),
     "incident_parties": ("intake_all",),
     "incidents": ("intake_all", "staff_acts", "staff_told"),
@@ -201,6 +211,7 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "sign_in_attempts": ("intake_all",),
     "sign_in_policies": ("intake_all", "staff_own"),
     "sign_in_salt": ("intake_all",),
+    "spent_sign_ins": ("intake_all",),
     "staff": ("intake_all", "staff_hires", "staff_own", "staff_renames"),
     "stream_tickets": ("intake_all",),
     "teams": ("intake_all", "staff_founds", "staff_reads", "staff_runs_own"),
@@ -236,6 +247,7 @@ MARKS: Mapping[str, str] = {
     "0014": "to_regclass('accounts') is not null",
     "0015": "to_regclass('audit_seals') is not null",
     "0016": "to_regclass('access_tokens') is not null",
+    "0017": "to_regclass('identity_providers') is not null",
     "0019": "to_regproc('organisation_runs_team') is not null",
 }
 """How each migration is recognised in a database, whatever number stands in it."""

@@ -19,6 +19,7 @@ SEALED: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "incident_notes": ("id", ("note",)),
     "webhooks": ("id", ("url", "secret", "old_secret")),
     "accounts": ("staff_id", ("email", "totp_secret", "totp_pending")),
+    "identity_providers": ("id", ("client_secret",)),
 }
 """Every table with sealed columns: the id they are bound to, and the columns."""
 

@@ -17,6 +17,13 @@ from waylight.services.accounts.managing import (
     read_policy,
     set_password,
 )
+from waylight.services.accounts.openid import (
+    Answer,
+    Begun,
+    begin_sign_in,
+    sign_in_with_provider,
+    step_up_with_provider,
+)
 from waylight.services.accounts.sessions import (
     end_others,
     end_session,
@@ -28,8 +35,11 @@ from waylight.services.accounts.sessions import (
 from waylight.services.accounts.signing_in import SignIn, sign_in, step_up
 
 __all__ = [
+    "Answer",
+    "Begun",
     "SignIn",
     "accept_invitation",
+    "begin_sign_in",
     "begin_totp",
     "change_account",
     "change_policy",
@@ -49,5 +59,7 @@ __all__ = [
     "remove_totp",
     "set_password",
     "sign_in",
+    "sign_in_with_provider",
     "step_up",
+    "step_up_with_provider",
 ]

@@ -143,6 +143,7 @@ def confirm_totp(
         _keep(conn, vault, row, {"totp_secret": secret}, changes, now=now)
         turns.forget(conn, turn)
         _end_others(conn, staff_id, session_of(principal), now=now)
+        db_sessions.prove_factor(conn, session_of(principal))
         record(
             conn,
             vault,

@@ -20,6 +20,7 @@ from waylight.domain.addresses import normal_email
 from waylight.domain.errors import (
     InvalidRequest,
     LastAdministrator,
+    NotAllowed,
     NotFound,
     Problem,
     StaleVersion,
@@ -325,9 +326,15 @@ def set_password(
     request_id: str | None = None,
     now: datetime,
 ) -> None:
-    """Another password for the caller; their other sessions end. Raises InvalidRequest."""
+    """Another password for the caller; their other sessions end.
+
+    Raises InvalidRequest, and NotAllowed for whoever a provider signed in: who leaves there must
+    not have kept a door of their own.
+    """
     staff_id, _ = person_of(principal)
     session_of(principal)
+    if principal.identity_provider_id is not None:
+        raise NotAllowed("Your provider signs you in: a password would outlive its word.")
     with database.intake(autocommit=True) as conn:
         row = db.own(conn, staff_id)
     if row is None:

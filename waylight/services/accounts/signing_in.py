@@ -122,7 +122,9 @@ def step_up(
         raise WrongCredentials
     proof: factors.Proof | None = None
     if password is not None:
-        if passwords.is_right(row["password_hash"], password):
+        is_right = passwords.is_right(row["password_hash"], password)
+        # A password beside a provider that vouches for no second factor makes up for none.
+        if is_right and not principal.must_prove:
             proof = factors.Proof()
     elif row["totp_secret"] is not None:
         proof = factors.proof_of(vault, row, code, now=now)
@@ -133,6 +135,8 @@ def step_up(
         if not proof.use(conn, staff_id):
             raise WrongCredentials
         db_sessions.freshen(conn, session_id, until=until)
+        if password is None:
+            db_sessions.prove_factor(conn, session_id)
         turns.forget(conn, turn)
         tell(
             conn,

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from waylight.db import clock, events, notices, push, teams
+from waylight.db import clock, events, identity_providers, notices, push, teams
 from waylight.db.operations import chores
 from waylight.db.session import Database
 from waylight.domain.teams import OLDEST_FIX
@@ -84,7 +84,8 @@ def purge(database: Database, *, now: datetime) -> int:
     """Forgets idempotency keys past their time, workers long dead and where teams were a day ago.
 
     So it does who arrived at a hub, overrides and single shifts of more than a year ago, and ends
-    devices whose subscription or key has expired. Raises Unavailable.
+    devices whose subscription or key has expired, and forgets sign-ins by a provider that are over.
+    Raises Unavailable.
     """
     purged = 0
     while True:
@@ -95,6 +96,7 @@ def purge(database: Database, *, now: datetime) -> int:
             chores.forget_duty_desk(conn, before=now - DESK_KEPT_FOR)
             teams.forget_old_positions(conn, before=now - OLDEST_FIX)
             push.end_expired(conn, now=now)
+            identity_providers.forget_spent(conn, now=now)
             notices.purge(conn, now=now, kept_for=NOTICES_KEPT_FOR)
             batch = chores.purge_idempotency_keys(conn, before=now - KEYS_KEPT_FOR, limit=BATCH)
         purged += batch
