@@ -498,6 +498,24 @@ def test_first_administrator_is_made_and_invited_at_the_terminal(waylight, url, 
 
 
 @pytest.mark.commits
+def test_openid_provider_is_listed_and_disabled_at_the_terminal(waylight, url, database):
+    waylight(url, "load", TINYTOWN)
+    provider = str(uuid4())
+    with database.owner() as conn:
+        conn.execute(
+            "insert into identity_providers select %s, id, 'Directory', 'https://id.tiny.example',"
+            " 'waylight', 1, '', null, '{}', '{}', '[]', '{}', '{}', true, now(), now()"
+            " from organisations where key = 'tiny-police'",
+            [provider],
+        )
+    listed = waylight(url, "staff", "providers").stdout.split()
+    assert listed == [provider, "tiny-police", "enabled", "https://id.tiny.example", "Directory"]
+    assert waylight(url, "staff", "disable-provider", provider).exit_code == 0
+    assert "disabled" in waylight(url, "staff", "providers").stdout
+    assert waylight(url, "staff", "disable-provider", str(uuid4())).exit_code == 1
+
+
+@pytest.mark.commits
 def test_password_of_an_account_may_come_from_a_file_and_has_to_be_good(waylight, url):
     waylight(url, "load", TINYTOWN)
     ada = ["--organisation", "tiny-police", "--name", "Ada", "--email", "ada@tiny.example"]

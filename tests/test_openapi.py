@@ -23,7 +23,7 @@ OPERATIONS = {
     if method != "parameters"
 }
 
-SIGNS_IN = {"POST /v1/sessions", "POST /v1/oauth/token"}
+SIGNS_IN = {"POST /v1/sessions", "POST /v1/sessions/openid", "POST /v1/oauth/token"}
 """Needs no key, and says 401 to whoever is wrong."""
 
 OAUTH = "POST /v1/oauth/token"

@@ -35,6 +35,12 @@ NOTIFY = "notify-callback-token"
 SOON = (NOW + timedelta(hours=2)).isoformat()
 LATER = "2030-01-01T00:00:00Z"
 POINT = {"type": "Point", "coordinates": [SPOT.lon, SPOT.lat]}
+PROVIDER = {
+    "name": "Directory",
+    "issuer": "http://127.0.0.1:9",
+    "client_id": "waylight",
+    "redirect_uris": ["https://desk.police.example/signed-in"],
+}
 SHIFT = {"kind": "recurring", "rule": "24/7"}
 PARTS = 4
 """So that several processes share the work."""
@@ -102,6 +108,15 @@ def both_acked(world):
 
 def another_report(world):
     world.desk.report(STORY, now=NOW)
+
+
+def known_there(world):
+    world.desk.do(
+        "insert into identities select %s, '\\x01', staff_id, organisation_id, now(), now()"
+        " from accounts where staff_id = %s",
+        world.rows["provider_id"],
+        world.rows["staff_id"],
+    )
 
 
 def staff(scope, own, granted, other, **more):
@@ -358,6 +373,24 @@ TABLE: Mapping[str, Route] = {
     "DELETE /v1/staff/{staff_id}/sessions/{session_id}": staff(PEOPLE, 204, 404, 404),
     "GET /v1/audit": staff("audit:read", 200, 200, 200),
     "GET /v1/audit/export": staff("audit:read", 200, 200, 200),
+    # OpenID
+    "POST /v1/sign-in/{provider_id}": Route(public=503),  # the provider is nowhere
+    "POST /v1/sessions/openid": Route(public=401, body={"sign_in": "x", "state": "x", "code": "x"}),
+    "POST /v1/sessions/current/step-up/openid": session(
+        403, body={"sign_in": "x", "state": "x", "code": "x"}
+    ),
+    "GET /v1/identity-providers": staff(PEOPLE, 200, 200, 200),
+    "POST /v1/identity-providers": staff(
+        PEOPLE, 201, 201, 201, body=PROVIDER | {"client_id": "another"}
+    ),
+    "GET /v1/identity-providers/{provider_id}": staff(PEOPLE, 200, 404, 404),
+    "PATCH /v1/identity-providers/{provider_id}": staff(
+        PEOPLE, 200, 404, 404, body={"name": "Directory"}
+    ),
+    "DELETE /v1/identity-providers/{provider_id}": staff(PEOPLE, 204, 404, 404),
+    "DELETE /v1/identity-providers/{provider_id}/people/{staff_id}": staff(
+        PEOPLE, 204, 404, 404, before=known_there
+    ),
     # clients and webhooks
     "GET /v1/clients": staff(CLIENTS, 200, 200, 200),
     "POST /v1/clients": staff(CLIENTS, 201, 201, 201, body={"name": "App", "scopes": []}),
@@ -451,6 +484,8 @@ class World:
         rows["coverage_id"] = self._one("select id from coverages where team_id = %s", desk.first)
         made = self._make("/v1/clients", name="App", scopes=[])
         rows["client_id"] = WireId.read("client", made["id"])
+        made = self._make("/v1/identity-providers", **PROVIDER)
+        rows["provider_id"] = WireId.read("provider", made["id"])
         robin = person(desk)
         enter(desk, robin)
         rows["staff_id"] = robin.id
@@ -536,6 +571,7 @@ def world(app, client, database, settings):
         channels=("console", "webhook", "email", "web_push"),
         vapid_keys=(from_base64url(Vault.new_push_key()[0]),),
         vapid_subject="mailto:desk@waylight.example",
+        allowed_loopback_ports=(9,),
     )
     vault = Vault(used)
     app.extensions["waylight"] = Waylight(used, database, vault)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from schemas.common import WireId
-from tests.api.test_access import STORY, WEST, World, world  # noqa: F401 - the fixture
+from tests.api.test_access import PROVIDER, STORY, WEST, World, world  # noqa: F401 - the fixture
 from tests.desk import NOW
 from tests.push_service import Browser
 
@@ -88,6 +88,13 @@ POSITIONS = {
         "coverage_id",
         {"coverages": [{"team_id": "{our_team}", "coverage_id": "{theirs}"}]},
     ),
+    "path: a person of theirs under our provider": Position(
+        "DELETE", "/v1/identity-providers/{our_provider}/people/{theirs}", "staff_id"
+    ),
+    "path: a provider of theirs": Position("GET", "/v1/identity-providers/{theirs}", "provider_id"),
+    "path: disabling a provider of theirs": Position(
+        "PATCH", "/v1/identity-providers/{theirs}", "provider_id", {"enabled": False}
+    ),
     "path: a report of theirs": Position("GET", "/v1/reports/{theirs}/original", "report_id"),
     "path: a key of a person as a client": Position(
         "POST", "/v1/clients/{theirs}/rotate", "staff_key_as_client", {}
@@ -141,6 +148,7 @@ def ours(world):  # noqa: F811 - the fixture
         desk.second,
     )
     webhook = world.call("POST", "/v1/webhooks", key, HOOK).json["id"]
+    provider = world.call("POST", "/v1/identity-providers", key, PROVIDER).json["id"]
     delivery = world.call("POST", f"/v1/webhooks/{webhook}/ping", key, None).json["id"]
     (staff_key,) = desk.rows(
         "select id from api_keys where staff_id = %s limit 1", desk.police.staff_id
@@ -149,6 +157,7 @@ def ours(world):  # noqa: F811 - the fixture
     return {
         "our_team": WireId.of("team", desk.second),
         "our_webhook": webhook,
+        "our_provider": provider,
         "our_delivery": delivery,
         "our_incident": WireId.of("incident", row["incident_id"]),
     }
@@ -187,14 +196,22 @@ def test_id_of_another_s_thing_is_answered_as_one_that_nobody_has(world, ours, n
 
 @pytest.mark.parametrize(
     "path",
-    ["/v1/webhooks", "/v1/clients", "/v1/alerts", "/v1/incidents", "/v1/webhooks/{}/deliveries"],
+    [
+        "/v1/webhooks",
+        "/v1/clients",
+        "/v1/identity-providers",
+        "/v1/alerts",
+        "/v1/incidents",
+        "/v1/webhooks/{}/deliveries",
+    ],
 )
 def test_cursor_of_another_s_list_is_no_cursor(world, ours, path):  # noqa: F811 - the fixture
     police, operator = world.key("police"), world.key("operator")
     own = path.format(world.ids["webhook_id"])
-    for _ in range(2):
+    for at in range(2):
         world.call("POST", "/v1/webhooks", police, HOOK)
         world.call("POST", "/v1/clients", police, {"name": "App", "scopes": []})
+        world.call("POST", "/v1/identity-providers", police, PROVIDER | {"client_id": str(at)})
         world.call("POST", f"/v1/webhooks/{world.ids['webhook_id']}/ping", police, None)
     first = world.call("GET", f"{own}?limit=1", police, None)
     cursor = first.json["next_cursor"]
@@ -214,6 +231,7 @@ def test_organisation_named_in_a_body_is_an_unknown_field(world):  # noqa: F811 
     for path, body in (
         ("/v1/webhooks", HOOK),
         ("/v1/clients", {"name": "App", "scopes": []}),
+        ("/v1/identity-providers", PROVIDER),
         ("/v1/alerts/stream/tickets", {}),
     ):
         answer = world.call("POST", path, world.key("operator"), body | {"organisation_id": police})
@@ -222,7 +240,16 @@ def test_organisation_named_in_a_body_is_an_unknown_field(world):  # noqa: F811 
 
 def test_nothing_of_the_police_s_was_changed_by_any_of_it(world, ours):  # noqa: F811 - the fixture
     whole = "select (select array_agg(t::text order by t::text) from {} t) as all_of_it"
-    tables = ("webhooks", "api_keys", "shifts", "addresses", "alerts", "incidents", "deliveries")
+    tables = (
+        "webhooks",
+        "api_keys",
+        "identity_providers",
+        "shifts",
+        "addresses",
+        "alerts",
+        "incidents",
+        "deliveries",
+    )
 
     def state():
         return {table: world.desk.rows(whole.format(table))[0]["all_of_it"] for table in tables}

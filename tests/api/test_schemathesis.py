@@ -68,6 +68,9 @@ NOT_CHECKED = {
     # Nor whether something is an origin, a scope, or a moment to come.
     ("POST", "/v1/clients"): [positive_data_acceptance],
     ("PATCH", "/v1/clients/{client_id}"): [positive_data_acceptance],
+    # Nor whether something is an issuer, or where an app of somebody's is.
+    ("POST", "/v1/identity-providers"): [positive_data_acceptance],
+    ("PATCH", "/v1/identity-providers/{provider_id}"): [positive_data_acceptance],
     # Only Twilio can sign what it sends.
     ("POST", "/v1/channels/twilio/status"): [positive_data_acceptance, negative_data_rejection],
     ("POST", "/v1/channels/twilio/inbound"): [positive_data_acceptance, negative_data_rejection],

@@ -37,6 +37,10 @@ COMPOSE_SETTINGS: Mapping[str, str] = {
 """What compose.yaml reads and the product does not."""
 
 FIELD_CODES: Mapping[str, str] = {
+    "invalid_uri": "Nobody can be sent back to this address; `detail` says to which.",
+    "invalid_scope": "This can be no scope (RFC 6749, 3.3).",
+    "invalid_domain": "This is no domain that addresses end in.",
+    "unknown_redirect_uri": "The provider may not send anybody there: name one of its addresses.",
     "invalid": "The value cannot be used; `detail` says what can.",
     "in_the_past": "This moment is over.",
     "given_twice": "A parameter may stand in the query once.",

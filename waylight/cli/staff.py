@@ -121,3 +121,30 @@ def sign_out(account: UUID) -> None:
     with opened() as waylight:
         ended = operations.sign_out(waylight.database, account, now=datetime.now(UTC))
     say(f"{ended} sessions ended.")
+
+
+@staff.command("providers")
+def list_providers() -> None:
+    """List every OpenID provider: id, organisation, state, issuer, name."""
+    from waylight.services.operations import staff as operations
+
+    with opened() as waylight:
+        for row in operations.providers(waylight.database):
+            state = "enabled" if row["enabled"] else "disabled"
+            click.echo(
+                f"{row['id']}  {row['organisation_key']:24}  {state:8}  {row['issuer']}"
+                f"  {row['name']}"
+            )
+
+
+@staff.command("disable-provider")
+@click.argument("provider", type=click.UUID)
+def disable_provider(provider: UUID) -> None:
+    """Let nobody in by an OpenID provider any more, and end the sessions that it opened."""
+    from waylight.services.operations import staff as operations
+
+    with opened() as waylight:
+        operations.disable_provider(
+            waylight.database, waylight.vault, provider, now=datetime.now(UTC)
+        )
+    say(f"Provider {provider} is disabled; its sessions have ended.")

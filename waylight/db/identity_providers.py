@@ -108,11 +108,12 @@ def hold(conn: Connection[Any], provider_id: UUID) -> bool:
 
 
 def everyone(conn: Connection[Any]) -> list[dict[str, Any]]:
-    """Every provider with the name of its organisation and what is sealed of it. As intake."""
+    """Every provider with the name and key of its organisation. As intake, or as the owner."""
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
-            "select p.*, o.name as organisation from identity_providers p"
-            " join organisations o on o.id = p.organisation_id order by o.name, p.id"
+            "select p.*, o.name as organisation, o.key as organisation_key"
+            " from identity_providers p join organisations o on o.id = p.organisation_id"
+            " order by o.name, p.id"
         ).fetchall()
 
 
@@ -150,6 +151,20 @@ def end_sessions(conn: Connection[Any], provider_id: UUID, *, now: datetime) -> 
     assert row is not None  # noqa: S101 - a select without FROM has one row
     ended: int = row[0]
     return ended
+
+
+def disable(conn: Connection[Any], provider_id: UUID, *, now: datetime) -> UUID | None:
+    """Disables a provider and ends its sessions; whose it is, None if nobody's. As the owner."""
+    row = conn.execute(
+        "update identity_providers set enabled = false, version = version + 1, updated_at = %s"
+        " where id = %s returning organisation_id",
+        [now, provider_id],
+    ).fetchone()
+    conn.execute(
+        "select end_keys(array(select id from sessions where identity_provider_id = %s), %s)",
+        [provider_id, now],
+    )
+    return row[0] if row else None
 
 
 def spend(conn: Connection[Any], sign_in: bytes, *, until: datetime, now: datetime) -> bool:

@@ -89,6 +89,11 @@ class _Proved:
     subject_hash: bytes
     fresh: bool
 
+    @property
+    def has_second_factor(self) -> bool:
+        """Whether its organisation takes the provider's word for a second factor."""
+        return has_second_factor(self.claims, self.provider["second_factor_values"])
+
 
 def begin_sign_in(
     database: Database,
@@ -151,12 +156,57 @@ def sign_in_with_provider(
     answer. Roles are those of the mapping, from now on.
     """
     proved = _prove(database, vault, providers, answer, now=now)
-    row = proved.provider
-    token, session_id = vault.new_token("session"), UUID(bytes=uuid7().bytes)
+    token = vault.new_token("session")
     expires_at = now + timedelta(seconds=session_s)
-    fresh_until = now + FRESH_FOR if proved.fresh else None
-    is_proved = has_second_factor(proved.claims, row["second_factor_values"])
-    with _one_answer(row["id"]), database.staff(row["organisation_id"]) as conn:
+    opened = {
+        "token_hash": vault.hash_token(token),
+        "idle_s": idle_s,
+        "expires_at": expires_at,
+        "fresh_until": now + FRESH_FOR if proved.fresh else None,
+        "second_factor": proved.has_second_factor,
+    }
+    with _one_answer(proved.provider["id"]):
+        try:
+            account, policy = _let_in(database, vault, proved, opened, request_id, now=now)
+        except StateConflict:
+            # Somebody new who comes twice at once: by now they are there.
+            account, policy = _let_in(database, vault, proved, opened, request_id, now=now)
+    must_enrol, must_prove = lacking_factor(
+        is_demanded=domain_roles.needs_totp(account["roles"], demanded=policy["requires_totp"]),
+        has_totp=account["totp_since"] is not None,
+        by_provider=True,
+        is_proved=proved.has_second_factor,
+    )
+    scopes = frozenset[str]()
+    if not must_enrol and not must_prove:
+        scopes = domain_roles.scopes_of(account["roles"])
+    return ProviderSession(
+        token=token,
+        expires_at=expires_at,
+        idle_s=idle_s,
+        scopes=tuple(sorted(scopes)),
+        must_enrol=must_enrol,
+        must_prove=must_prove,
+        fresh_until=opened["fresh_until"],
+    )
+
+
+def _let_in(
+    database: Database,
+    vault: Vault,
+    proved: _Proved,
+    opened: Mapping[str, Any],
+    request_id: str | None,
+    *,
+    now: datetime,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Opens a session, by its columns: the account, and what its organisation demands.
+
+    All as staff of the provider's organisation. Raises Unfit, and StateConflict where the same
+    person is just being made.
+    """
+    row, session_id = proved.provider, UUID(bytes=uuid7().bytes)
+    with database.staff(row["organisation_id"]) as conn:
         if not db.hold(conn, row["id"]):
             raise Unfit("provider_gone")
         account = _person(conn, vault, proved, request_id=request_id, now=now)
@@ -165,15 +215,10 @@ def sign_in_with_provider(
             session_id=session_id,
             provider_id=row["id"],
             staff_id=account["id"],
-            token_hash=vault.hash_token(token),
-            idle_s=idle_s,
-            expires_at=expires_at,
-            fresh_until=fresh_until,
-            second_factor=is_proved,
             now=now,
+            **opened,
         ):
             raise Unfit("disabled")
-        policy = db_accounts.policy(conn, row["organisation_id"])
         tell(
             conn,
             "session.opened",
@@ -184,26 +229,9 @@ def sign_in_with_provider(
             session_id=str(session_id),
             provider_id=str(row["id"]),
             roles=account["roles"],
-            second_factor=is_proved,
+            second_factor=proved.has_second_factor,
         )
-    must_enrol, must_prove = lacking_factor(
-        is_demanded=domain_roles.needs_totp(account["roles"], demanded=policy["requires_totp"]),
-        has_totp=account["totp_since"] is not None,
-        by_provider=True,
-        is_proved=is_proved,
-    )
-    may = (
-        () if must_enrol or must_prove else tuple(sorted(domain_roles.scopes_of(account["roles"])))
-    )
-    return ProviderSession(
-        token=token,
-        expires_at=expires_at,
-        idle_s=idle_s,
-        scopes=may,
-        must_enrol=must_enrol,
-        must_prove=must_prove,
-        fresh_until=fresh_until,
-    )
+        return account, db_accounts.policy(conn, row["organisation_id"])
 
 
 def step_up_with_provider(
@@ -233,7 +261,7 @@ def step_up_with_provider(
     until = now + FRESH_FOR
     with database.intake() as conn:
         db_sessions.freshen(conn, session_id, until=until)
-        if has_second_factor(proved.claims, row["second_factor_values"]):
+        if proved.has_second_factor:
             db_sessions.prove_factor(conn, session_id)
         tell(
             conn,
@@ -396,6 +424,8 @@ def _link(
         organisation_id=row["organisation_id"],
         now=now,
     ):
+        if db.person_of(conn, row["id"], proved.subject_hash, now=now) == staff_id:
+            return  # the same person, who comes twice at once
         raise Unfit("linked_otherwise")
     tell(
         conn,

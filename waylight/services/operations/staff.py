@@ -9,12 +9,13 @@ from uuid import UUID
 from psycopg import Connection
 
 from waylight.db import accounts as db
+from waylight.db import identity_providers as db_providers
 from waylight.db import keys as db_keys
 from waylight.db import sessions as db_sessions
 from waylight.db.session import Database
 from waylight.domain.accounts import Invitation
 from waylight.domain.errors import NotFound, StateConflict
-from waylight.services import keys, passwords
+from waylight.services import audit, keys, passwords
 from waylight.services.accounts import managing
 from waylight.services.accounts.factors import NO_TOTP
 from waylight.services.accounts.identity import tell
@@ -112,6 +113,41 @@ def sign_out(database: Database, staff_id: UUID, *, now: datetime) -> int:
         if ended:
             _tell(conn, "session.ended", row, now=now)
         return ended
+
+
+def providers(database: Database) -> list[dict[str, Any]]:
+    """Every OpenID provider, by organisation."""
+    with database.owner() as conn:
+        return db_providers.everyone(conn)
+
+
+def disable_provider(database: Database, vault: Vault, provider_id: UUID, *, now: datetime) -> None:
+    """Nobody signs in by this provider any more, and its sessions end. Raises NotFound."""
+    with database.owner() as conn:
+        organisation_id = db_providers.disable(conn, provider_id, now=now)
+        if organisation_id is None:
+            raise NotFound(
+                f"There is no provider {provider_id}: `waylight staff providers` shows all."
+            )
+        tell(
+            conn,
+            "identity_provider.changed",
+            organisation_id=organisation_id,
+            account=None,
+            by=None,
+            now=now,
+            provider_id=str(provider_id),
+            changed=["enabled"],
+        )
+        audit.write(
+            conn,
+            vault,
+            "identity_provider.changed",
+            principal=None,
+            subject_id=provider_id,
+            organisation_id=organisation_id,
+            now=now,
+        )
 
 
 def _found(conn: Connection[Any], staff_id: UUID) -> dict[str, Any]:

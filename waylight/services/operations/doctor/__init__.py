@@ -8,6 +8,7 @@ from typing import Literal
 import psycopg
 
 from waylight.config import ConfigurationError, Settings
+from waylight.db import identity_providers
 from waylight.db.operations import health
 from waylight.db.operations import reach as db_reach
 from waylight.db.session import Connection, Database, Role
@@ -176,7 +177,7 @@ def _data(
             now=now,
         )
         secrets, receipts = health.secrets(conn, SAMPLE), health.receipts(conn, SAMPLE)
-        webhooks = health.webhooks(conn)
+        webhooks, providers = health.webhooks(conn), identity_providers.everyone(conn)
     except psycopg.Error as error:
         if not is_behind:
             yield Finding(
@@ -190,3 +191,4 @@ def _data(
     yield tables.vault_keys(secrets, vault)
     yield tables.receipt_keys(receipts, vault)
     yield tables.webhooks(webhooks, vault, now=now)
+    yield tables.identity_providers(providers, vault)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from waylight.ids import wire_id
+from waylight.services.identity_providers import party_of
 from waylight.services.operations.doctor.finding import Finding, State
 from waylight.services.operations.health import WORKER_SILENCE
 from waylight.services.webhooks.managing import url_of
@@ -240,6 +241,32 @@ def webhooks(rows: Sequence[State], vault: Vault, *, now: datetime) -> Finding:
             warning=True,
         )
     return Finding("webhooks")
+
+
+def identity_providers(rows: Sequence[State], vault: Vault) -> Finding:
+    """Whether the secrets of the enabled OpenID providers can be opened: else nobody signs in."""
+    closed = [row for row in rows if row["enabled"] and not _has_readable_secret(row, vault)]
+    if closed:
+        versions = ", ".join(map(str, sorted({row["key_version"] for row in closed})))
+        named = ", ".join(
+            f"{row['organisation']}'s {wire_id('provider', row['id'])}" for row in closed[:NAMED]
+        )
+        return Finding(
+            "identity providers",
+            f"the secrets of {len(closed)} cannot be opened (key {versions}), and nobody signs in"
+            f" by them: {named}",
+            f"put the key that was version {versions} back into WAYLIGHT_VAULT_KEYS; without it"
+            " those organisations delete them and make them anew",
+        )
+    return Finding("identity providers")
+
+
+def _has_readable_secret(row: State, vault: Vault) -> bool:
+    try:
+        party_of(vault, row)
+    except VaultError:
+        return False
+    return True
 
 
 def _named(rows: Sequence[State], otherwise: str) -> str:
