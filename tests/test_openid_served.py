@@ -37,6 +37,12 @@ def post(server, path, body, **headers):
     return status, json.loads(answer)
 
 
+def served(database, folder, port):
+    return serving(
+        database._settings.database_url, folder, WAYLIGHT_ALLOWED_LOOPBACK_PORTS=str(port)
+    )
+
+
 def provider_of(desk, fake):
     ada = administrator(desk, now=datetime.now(UTC))
     return WireId.of("provider", made(desk, fake, caller_of(desk, ada), scopes=[]).id)
@@ -44,20 +50,21 @@ def provider_of(desk, fake):
 
 def test_provider_that_keeps_everybody_waiting_holds_up_nobody_else(desk, database, tmp_path):
     goes_on = threading.Event()
+
+    def wait(talk):
+        goes_on.wait(60)
+        talk.say({"keys": [key.as_dict(private=False) for key in fake.published]})
+
     with fake_provider() as fake:
         fake.claims = {**ROBIN, "groups": ["desk"]}
         path = f"/v1/sign-in/{provider_of(desk, fake)}"
-        ports = {"WAYLIGHT_ALLOWED_LOOPBACK_PORTS": str(fake.port)}
-        with serving(database._settings.database_url, tmp_path, **ports) as server:
+        with served(database, tmp_path, fake.port) as server:
             bodies = []
             for _ in range(AT_ONCE + 4):
                 status, begun = post(server, path, {})
                 assert status == 201, server.told()
                 bodies.append({"sign_in": begun["sign_in"], **fake.visit(begun["url"])})
-            fake.says["/keys"] = lambda talk: (
-                goes_on.wait(60),
-                talk.say({"keys": [key.as_dict(private=False) for key in fake.published]}),
-            )
+            fake.says["/keys"] = wait
             with ThreadPoolExecutor(len(bodies)) as pool:
                 ends = [pool.submit(post, server, "/v1/sessions/openid", one) for one in bodies]
                 # Those beyond the places hear at once that there is none.
@@ -70,7 +77,7 @@ def test_provider_that_keeps_everybody_waiting_holds_up_nobody_else(desk, databa
                 statuses = sorted(end.result()[0] for end in ends)
             assert statuses == [201] * AT_ONCE + [503] * 4, server.told()
             assert SECRET not in server.told()
-            assert ROBIN["email"] not in server.told()
+            assert "robin@police.example" not in server.told()
 
 
 def test_real_provider_signs_somebody_in_through_the_served_door(desk, database, tmp_path):
@@ -78,8 +85,7 @@ def test_real_provider_signs_somebody_in_through_the_served_door(desk, database,
     with real_provider(people) as provider:
         path = f"/v1/sign-in/{provider_of(desk, provider)}"
         desk.do("update identity_providers set scopes = '{groups}'")
-        ports = {"WAYLIGHT_ALLOWED_LOOPBACK_PORTS": str(provider.port)}
-        with serving(database._settings.database_url, tmp_path, **ports) as server:
+        with served(database, tmp_path, provider.port) as server:
             status, begun = post(server, path, {"redirect_uri": DESK})
             assert status == 201, server.told()
             back = brought_back(provider.visit(begun["url"], person="robin"))

@@ -12,11 +12,12 @@ from waylight.services import passwords
 from waylight.services.operations import rotation, staff
 from waylight.vault import Vault
 
+SECRET = "s3cret of the client"
 BODY = {
     "name": "Directory",
     "issuer": "https://id.police.example",
     "client_id": "waylight",
-    "client_secret": "s3cret of the client",
+    "client_secret": SECRET,
     "redirect_uris": ["https://desk.police.example/signed-in"],
     "role_mapping": [{"claim": "groups", "value": "desk", "role": "responder"}],
     "email_domains": ["Police.example"],
@@ -79,9 +80,9 @@ def test_the_secret_is_sealed_and_in_no_answer(client, desk, ada, made):
     (row,) = desk.rows(
         "select client_secret, identity_providers::text as whole from identity_providers"
     )
-    assert BODY["client_secret"].encode() not in bytes(row["client_secret"])
+    assert SECRET.encode() not in bytes(row["client_secret"])
     for answer in (made, client.get(PATH, headers=ada)):
-        assert BODY["client_secret"] not in answer.text
+        assert SECRET not in answer.text
     one = f"{PATH}/{made.json['id']}"
     gone = client.patch(one, json={"client_secret": None}, headers=ada)
     assert gone.json["has_client_secret"] is False
@@ -205,7 +206,7 @@ def test_a_secret_is_wrapped_by_the_new_key_and_opens(database, settings, made):
         ).fetchone()
     assert row is not None
     assert row[1] == 7
-    assert rotated.open(row[0], 7, row[2], "client_secret", row[3]) == BODY["client_secret"]
+    assert rotated.open(row[0], 7, row[2], "client_secret", row[3]) == SECRET
 
 
 def test_a_provider_whose_key_is_lost_takes_no_new_secret(client, desk, ada, made):

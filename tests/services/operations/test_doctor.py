@@ -85,6 +85,7 @@ def test_nothing_is_found_where_all_is_well(well):
         "addresses",
         "web push",
         "webhooks",
+        "identity providers",
         "sealing of the audit log",
         "chain of the audit log",
     }

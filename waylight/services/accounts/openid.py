@@ -158,11 +158,12 @@ def sign_in_with_provider(
     proved = _prove(database, vault, providers, answer, now=now)
     token = vault.new_token("session")
     expires_at = now + timedelta(seconds=session_s)
+    fresh_until = now + FRESH_FOR if proved.fresh else None
     opened = {
         "token_hash": vault.hash_token(token),
         "idle_s": idle_s,
         "expires_at": expires_at,
-        "fresh_until": now + FRESH_FOR if proved.fresh else None,
+        "fresh_until": fresh_until,
         "second_factor": proved.has_second_factor,
     }
     with _one_answer(proved.provider["id"]):
@@ -187,7 +188,7 @@ def sign_in_with_provider(
         scopes=tuple(sorted(scopes)),
         must_enrol=must_enrol,
         must_prove=must_prove,
-        fresh_until=opened["fresh_until"],
+        fresh_until=fresh_until,
     )
 
 
