@@ -35,7 +35,7 @@ create table identity_providers (
         unique (organisation_id, issuer, client_id)
 );
 
--- Which person of the organisation a subject of a provider is. The subject is a keyed hash.
+-- Which person of the organisation a subject of a provider is. Of the subject there is a hash.
 create table identities (
     provider_id uuid not null,
     subject_hash bytea not null,

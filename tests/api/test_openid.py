@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
+import pyotp
 import pytest
 from structlog.testing import capture_logs
 
@@ -584,6 +585,30 @@ def test_whom_a_provider_signed_in_sets_no_password_that_would_outlive_it(at):
         "/v1/account/password", json={"password": PASSWORD}, headers=bearer(session)
     )
     assert (answer.status_code, answer.json["code"]) == (403, "not_allowed")
+
+
+def test_new_administrator_without_a_password_sets_a_second_factor_up_by_the_provider(at):
+    head(at, email="head@police.example", auth_time=int(datetime.now(UTC).timestamp()))
+    session = at.enter(begin={"fresh": True})
+    assert session.json["must_enrol"]
+    begun = at.client.post("/v1/account/totp", headers=bearer(session))
+    code = pyotp.TOTP(begun.json["secret"]).at(datetime.now(UTC))
+    confirmed = at.client.post(
+        "/v1/account/totp/confirm", json={"code": code}, headers=bearer(session)
+    )
+    assert confirmed.status_code == 200
+    assert at.get("/v1/staff", session).status_code == 200
+    assert at.enter().json["must_prove"]  # the next time the code is asked for
+
+
+def test_everybody_of_an_organisation_that_demands_it_needs_a_second_factor(at):
+    at.desk.do(
+        "insert into sign_in_policies (organisation_id, requires_totp) values (%s, true)",
+        at.desk.police.organisation_id,
+    )
+    assert at.enter().json["must_enrol"]
+    at.fake.claims["amr"] = ["mfa"]
+    assert not at.enter().json["must_enrol"]
 
 
 # the provider ends, breaks, or leads elsewhere

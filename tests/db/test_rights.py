@@ -137,6 +137,13 @@ def test_the_unprivileged_roles_own_and_create_nothing(database, role):
         "update sessions set idle_s = 1000000",
         "insert into accounts (staff_id) values (uuid_v7())",
         "select end_keys_of(uuid_v7(), null, false, now())",
+        "select end_provider_sessions(uuid_v7(), now())",
+        "select open_provider_session(null, null, null, '', 1, now(), null, true, now())",
+        "select from identities",
+        "insert into identities (provider_id) values (uuid_v7())",
+        "insert into identity_providers (id) values (uuid_v7())",
+        "update identity_providers set enabled = true",
+        "update sessions set identity_provider_id = uuid_v7()",
     ],
 )
 def test_intake_may_not(database, statement):

@@ -39,7 +39,7 @@ class IdentityProvider(Base):
 
 
 class Identity(Base):
-    """Which person a subject of a provider is, by a keyed hash of it."""
+    """Which person a subject of a provider is, by a hash of both."""
 
     __tablename__ = "identities"
     __table_args__ = (
