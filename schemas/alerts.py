@@ -1,8 +1,9 @@
 """Alerts on the wire: the inbox, one alert with what its team needs to act, and the steps."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, fields, post_load, pre_dump, validate
+from marshmallow import Schema, fields, post_dump, post_load, pre_dump, validate
 
 from schemas.arrivals import ExpectedOut
 from schemas.check_ins import CheckInOut
@@ -17,7 +18,15 @@ from schemas.common import (
 )
 from schemas.journeys import VEHICLE_EXAMPLE, VehicleOut
 from schemas.reports.outgoing import LocatedOut, PriorityOut, ReasonOut, RecipientOut
-from waylight.domain.alerts import LIVE, AlertDetail, DeclineCause, Ending, State
+from waylight.domain.alerts import (
+    LIVE,
+    AlertDetail,
+    DeclineCause,
+    Ending,
+    GrantedReport,
+    State,
+)
+from waylight.domain.properties import Property, shows
 
 OPEN = "open"
 STATES = tuple(state.value for state in State)
@@ -297,8 +306,18 @@ class JourneyOut(Schema):
     next_stop_id = fields.String(required=True, allow_none=True)
 
 
+CARRIED: Mapping[Property, tuple[str, ...]] = {
+    Property.POSITION: ("location",),
+    Property.PLACE: ("location",),
+    Property.JOURNEY: ("journey",),
+    Property.STORY: ("story",),
+    Property.CHOICES: ("routed_to", "shortfalls"),
+}
+"""Which fields of a granted report carry which property."""
+
+
 class GrantedReportOut(Schema):
-    """A report as far as your organisation was granted it.
+    """A report as far as your organisation was granted it: `docs/access.md` says what of it.
 
     With a `heads_up` grant, `location`, `journey` and `story` are null and nobody's choices are
     shown.
@@ -343,6 +362,14 @@ class GrantedReportOut(Schema):
     joined = fields.Boolean(required=True)
     withdrawn = fields.Boolean(required=True)
     exercise = fields.Boolean(required=True)
+
+    @post_dump(pass_original=True)
+    def leave_out(self, data: dict[str, Any], original: GrantedReport, **_: Any) -> dict[str, Any]:
+        """What the table does not show does not get out, whatever was filled in before."""
+        for what, names in CARRIED.items():
+            if not shows(what, original.views):
+                data |= {name: [] if isinstance(data[name], list) else None for name in names}
+        return data
 
 
 class AlertDetailOut(AlertOut):

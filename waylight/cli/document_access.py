@@ -5,9 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from waylight.domain.properties import MEANING, TABLE, Shown
+
 WHOSE: Mapping[str, tuple[str, str]] = {
     "/v1/addresses/{": ("your organisation's", "404"),
     "/v1/alerts": ("told to your organisation; read by whoever oversees", "404; 403 to a reader"),
+    "/v1/analysed-reports": ("granted to your organisation", "404"),
     "/v1/audit": ("your organisation's", "404"),
     "/v1/check-ins": ("your organisation's", "-"),
     "/v1/clients": ("your organisation's", "404"),
@@ -22,7 +25,9 @@ WHOSE: Mapping[str, tuple[str, str]] = {
         "404; 403 if only told",
     ),
     "/v1/reports/": ("of this receipt", "404"),
+    "/v1/reports/mine/consents": ("of this receipt", "-"),
     "/v1/sessions": ("your own", "404"),
+    "/v1/shared-reports": ("shared with your organisation by its passenger", "404"),
     "/v1/staff": ("your organisation's", "404"),
     "/v1/teams": ("your organisation's; read by the control room", "404; 403 to a reader"),
     "/v1/webhooks": ("your organisation's", "404"),
@@ -120,3 +125,12 @@ def table() -> Iterator[tuple[str, ...]]:
             about,
             others,
         )
+
+
+SAID: Mapping[Shown, str] = {Shown.EXACT: "yes", Shown.ROUNDED: "rounded", Shown.LEFT_OUT: "-"}
+
+
+def properties() -> Iterator[tuple[str, ...]]:
+    """The rows of the table of properties in docs/access.md."""
+    for what, row in TABLE.items():
+        yield (MEANING[what], *(SAID[shown] for shown in row.values()))

@@ -9,6 +9,7 @@ import click
 
 from waylight.cli import document_access, document_metrics
 from waylight.cli.terminal import say
+from waylight.domain.properties import View
 
 MADE = "<!-- Written by bin/docs from the code. Changes here are lost; change the code. -->\n"
 
@@ -48,6 +49,9 @@ FIELD_CODES: Mapping[str, str] = {
     "missing_scope": "The key lacks the scope that `detail` names.",
     "receipt_mistyped": "The receipt's own check failed: a character is probably mistyped.",
     "nothing_to_act_on": "The report says neither what, nor where, nor that somebody is in danger.",
+    "asked_first": "A report of somebody under 18 is shared only after a person has asked first.",
+    "nobody_there": "There is no organisation that consent could be given to for certain.",
+    "report_withdrawn": "The report was withdrawn: nobody is given it any more.",
     "not_utf8": "The body is not UTF-8.",
     "syntax": "The body is not JSON; `detail` says where.",
     "not_finite": "JSON has no NaN and no Infinity.",
@@ -151,6 +155,20 @@ def access() -> str:
             *_table(
                 ("route", "for", "scope", "no key", "unfit", "whose", "another's"),
                 document_access.table(),
+            ),
+            "",
+            "## What is shown of a report\n",
+            _paragraph(
+                "Whether somebody may see a report is decided by their grants, each with a cause;"
+                " of what is theirs to see they are shown this, and with several causes the most of"
+                " any. `rounded` is a position on a fixed grid of 50 m, a time to the hour, and a"
+                " place only when it is a station. A listener is a stream, a webhook, a push"
+                " message, an SMS or an e-mail. `tests/api/test_properties.py` holds every endpoint"
+                " against this table, which is `waylight/domain/properties.py`."
+            ),
+            *_table(
+                ("property", *(view.replace("_", " ") for view in View)),
+                document_access.properties(),
             ),
             "",
         )

@@ -6,12 +6,14 @@ from uuid import UUID
 
 from psycopg import Connection
 
+from waylight.db.grants import VIEWS
 from waylight.db.rows import fetch_one
 
-ORIGINAL = """
+ORIGINAL = f"""
 select k.report_id as id, r.incident_id, r.city_id, r.exercise, k.key_version, k.wrapped_key,
        k.narrative, k.description_of_person, k.contact, k.location_description, k.rejected,
        null as redacted_fields, null as redaction_ids, null as redacted_texts,
+       granted.views,
        exists (
            select from grants g
            where g.report_id = r.id and g.organisation_id = %(organisation)s
@@ -20,11 +22,12 @@ select k.report_id as id, r.incident_id, r.city_id, r.exercise, k.key_version, k
            select from incidents i join alerts a on a.id = i.held_by_alert_id
            where i.id = r.incident_id and a.organisation_id = %(organisation)s) as holds
 from reports r join report_secrets k on k.report_id = r.id
-where r.id = %(report)s and exists (
-    select from grants g
-    where g.report_id = r.id and g.organisation_id = %(organisation)s and g.level = 'full'
-      and g.revoked_at is null)
-"""
+join lateral (
+    select {VIEWS} as views from grants g
+    where g.report_id = r.id and g.organisation_id = %(organisation)s and g.revoked_at is null
+    having bool_or(g.level = 'full')) granted on true
+where r.id = %(report)s
+"""  # noqa: S608 - constants
 
 
 def original(

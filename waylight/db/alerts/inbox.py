@@ -11,6 +11,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
+from waylight.db.grants import VIEWS
 from waylight.db.rows import fetch_all
 
 OWN = "a.organisation_id = %(organisation)s"
@@ -34,7 +35,7 @@ PAGE = """
 SUMMARY = """
 with a as materialized (select a.* from alerts a where {which})
 select a.*, t.name as team, h.name as hub, o.name as organisation,
-       s.name as acknowledged_by_name, r.categories, r.mode, p.name as place,
+       s.name as acknowledged_by_name, r.categories, r.mode, p.name as place, granted.views,
        i.state as incident_state, i.priority as incident_priority, i.category_groups,
        i.report_count, i.opened_at, i.last_at, i.held_by_alert_id, i.escalate_at,
        i.unanswered_at, i.about_alert_id
@@ -43,9 +44,9 @@ join incidents i on i.id = a.incident_id
 join organisations o on o.id = a.organisation_id
 left join teams t on t.id = a.team_id
 left join hubs h on h.id = a.hub_id
-left join staff s on s.id = a.acknowledged_by
+left join staff s on s.id = a.acknowledged_by and s.organisation_id = %(organisation)s
 left join lateral (
-    select bool_or(g.level = 'full') as is_full from grants g
+    select bool_or(g.level = 'full') as is_full, {views} as views from grants g
     where g.report_id = a.report_id and g.organisation_id = %(organisation)s
       and g.revoked_at is null) granted on true
 left join lateral (
@@ -71,8 +72,8 @@ where a.incident_id = %(incident)s
 order by a.id
 """
 
-REPORTS = """
-select r.*, granted.level, whole.routing, whole.location_source, whole.location_method,
+REPORTS = f"""
+select r.*, granted.views, whole.routing, whole.location_source, whole.location_method,
        whole.radius_m, whole.fixed_at, whole.city_id, whole.recorded_at,
        st_x(whole.position::geometry) as lon, st_y(whole.position::geometry) as lat,
        coalesce(p.stop_id, 'place:' || p.id) as place_ref, p.name as place_name,
@@ -91,22 +92,38 @@ select r.*, granted.level, whole.routing, whole.location_source, whole.location_
        case when hidden.redacted_fields is null then k.rejected end as rejected
 from report_facts r
 join lateral (
-    select case when bool_or(g.level = 'full') then 'full' else 'heads_up' end as level
-    from grants g
+    select bool_or(g.level = 'full') as is_full, {VIEWS} as views from grants g
     where g.report_id = r.id and g.organisation_id = %(organisation)s and g.revoked_at is null
     having count(*) > 0) granted on true
-left join reports whole on whole.id = r.id and granted.level = 'full'
+left join reports whole on whole.id = r.id and granted.is_full
 left join places p on p.id = whole.place_id
-left join report_secrets k on k.report_id = r.id and granted.level = 'full'
+left join report_secrets k on k.report_id = r.id and granted.is_full
 left join lateral (
     select array_agg(x.field) as redacted_fields, array_agg(x.id) as redaction_ids,
            array_agg(x.redacted) as redacted_texts
     from (select distinct on (field) field, id, redacted from report_redactions
-          where report_id = r.id order by field, id desc) x) hidden on granted.level = 'full'
+          where report_id = r.id order by field, id desc) x) hidden on granted.is_full
+"""  # noqa: S608 - constants
+
+OF_INCIDENT = f"""{REPORTS}
 where r.incident_id = %(incident)s
 order by coalesce(r.id = %(first)s, false) or r.received_at = (
     select i.restarted_at from incidents i where i.id = %(incident)s) desc, r.id desc
 limit %(limit)s
+"""  # noqa: S608 - constants
+
+SHARED = f"""{REPORTS}
+where r.id = %(report)s and 'consent' = any (granted.views)
+"""
+
+SHARED_PAGE = """
+select r.id, g.created_at as given_at, r.received_at, r.categories, r.mode, r.priority, r.exercise,
+       r.incident_id, r.id as report_id
+from grants g join report_facts r on r.id = g.report_id
+where g.organisation_id = %(organisation)s and g.cause = 'consent' and g.revoked_at is null
+  and r.withdrawn_at is null
+  and (%(after)s::uuid is null or g.report_id < %(after)s)
+order by g.report_id desc limit %(limit)s
 """
 
 
@@ -126,7 +143,7 @@ def page(
     which = (OWN if team_id is None else OF_TEAM) + PAGE
     return fetch_all(
         conn,
-        SUMMARY.format(which=which),
+        SUMMARY.format(which=which, views=VIEWS),
         {
             "organisation": organisation_id,
             "team": team_id,
@@ -141,7 +158,7 @@ def find(conn: Connection[Any], alert_id: UUID, organisation_id: UUID) -> dict[s
     """One alert that the organisation received or oversees; None for every other."""
     rows = fetch_all(
         conn,
-        SUMMARY.format(which=ONE),
+        SUMMARY.format(which=ONE, views=VIEWS),
         {"alert": alert_id, "organisation": organisation_id},
     )
     return rows[0] if rows else None
@@ -169,13 +186,32 @@ def reports(
     """
     return fetch_all(
         conn,
-        REPORTS,
+        OF_INCIDENT,
         {
             "incident": incident_id,
             "organisation": organisation_id,
             "first": first,
             "limit": limit,
         },
+    )
+
+
+def shared_report(
+    conn: Connection[Any], report_id: UUID, organisation_id: UUID
+) -> dict[str, Any] | None:
+    """A report that its passenger lets the organisation read; None for every other."""
+    found = fetch_all(conn, SHARED, {"report": report_id, "organisation": organisation_id})
+    return found[0] if found else None
+
+
+def shared_reports(
+    conn: Connection[Any], organisation_id: UUID, *, after: UUID | None, limit: int
+) -> list[dict[str, Any]]:
+    """Reports that the organisation reads by consent, the newest report first, before `after`."""
+    return fetch_all(
+        conn,
+        SHARED_PAGE,
+        {"organisation": organisation_id, "after": after, "limit": limit},
     )
 
 

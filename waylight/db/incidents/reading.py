@@ -10,6 +10,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
+from waylight.db.grants import VIEWS
 from waylight.db.rows import fetch_all
 
 ACTS = """exists (
@@ -76,9 +77,10 @@ with recursive line (id) as (
 noted as (
     select i.id from incidents i where i.id in (select id from line) and {takes_notes}),
 readable as (
-    select distinct g.report_id from reports r join grants g on g.report_id = r.id
+    select g.report_id, {views} as views from reports r join grants g on g.report_id = r.id
     where r.incident_id = %(incident)s and g.organisation_id = %(organisation)s
-      and g.revoked_at is null),
+      and g.revoked_at is null
+    group by g.report_id),
 entries as (
     select r.received_at as at, 0 as rank, r.id, 'report.received' as kind, r.id as report_id,
            null::uuid as alert_id, null::uuid as organisation_id, null::uuid as staff_id,
@@ -95,7 +97,7 @@ entries as (
           and n.incident_id = e.incident_id and n.id::text = e.data->>'note_id'
           and (n.organisation_id = %(organisation)s or n.incident_id in (select id from noted))
     where e.incident_id in (select id from line)
-      and e.kind not in ('report.received', 'report.read')
+      and e.kind not in ('report.received', 'report.read', 'report.analysed')
       and (e.kind <> 'incident.note_added' or n.id is not null)
       and (e.report_id is null or e.report_id in (select report_id from readable)
            or split_part(e.kind, '.', 1) = 'incident'
@@ -114,7 +116,7 @@ entries as (
       and (d.report_id is null or d.report_id in (select report_id from readable)))
 select e.*, o.name as organisation, s.name as person, coalesce(s.role, e.data->>'role') as role,
        a.team_id, t.name as team, a.hub_id, h.name as hub, ao.name as recipient_organisation,
-       whole.routing
+       whole.routing, readable.views
 from (
     select * from entries
     where %(after_at)s::timestamptz is null
@@ -127,6 +129,7 @@ left join organisations ao on ao.id = a.organisation_id
 left join teams t on t.id = a.team_id
 left join hubs h on h.id = a.hub_id
 left join reports whole on e.kind = 'report.received' and whole.id = e.report_id
+left join readable on readable.report_id = e.report_id
 order by e.at, e.rank, e.id
 """
 
@@ -199,7 +202,7 @@ def timeline(
     at, rank, id = after or (None, None, None)
     return fetch_all(
         conn,
-        TIMELINE.format(takes_notes=TAKES_NOTES),
+        TIMELINE.format(takes_notes=TAKES_NOTES, views=VIEWS),
         {
             "incident": incident_id,
             "organisation": organisation_id,

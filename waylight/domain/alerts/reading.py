@@ -9,6 +9,7 @@ from waylight.domain.alerts.steps import State
 from waylight.domain.arrivals import Expected
 from waylight.domain.check_ins import CheckIn
 from waylight.domain.journeys import Vehicle
+from waylight.domain.properties import View
 from waylight.domain.reports import Contact, Journey, Located, Priority, Reason, Recipient
 
 
@@ -103,11 +104,12 @@ class Story:
 class GrantedReport:
     """One report of the incident as far as the caller's organisation was granted it.
 
-    A `heads_up` grant has neither `location`, `journey` nor `story`; a `full` one has them all.
+    What each view is shown stands in `domain/properties`; what it is not is None, or empty.
     """
 
     id: UUID
     level: str
+    views: frozenset[View]
     received_at: datetime
     happening: str
     age_s: int

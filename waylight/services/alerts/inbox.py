@@ -29,6 +29,7 @@ from waylight.domain.check_ins import CheckIn
 from waylight.domain.errors import NotFound
 from waylight.domain.journeys import Vehicle
 from waylight.domain.principals import Principal
+from waylight.domain.properties import Property, View, level_of, shows, views_of
 from waylight.domain.redactions import sealed_as
 from waylight.domain.reports import (
     Contact,
@@ -160,7 +161,7 @@ def open_alert(
     return AlertDetail(
         alert=_summary(row),
         rungs=told_of(conn, incident_id, organisation_id),
-        reports=tuple(_report(report, vault) for report in reports),
+        reports=tuple(as_granted(report, vault) for report in reports),
         expects=expected_by(conn, row),
         check_in=None if timer is None else check_in_of(timer),
         vehicle=_vehicle(conn, reports, now=now),
@@ -209,7 +210,7 @@ def granted_reports(
         principal=principal,
         now=now,
     )
-    return tuple(_report(report, vault) for report in reports)
+    return tuple(as_granted(report, vault) for report in reports)
 
 
 def _audited(
@@ -317,7 +318,9 @@ def _vehicle(
     rides = [
         row
         for row in rows
-        if row["level"] == "full" and row["route_id"] is not None and row["withdrawn_at"] is None
+        if shows(Property.JOURNEY, views_of(row["views"]))
+        and row["route_id"] is not None
+        and row["withdrawn_at"] is None
     ]
     if not rides:
         return None
@@ -326,6 +329,7 @@ def _vehicle(
 
 
 def _summary(row: Mapping[str, Any]) -> AlertSummary:
+    views = views_of(row["views"] or ())
     return AlertSummary(
         id=row["id"],
         version=row["version"],
@@ -336,18 +340,17 @@ def _summary(row: Mapping[str, Any]) -> AlertSummary:
         team=_named(row["team_id"], row["team"]),
         hub=_named(row["hub_id"], row["hub"]),
         organisation=row["organisation"],
-        # Of a hub: three circles around three hubs are a position, which a heads-up may not know.
-        distance_m=None if row["hub_id"] else row["distance_m"],
+        distance_m=row["distance_m"] if _shows_distance(row, views) else None,
         reasons=reasons(row["reasons"]),
-        categories=tuple(row["categories"] or ()),
-        mode=row["mode"],
-        place=row["place"],
+        categories=tuple(row["categories"] or ()) if shows(Property.KIND, views) else (),
+        mode=row["mode"] if shows(Property.KIND, views) else None,
+        place=row["place"] if shows(Property.PLACE, views) else None,
         exercise=row["exercise"],
         created_at=row["created_at"],
         delivered_at=row["delivered_at"],
         seen_at=row["seen_at"],
         acknowledged_at=row["acknowledged_at"],
-        acknowledged_by=_named(row["acknowledged_by"], row["acknowledged_by_name"]),
+        acknowledged_by=_colleague(row["acknowledged_by"], row["acknowledged_by_name"]),
         ended_at=row["ended_at"],
         outcome=row["outcome"],
         off_duty_at=row["off_duty_at"],
@@ -366,6 +369,10 @@ def _summary(row: Mapping[str, Any]) -> AlertSummary:
     )
 
 
+def _shows_distance(row: Mapping[str, Any], views: frozenset[View]) -> bool:
+    return row["hub_id"] is None or shows(Property.HUB_DISTANCE, views)
+
+
 def _rung(row: Mapping[str, Any]) -> ToldRung:
     return ToldRung(
         alert_id=row["id"],
@@ -381,12 +388,15 @@ def _rung(row: Mapping[str, Any]) -> ToldRung:
     )
 
 
-def _report(row: Mapping[str, Any], vault: Vault) -> GrantedReport:
-    full = row["level"] == "full"
-    routing = row["routing"] or {}
+def as_granted(row: Mapping[str, Any], vault: Vault) -> GrantedReport:
+    """A report as far as the views in its row show it; what they do not is not even opened."""
+    views = views_of(row["views"])
+    routing = row["routing"] or {} if shows(Property.CHOICES, views) else {}
+    is_told_where = shows(Property.POSITION, views) and shows(Property.PLACE, views)
     return GrantedReport(
         id=row["id"],
-        level=row["level"],
+        level=level_of(views),
+        views=views,
         received_at=row["received_at"],
         happening=row["happening"],
         age_s=row["age_s"],
@@ -404,11 +414,11 @@ def _report(row: Mapping[str, Any], vault: Vault) -> GrantedReport:
         needs=tuple(row["needs"]),
         language=row["language"],
         priority=priority(row),
-        choices=structured(routing.get("choices", ()), tuple[Recipient, ...]) if full else (),
-        shortfalls=reasons(routing.get("shortfalls", ())) if full else (),
-        location=located(row) if full else None,
-        journey=_journey(row) if full else None,
-        story=story(row, vault) if full else None,
+        choices=structured(routing.get("choices", ()), tuple[Recipient, ...]),
+        shortfalls=reasons(routing.get("shortfalls", ())),
+        location=located(row) if is_told_where else None,
+        journey=_journey(row) if shows(Property.JOURNEY, views) else None,
+        story=story(row, vault, views=views) if shows(Property.STORY, views) else None,
         joined=row["joined"],
         withdrawn=row["withdrawn_at"] is not None,
         exercise=row["exercise"],
@@ -427,7 +437,7 @@ def _journey(row: Mapping[str, Any]) -> Journey:
     )
 
 
-def story(row: Mapping[str, Any], vault: Vault) -> Story:
+def story(row: Mapping[str, Any], vault: Vault, *, views: frozenset[View]) -> Story:
     """The decrypted story. One that cannot be opened says so: the facts must still be seen."""
     if row["wrapped_key"] is None:
         return Story(readable=False)
@@ -451,7 +461,8 @@ def story(row: Mapping[str, Any], vault: Vault) -> Story:
         return vault.open(row["id"], row["key_version"], row["wrapped_key"], field, text)
 
     try:
-        contact, rejected = opened("contact"), opened("rejected")
+        contact = opened("contact") if shows(Property.CONTACT, views) else None
+        rejected = opened("rejected")
         return Story(
             narrative=opened("narrative"),
             description_of_person=opened("description_of_person"),
@@ -478,6 +489,11 @@ def check_in_of(row: Mapping[str, Any]) -> CheckIn:
         answered=row["answered"],
         ended_at=row["ended_at"],
     )
+
+
+def _colleague(id: UUID | None, name: str | None) -> Named | None:
+    """A person by name: whose name is not known here is of another organisation."""
+    return None if id is None or name is None else Named(id, name)
 
 
 def _named(id: UUID | None, name: str | None) -> Named | None:

@@ -17,6 +17,7 @@ from waylight.domain.alerts import Named, State
 from waylight.domain.errors import NotAllowed, NotFound, Problem
 from waylight.domain.incidents import Actor, Entry, Holder, Incident, IncidentDetail, Told
 from waylight.domain.principals import Principal
+from waylight.domain.properties import Property, shows, views_of
 from waylight.domain.reports import Recipient
 from waylight.log import get_logger
 from waylight.services import audit
@@ -251,7 +252,8 @@ def _incident(row: Mapping[str, Any]) -> Incident:
 
 
 def _entry(row: Mapping[str, Any], vault: Vault) -> Entry:
-    routing = row["routing"] or {}
+    views = views_of(row["views"] or ())
+    routing = row["routing"] or {} if shows(Property.CHOICES, views) else {}
     return Entry(
         at=row["at"],
         rank=row["rank"],

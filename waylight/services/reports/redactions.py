@@ -20,6 +20,7 @@ from waylight.domain.errors import (
     StateConflict,
 )
 from waylight.domain.principals import Principal
+from waylight.domain.properties import Property, shows, views_of
 from waylight.domain.redactions import Redaction, redacted, sealed_as
 from waylight.services import audit
 from waylight.services.alerts.inbox import story, tell_who_has_read
@@ -135,12 +136,12 @@ def read_original(
             request_id=request_id,
             now=now,
         )
-    return story(row, vault)
+    return story(row, vault, views=views_of(row["views"]))
 
 
 def _readable(conn: Connection[Any], report_id: UUID, organisation_id: UUID) -> Mapping[str, Any]:
     row = db.original(conn, report_id, organisation_id)
-    if row is None:
+    if row is None or not shows(Property.STORY, views_of(row["views"])):
         raise NotFound
     return row
 
