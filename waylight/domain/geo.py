@@ -12,6 +12,10 @@ GRID_ROW_DEG = 0.005
 """Height of a lock cell, about 556 m: comfortably above the reach of a link (150 m)."""
 
 
+ROUNDED_M = 50
+"""How exactly analysts know where something was (design, 6.4)."""
+
+
 @dataclass(frozen=True)
 class Point:
     """A position on WGS 84. Raises ValueError outside -180..180, -90..90 and on NaN."""
@@ -71,6 +75,21 @@ def lock_cells(point: Point, *, within_m: float) -> list[int]:
         span = min(columns, math.ceil(2 * dlon / 360.0 * columns) + 2)
         keys.update(_key(row, (west + step) % columns) for step in range(span))
     return sorted(keys)
+
+
+def rounded(point: Point) -> Point:
+    """The middle of the cell of a fixed grid of 50 m that the point lies in, to six decimals.
+
+    The grid is the same for everybody and for ever, so that asking again tells no more: within 50 m
+    north to south, and 50 m or a little more east to west, also across the antimeridian and near
+    the poles. As `rounded_to_50_m` of migration 0018, which is what analysts get.
+    """
+    height = math.degrees(ROUNDED_M / EARTH_RADIUS_M)
+    row = min(math.floor((point.lat + 90) / height), math.ceil(180 / height) - 1)
+    middle = min(-90 + (row + 0.5) * height, 90.0)
+    columns = max(1, math.floor(360 * math.cos(math.radians(middle)) / height))
+    column = math.floor((point.lon + 180) / 360 * columns) % columns
+    return Point(round(-180 + (column + 0.5) * 360 / columns, 6), round(middle, 6))
 
 
 def _row(lat: float) -> int:
