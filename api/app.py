@@ -14,12 +14,14 @@ from api import (
     account,
     addresses,
     alerts,
+    analysed_reports,
     arrivals,
     audit,
     categories,
     channels,
     check_ins,
     clients,
+    consents,
     coverages,
     dry_runs,
     health,
@@ -37,6 +39,7 @@ from api import (
     reports,
     root,
     sessions,
+    shared_reports,
     shifts,
     staff,
     stream,
@@ -96,6 +99,9 @@ BLUEPRINTS = (
     dry_runs.blueprint,
     identity_providers.blueprint,
     openid.blueprint,
+    consents.blueprint,
+    analysed_reports.blueprint,
+    shared_reports.blueprint,
 )
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)

@@ -6,7 +6,7 @@ from marshmallow import fields
 
 from schemas.alerts import HubRefOut, TeamRefOut
 from schemas.common import Answer, Codes, Timestamp, WireId
-from waylight.domain.events import TYPES, VERSION, PublicEvent
+from waylight.domain.events import GRANT_CREATED, TYPES, VERSION, PublicEvent
 
 EVENT_EXAMPLE: dict[str, Any] = {
     "id": "event_01jdw2s4x0e6qv3t8k5n7b9c1d",
@@ -17,6 +17,7 @@ EVENT_EXAMPLE: dict[str, Any] = {
     "data": {
         "alert_id": "alert_01jdw2s4x0e6qv3t8k5n7b9c1d",
         "incident_id": "incident_01jdw2s4x0e6qv3t8k5n7b9c1d",
+        "report_id": None,
         "team": {"id": "team_01jdw2s4x0e6qv3t8k5n7b9c1d", "name": "Camden rail response (demo)"},
         "hub": None,
         "status": "pending",
@@ -34,6 +35,12 @@ class EventDataOut(Answer):
 
     alert_id = WireId("alert", required=True, allow_none=True)
     incident_id = WireId("incident", required=True, allow_none=True)
+    report_id = WireId(
+        "report",
+        required=True,
+        allow_none=True,
+        metadata={"description": "Of a grant: the report that it is for. Else null."},
+    )
     team = fields.Nested(
         TeamRefOut,
         required=True,
@@ -74,8 +81,9 @@ class EventDataOut(Answer):
         allow_none=True,
         metadata={
             "format": "uri",
-            "description": "Where the whole is read, with a key: the alert, or the hub. Null for an"
-            " incident: read the alerts of that incident in your inbox.",
+            "description": "Where the whole is read, with a key: the alert, the hub, or the report"
+            " that was shared. Null for a grant that ended, and for an incident: read the alerts of"
+            " that incident in your inbox.",
         },
     )
 
@@ -85,7 +93,7 @@ class EventOut(Answer):
 
     The type of everything in a drill begins with `exercise.`, so a listener to `alert.created`
     never takes a drill for real. The same event always has the same `id`: one that comes twice is
-    to be ignored. Ignore types that you do not know; `message.*` and `grant.*` are reserved.
+    to be ignored. Ignore types that you do not know; `message.*` is reserved.
     """
 
     id = WireId("event", required=True)
@@ -111,7 +119,7 @@ class EventOut(Answer):
         "organisation",
         required=True,
         allow_none=True,
-        metadata={"description": "Whose alert or hub it is; null for an incident."},
+        metadata={"description": "Whose alert, hub or grant it is; null for an incident."},
     )
     data = fields.Nested(EventDataOut, required=True)
 
@@ -129,6 +137,7 @@ def envelope(event: PublicEvent, *, base_url: str) -> dict[str, Any]:
         "data": {
             "alert_id": _id("alert", event.alert_id),
             "incident_id": _id("incident", event.incident_id),
+            "report_id": _id("report", event.report_id),
             "team": event.team and {"id": _id("team", event.team.id), "name": event.team.name},
             "hub": event.hub and {"id": _id("hub", event.hub.id), "name": event.hub.name},
             "status": event.status,
@@ -151,6 +160,8 @@ def _id(prefix: str, key: Any) -> str | None:
 def _link(event: PublicEvent, base_url: str) -> str | None:
     if event.alert_id is not None:
         return f"{base_url}/v1/alerts/{_id('alert', event.alert_id)}"
+    if event.report_id is not None and event.type.endswith(GRANT_CREATED):
+        return f"{base_url}/v1/shared-reports/{_id('report', event.report_id)}"
     if event.hub is not None:
         return f"{base_url}/v1/hubs/{_id('hub', event.hub.id)}"
     return None

@@ -256,7 +256,8 @@ class RolledBack(Database):
                 self._conn.execute(
                     # What a real commit would check, and what it would forget.
                     "set constraints all immediate; set constraints all deferred;"
-                    f" set local role {self._acting[-2]}; set local waylight.organisation_id = ''",
+                    f" set local role {self._acting[-2]}; set local waylight.organisation_id = '';"
+                    " set local waylight.reads_as = ''",
                     prepare=False,
                 )
         finally:

@@ -118,8 +118,9 @@ def test_every_code_of_a_shipped_city_pack_has_a_sentence(pack):
 def test_every_code_written_in_the_source_has_a_sentence(name, section):
     known = set(texts.section(section, "en"))
     if name == "Reason":
-        # Advice and who sees a report are reasons on the wire with sections of their own.
-        known |= set(texts.section("advice", "en")) | set(texts.section("who_sees", "en"))
+        # Advice, consent and who sees a report are reasons on the wire with sections of their own.
+        for section_of_its_own in ("advice", "who_sees", "consents"):
+            known |= set(texts.section(section_of_its_own, "en"))
     at = 0 if name == "Reason" else 1
     written = set()
     for path in (*ROOT.glob("waylight/**/*.py"), *ROOT.glob("schemas/**/*.py")):

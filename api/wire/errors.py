@@ -122,6 +122,7 @@ TABLE: Mapping[type[WaylightError], Kind] = {
     MethodNotAllowed: Kind(405, "Method not allowed"),
     NotAcceptable: Kind(406, "Not acceptable"),
     errors.StateConflict: Kind(409, "Not possible now"),
+    errors.ConsentNotPossible: Kind(409, "Consent not possible"),
     errors.LastAdministrator: Kind(409, "Last administrator"),
     errors.StaleVersion: Kind(412, "Changed meanwhile"),
     errors.BodyTooLarge: Kind(413, "Body too large"),

@@ -106,6 +106,12 @@ def both_acked(world):
     world.desk.acknowledge(world.desk.police, world.rows["west_alert_id"])
 
 
+def shared_with_the_police(world):
+    path = "/v1/reports/mine/consents/police"
+    done = world.call("PUT", path, world.report.receipt, None, scheme="Receipt")
+    assert done.status_code == 200, done.text
+
+
 def another_report(world):
     world.desk.report(STORY, now=NOW)
 
@@ -160,6 +166,9 @@ TABLE: Mapping[str, Route] = {
     "POST /v1/oauth/token": Route(public=400),  # whoever shows no secret
     "GET /v1/reports/mine": Route(passenger=(404, 200, 200)),
     "GET /v1/reports/{report_id}": Route(passenger=(404, 200, 404)),
+    "GET /v1/reports/mine/consents": Route(passenger=(404, 200, 200)),
+    "PUT /v1/reports/mine/consents/{recipient}": Route(passenger=(404, 200, 200)),
+    "DELETE /v1/reports/mine/consents/{recipient}": Route(passenger=(404, 200, 200)),
     "GET /metrics": Route("metrics:read", 403, 403, 403, programs=200),
     "POST /v1/channels/notify/receipts": Route(
         provider=204, body={"id": "x", "status": "delivered"}
@@ -244,6 +253,11 @@ TABLE: Mapping[str, Route] = {
         404,
         body=lambda world: {"reports": [world.ids["second_report_id"]]},
         before=acked,
+    ),
+    "GET /v1/analysed-reports": staff("reports:analyse", 200, 200, 200),
+    "GET /v1/shared-reports": staff("reports:read", 200, 200, 200),
+    "GET /v1/shared-reports/{report_id}": staff(
+        "reports:read", 200, 404, 404, before=shared_with_the_police
     ),
     "GET /v1/reports/{report_id}/original": staff("reports:original", 200, 200, 404),
     "POST /v1/reports/{report_id}/redactions": staff(
@@ -428,7 +442,7 @@ class World:
         self._keys: dict[Any, str] = {}
         self.rows = self._things() | {"report_id": self.report.id, "second_report_id": second.id}
         self.ids = {name: self._wire(name, row) for name, row in self.rows.items()}
-        self.ids["name"] = "page.css"
+        self.ids["name"], self.ids["recipient"] = "page.css", "operator"
 
     def _things(self):
         desk = self.desk
@@ -552,7 +566,9 @@ class World:
     def secret_ids(self):
         """What nobody may find in an answer who was not told of it."""
         return {
-            row for name, row in self.ids.items() if name not in ("name", *LISTS_OF_ANYBODY)
+            row
+            for name, row in self.ids.items()
+            if name not in ("name", "recipient", *LISTS_OF_ANYBODY)
         } - {self.ids["second_team_id"]}
 
 

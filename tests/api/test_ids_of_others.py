@@ -96,6 +96,9 @@ POSITIONS = {
         "PATCH", "/v1/identity-providers/{theirs}", "provider_id", {"enabled": False}
     ),
     "path: a report of theirs": Position("GET", "/v1/reports/{theirs}/original", "report_id"),
+    "path: a report that is shared with them": Position(
+        "GET", "/v1/shared-reports/{theirs}", "report_id"
+    ),
     "path: a key of a person as a client": Position(
         "POST", "/v1/clients/{theirs}/rotate", "staff_key_as_client", {}
     ),

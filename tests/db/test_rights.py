@@ -31,6 +31,7 @@ PRIVATE = {
     "idempotency_keys",
     "incident_notes",
     "incident_parties",
+    "past_grants",
     "report_redactions",
     "access_tokens",
     "api_keys",
@@ -97,6 +98,7 @@ def test_staff_can_read_no_table_without_security_but_city_data(database):
         "lines",
         "places",
         "report_facts",  # a view that asks for the grant itself
+        "analysed_reports",  # the same, and only for analysts
         "worker_heartbeats",
     }
 
@@ -206,6 +208,9 @@ def test_the_unprivileged_roles_cannot_become_another(database, role, other):
         "delete from report_redactions",
         "update report_secrets set narrative = ''",
         "select from incident_parties",
+        "select from past_grants",
+        "update past_grants set revoked_at = now()",
+        "delete from past_grants",
         "update alerts set handed_from = null",
         "update incidents set merged_into = null",
         "select from reports_default",

@@ -58,6 +58,13 @@ FUNCTIONS = {
     "uuid_v7",
     "uuid_v7_floor",
     "last_event_number",
+    "is_colleague",
+    "keep_grants",
+    "reads_as",
+    "rounded_to_50_m",
+    "tell_of_consent",
+    "tell_of_revocation",
+    "told_of_analysis",
 }
 NOW = datetime(2026, 11, 21, 23, 41, tzinfo=UTC)
 

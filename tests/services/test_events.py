@@ -97,7 +97,7 @@ def test_what_becomes_of_an_incident_is_told_to_the_teams_at_work_and_not_to_its
 def test_revoked_oversight_ends_what_is_told_also_of_the_past(desk, told):
     desk.report(P2)
     desk.do("update grants set revoked_at = now() where cause = 'oversight'")
-    assert names(told(), desk.control) == []
+    assert names(told(), desk.control) == ["grant.revoked"]
 
 
 def test_drill_never_has_the_name_of_something_real(desk, told):

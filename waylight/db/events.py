@@ -15,20 +15,24 @@ from waylight.db import hints
 SEQUENCER_LOCK = 0x5741_594C_5345_5131
 """Key of the advisory lock under which events are numbered ("WAYLSEQ1")."""
 
-# Who may be told: of an alert its own organisation, of an incident those whose teams were told; of
-# both whoever oversees, as the policies of the staff role have it (migration 0002). Everything but
-# the page itself is looked up row by row: a page is short, and the tables are long.
+# Who may be told: of a grant the organisation that has or had it, of an alert its own organisation,
+# of an incident those whose teams were told; of the last two whoever oversees, as the policies of
+# the staff role have it (migration 0002). Everything but the page itself is looked up row by row: a
+# page is short, and the tables are long.
 PAGE = """
 with page as materialized (
     select e.sequence, e.id, e.kind, e.at, e.exercise, e.data,
            split_part(e.kind, '.', 1) = any (%(nouns)s) as told,
            case when e.kind like 'alert.%%' then e.alert_id end as alert_id,
            case when e.kind like 'incident.%%' then e.incident_id end as incident_id,
+           case when e.kind like 'grant.%%' then e.report_id end as report_id,
+           case when e.kind like 'grant.%%' then e.organisation_id end as granted_to,
            case when e.kind like 'hub.%%'
                 then substring(e.data->>'hub_id' from %(uuid)s)::uuid end as hub_id
     from events e where e.sequence > %(after)s order by e.sequence limit %(limit)s)
 select p.sequence, p.id, p.kind, p.at, p.exercise, case when p.told then p.data end as data,
-       coalesce(a.organisation_id, h.organisation_id) as organisation_id,
+       coalesce(a.organisation_id, h.organisation_id, p.granted_to) as organisation_id,
+       p.report_id,
        a.id as alert_id, i.id as incident_id, a.team_id, t.name as team, h.id as hub_id,
        h.name as hub, coalesce(a.state, i.state) as status,
        coalesce(a.priority, i.priority) as priority, i.category_groups, told.audience
@@ -52,6 +56,7 @@ left join lateral (
         union select g.organisation_id from reports r join grants g on g.report_id = r.id
               where r.incident_id = p.incident_id and g.cause = 'oversight'
                 and g.revoked_at is null
+        union select p.granted_to where p.granted_to is not null
         union select h.organisation_id where p.hub_id is not null and h.id is not null
         union select room.organisation_id
               from cities c join teams room on room.id = c.control_room_id

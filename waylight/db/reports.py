@@ -25,6 +25,7 @@ PERSONAL = (
     "alert.updated",
     "alert.seen",
     "report.read",
+    "report.analysed",
     "alert.hub_closing",
     "alert.hub_moved",
     "alert.redirected",
@@ -102,7 +103,7 @@ def timeline(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, An
                and e.at >= told.since)
            or (e.kind in ('incident.unanswered', 'incident.reopened', 'incident.merged')
                and e.at >= (select min(at) from story where report_id = %(id)s)))
-        order by e.at, e.id
+        order by e.at, e.kind <> 'report.received', e.id
         """,
         {"id": report_id, "personal": list(PERSONAL)},
     )

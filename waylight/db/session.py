@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 Role = Literal["intake", "staff"]
 
+ReadsAs = Literal["analyst", "support"]
+"""What a staff transaction reads as, when it is less, or other, than what its organisation may."""
+
 GONE = (psycopg.OperationalError, psycopg.InterfaceError)
 """What psycopg raises when the server is away, too slow, or out of something."""
 
@@ -134,14 +137,21 @@ class Database:
         return self._transaction("intake", autocommit=autocommit, within_s=within_s)
 
     def staff(
-        self, organisation_id: UUID, *, within_s: float | None = None
+        self,
+        organisation_id: UUID,
+        *,
+        reads_as: ReadsAs | None = None,
+        within_s: float | None = None,
     ) -> AbstractContextManager[Connection]:
         """A transaction as `waylight_staff` that sees what this organisation may see.
 
-        Raises Unavailable.
+        With `reads_as`, the database shows an analyst their own view and no report, and only
+        somebody of `support` what is kept for them. Raises Unavailable.
         """
         # `.hex` exists on a UUID alone: no text of a caller can get into the statement.
         acting = f"; set local waylight.organisation_id = '{organisation_id.hex}'"
+        if reads_as in get_args(ReadsAs):
+            acting += f"; set local waylight.reads_as = '{reads_as}'"
         return self._transaction("staff", then=acting, within_s=within_s)
 
     @contextmanager

@@ -182,6 +182,15 @@ class StateConflict(WaylightError):
     code = "state_conflict"
 
 
+class ConsentNotPossible(WaylightError):
+    """Consent cannot be given to this recipient: `errors` says why.
+
+    Show the person why, and what is possible: `GET /v1/reports/mine/consents`.
+    """
+
+    code = "consent_not_possible"
+
+
 class LastAdministrator(WaylightError):
     """This is the last administrator of your organisation: make another one first.
 

@@ -21,6 +21,8 @@ ALERT_WITHDRAWN = "alert.withdrawn"
 ALERT_ESCALATED = "alert.escalated"
 INCIDENT_UPDATED = "incident.updated"
 HUB_UPDATED = "hub.updated"
+GRANT_CREATED = "grant.created"
+GRANT_REVOKED = "grant.revoked"
 
 TYPES = (
     ALERT_CREATED,
@@ -29,6 +31,8 @@ TYPES = (
     ALERT_ESCALATED,
     INCIDENT_UPDATED,
     HUB_UPDATED,
+    GRANT_CREATED,
+    GRANT_REVOKED,
 )
 """What can happen. Each also exists as a drill, with EXERCISE in front."""
 
@@ -36,10 +40,10 @@ EXERCISE = "exercise."
 """Begins the type of every event of a drill and of no other. A listener to `alert.created` never
 hears of a drill, so it cannot take one for real; whoever wants drills listens for them by name."""
 
-RESERVED = ("message", "grant")
+RESERVED = ("message",)
 """Nouns that will have public events: nothing else may be called so meanwhile."""
 
-NOUNS = ("alert", "incident", "hub")
+NOUNS = ("alert", "incident", "hub", "grant")
 """What public events are about. A fact about anything else stays inside: `report.*` is the
 passenger's, `delivery.*` our own (an event sent because an event was sent would never end), and
 `team.*` is in the list of teams."""
@@ -55,10 +59,9 @@ def public_type(kind: str, *, exercise: bool) -> str | None:
     told as `alert.updated` with the reason `acknowledged`.
     """
     noun, dot, _ = kind.partition(".")
-    update = _UPDATES.get(noun)
-    if update is None or not dot:
+    told = kind if kind in TYPES else _UPDATES.get(noun)
+    if told is None or not dot:
         return None
-    told = kind if kind in TYPES else update
     return EXERCISE + told if exercise else told
 
 
@@ -100,6 +103,8 @@ class PublicEvent:
     priority: int | None = None
     category_groups: tuple[str, ...] = ()
     exercise: bool = False
+    report_id: UUID | None = None
+    """Of a grant alone: what the organisation may read from now on, or no more."""
 
     def concerns(self, organisation_id: UUID | None, *, team_id: UUID | None = None) -> bool:
         """Whether this organisation may be told; with a team: and it is about that one."""

@@ -29,8 +29,8 @@ SCOPES: Mapping[Role, tuple[str, ...]] = {
         "reports:original",
     ),
     # What these two read has routes of its own, with scopes that no other role has.
-    Role.ANALYST: (),
-    Role.SUPPORT_WORKER: (),
+    Role.ANALYST: ("reports:analyse",),
+    Role.SUPPORT_WORKER: ("reports:read", "support:work"),
     Role.AUDITOR: ("audit:read",),
     # Who gives rights away reads no story by that: it takes a role of its own, given on the record.
     Role.ADMINISTRATOR: (

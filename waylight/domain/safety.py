@@ -204,8 +204,9 @@ def who_sees(
         lines.append(Reason("control_room_may", {"name": room.name}))
     lines += [
         Reason(f"shared_{who}")
-        for who in (ShareWith.OPERATOR, ShareWith.POLICE)
+        for who in ShareWith
         if who in report.consents
+        and (who is not ShareWith.SUPPORT or (city is not None and city.support_service))
     ]
     if not report.allows_police:
         lines.append(Reason("police_no"))

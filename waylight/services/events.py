@@ -78,6 +78,7 @@ def _public(row: Mapping[str, Any]) -> PublicEvent | None:
         priority=row["priority"],
         category_groups=tuple(row["category_groups"] or ()),
         exercise=row["exercise"],
+        report_id=row["report_id"],
     )
 
 

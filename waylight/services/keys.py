@@ -36,6 +36,8 @@ SCOPES = (
     "staff:manage",
     "clients:manage",
     "organisation:manage",
+    "reports:analyse",
+    "support:work",
 )
 
 KEYS = (TOKEN_PREFIXES["staff"], TOKEN_PREFIXES["client"], TOKEN_PREFIXES["session"])

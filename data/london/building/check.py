@@ -42,7 +42,15 @@ GROUPS = {
 }
 AREA_KINDS = {"city_outline", "borough", "river_margin", "service_area", "patrol_area"}
 PLACE_KINDS = {"station", "bus_stop", "taxi_rank", "venue", "hospital", "alley"}
-ORGANISATION_KINDS = {"operator", "police", "council", "charity", "health", "control_room"}
+ORGANISATION_KINDS = {
+    "operator",
+    "police",
+    "council",
+    "charity",
+    "health",
+    "control_room",
+    "support_service",
+}
 HUB_KINDS = {"safe_travel_hub", "hospital", "station", "hub_bus"}
 CAPABILITIES = {"first_aid", "sign_language", "women_officers", "safeguarding"}
 SERVICES = {

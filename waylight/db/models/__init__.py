@@ -47,6 +47,7 @@ from waylight.db.models.organisations import (
 from waylight.db.models.reports import (
     Grant,
     IdempotencyKey,
+    PastGrant,
     Receipt,
     Report,
     ReportRedaction,
@@ -90,6 +91,7 @@ __all__ = [
     "Line",
     "LineStop",
     "Organisation",
+    "PastGrant",
     "Place",
     "ProviderNotice",
     "Receipt",

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from waylight.db.models.base import Base, BigInt, Json, MaybePosition, SmallInt
+from waylight.db.models.base import Base, BigInt, Id, Json, MaybePosition, SmallInt
 
 
 class Report(Base):
@@ -158,3 +158,21 @@ class Grant(Base):
     created_at: Mapped[datetime]
     created_by: Mapped[str]
     revoked_at: Mapped[datetime | None]
+    revoked_by: Mapped[str | None]
+
+
+class PastGrant(Base):
+    """What a grant was before it was given again: never changed."""
+
+    __tablename__ = "past_grants"
+    __table_args__ = (Index("ix_past_grants_report_id", "report_id"),)
+
+    id: Mapped[Id]
+    report_id: Mapped[UUID]
+    organisation_id: Mapped[UUID]
+    cause: Mapped[str]
+    level: Mapped[str]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+    revoked_at: Mapped[datetime]
+    revoked_by: Mapped[str | None]

@@ -127,10 +127,11 @@ from (
     union all select 'waylight_intake', 'identity_providers', 'select'
     union all select 'waylight_intake', 'spent_sign_ins', privilege
     from unnest('{select,insert,update,delete}'::text[]) privilege
+    union all select 'waylight_staff', 'analysed_reports', 'select'
     union all select 'waylight_intake', 'webhook_cursor', privilege
     from unnest('{select,update}'::text[]) privilege
     union all select 'waylight_intake', relation, privilege
-    from unnest('{audit_entries,audit_positions,audit_seals}'::text[]) relation,
+    from unnest('{audit_entries,audit_positions,audit_seals,past_grants}'::text[]) relation,
         unnest('{select,insert}'::text[]) privilege) need
 join pg_roles r on r.rolname = need.role
 where to_regclass(need.relation) is not null
@@ -144,10 +145,12 @@ from (
         submit_report,submit_reports,take_sign_in_turn,tell,tell_more,tell_of_all}'::text[])
         as name
     union all select 'waylight_staff', unnest('{acting_organisation,alert_was_sent,
-        last_event_number,move_team,rotate_client,organisation_acts_on,organisation_is_told,organisation_may_read,
+        is_colleague,last_event_number,move_team,rotate_client,organisation_acts_on,
+        organisation_is_told,organisation_may_read,
         organisation_may_read_story,organisation_may_redact,organisation_may_say,
         organisation_oversees,organisation_runs_team,organisation_watches_city,
-        organisation_works_on,place_of_team,end_devices,end_keys_of,
+        organisation_works_on,place_of_team,reads_as,
+        rounded_to_50_m,told_of_analysis,end_devices,end_keys_of,
         end_provider_sessions,open_provider_session,
         give_up_addresses,take_device,uuid_v7}'::text[])) need
 join pg_roles r on r.rolname = need.role
@@ -167,54 +170,56 @@ order by 1
 
 LOCKED: Mapping[str, tuple[str, ...]] = {
     "access_tokens": ("intake_all",),
-    "accounts": ("intake_all", "staff_own"),
-    "addresses": ("intake_all", "staff_own"),
+    "accounts": ("intake_all", "no_analyst", "staff_own"),
+    "addresses": ("intake_all", "no_analyst", "staff_own"),
     "area_parts": ("intake_all", "staff_cuts_own", "staff_reads", "staff_rubs_out_own"),
     "areas": ("intake_all", "staff_draws_own", "staff_reads", "staff_rubs_out_own"),
     "api_keys": ("intake_all", "staff_own_clients"),
-    "alerts": ("intake_all", "staff_acts", "staff_told"),
+    "alerts": ("intake_all", "no_analyst", "staff_acts", "staff_told"),
     "audit_entries": ("intake_reads", "intake_writes", "staff_own", "staff_writes"),
     "audit_positions": ("intake_all",),
     "audit_seals": ("intake_all",),
     "deliveries": (
         "intake_all",
+        "no_analyst",
         "staff_acts",
         "staff_own_webhooks",
         "staff_tells",
         "staff_told",
     ),
-    "delivery_attempts": ("intake_all", "staff_told"),
+    "delivery_attempts": ("intake_all", "no_analyst", "staff_told"),
     "check_in_defaults": ("intake_all", "staff_own"),
-    "check_ins": ("intake_all", "staff_runs_own", "staff_told"),
+    "check_ins": ("intake_all", "no_analyst", "staff_runs_own", "staff_told"),
     "coverages": ("intake_all", "staff_reads", "staff_runs_own"),
     "drills": ("intake_all",),
     "engagements": ("intake_all", "staff_reads"),
-    "events": ("intake_all", "staff_acts", "staff_tells_of_reading", "staff_told"),
+    "events": ("intake_all", "no_analyst", "staff_acts", "staff_tells_of_reading", "staff_told"),
     "grants": ("intake_all", "staff_own"),
-    "hub_arrivals": ("intake_all", "staff_logs_own", "staff_own"),
+    "hub_arrivals": ("intake_all", "no_analyst", "staff_logs_own", "staff_own"),
     "hub_overrides": ("intake_all", "staff_ends_own", "staff_own", "staff_sets_own"),
     "hubs": ("intake_all", "staff_founds", "staff_reads", "staff_runs_own"),
     "idempotency_keys": ("intake_all",),
     "identities": ("staff_own",),
     "identity_providers": ("intake_all", "staff_own"),
-    "incident_notes": ("intake_all", "staff_works", "staff_writes"),
+    "incident_notes": ("intake_all", "no_analyst", "staff_works", "staff_writes"),
     "incident_parties": ("intake_all",),
-    "incidents": ("intake_all", "staff_acts", "staff_told"),
+    "incidents": ("intake_all", "no_analyst", "staff_acts", "staff_told"),
     "organisations": ("intake_all", "staff_reads", "staff_runs_own"),
+    "past_grants": ("intake_all",),
     "provider_notices": ("intake_all",),
     "receipts": ("intake_all",),
-    "report_redactions": ("intake_all", "staff_granted", "staff_writes"),
-    "report_secrets": ("intake_all", "staff_granted"),
-    "reports": ("intake_all", "staff_granted"),
+    "report_redactions": ("intake_all", "no_analyst", "staff_granted", "staff_writes"),
+    "report_secrets": ("intake_all", "no_analyst", "staff_granted"),
+    "reports": ("intake_all", "no_analyst", "staff_granted"),
     "sessions": ("intake_all", "staff_own"),
     "shifts": ("intake_all", "staff_reads", "staff_runs_own"),
     "sign_in_attempts": ("intake_all",),
     "sign_in_policies": ("intake_all", "staff_own"),
     "sign_in_salt": ("intake_all",),
     "spent_sign_ins": ("intake_all",),
-    "staff": ("intake_all", "staff_hires", "staff_own", "staff_renames"),
+    "staff": ("intake_all", "no_analyst", "staff_hires", "staff_own", "staff_renames"),
     "stream_tickets": ("intake_all",),
-    "teams": ("intake_all", "staff_founds", "staff_reads", "staff_runs_own"),
+    "teams": ("intake_all", "no_analyst", "staff_founds", "staff_reads", "staff_runs_own"),
     "webhook_cursor": ("intake_all",),
     "webhooks": ("intake_all", "staff_own"),
 }
@@ -248,6 +253,7 @@ MARKS: Mapping[str, str] = {
     "0015": "to_regclass('audit_seals') is not null",
     "0016": "to_regclass('access_tokens') is not null",
     "0017": "to_regclass('identity_providers') is not null",
+    "0018": "to_regclass('past_grants') is not null",
     "0019": "to_regproc('organisation_runs_team') is not null",
 }
 """How each migration is recognised in a database, whatever number stands in it."""

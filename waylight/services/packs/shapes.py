@@ -24,7 +24,7 @@ MODES = frozenset(
     }
 )
 ORGANISATION_KINDS = frozenset(
-    {"operator", "police", "council", "charity", "health", "control_room"}
+    {"operator", "police", "council", "charity", "health", "control_room", "support_service"}
 )
 TEAM_KINDS = frozenset({"field", "control_room"})
 CAPABILITIES = frozenset({"first_aid", "sign_language", "women_officers", "safeguarding"})

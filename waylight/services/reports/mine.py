@@ -14,7 +14,7 @@ from waylight.domain.reports import (
     TimelineEntry,
 )
 from waylight.services.reports.stored import located, priority, reasons
-from waylight.vault import Vault
+from waylight.vault import ReceiptCheck, Vault
 
 STORY: Mapping[str, str] = {
     "report.received": "received",
@@ -26,6 +26,7 @@ STORY: Mapping[str, str] = {
     "delivery.failed": "not_delivered",
     "alert.seen": "seen",
     "report.read": "read",
+    "report.analysed": "analysed",
     "alert.acknowledged": "acknowledged",
     "alert.declined": "declined",
     "alert.en_route": "en_route",
@@ -39,6 +40,8 @@ STORY: Mapping[str, str] = {
     "incident.merged": "joined",
     "report.moved": "joined",
     "report.redacted": "redacted",
+    "grant.created": "consent_given",
+    "grant.revoked": "consent_withdrawn",
     "routing.failed": "rerouted",
     "alert.hub_closing": "hub_closing",
     "alert.hub_moved": "hub_moved",
@@ -52,7 +55,7 @@ STORY: Mapping[str, str] = {
 }
 """The events a passenger is shown, and the word for each; all others stay with the staff."""
 
-READING = ("alert.seen", "report.read")
+READING = ("alert.seen", "report.read", "report.analysed")
 """The events that say who has read: by organisation and role, never which person."""
 
 OF_A_HUB: Mapping[str, str] = {
@@ -80,12 +83,7 @@ def my_report(database: Database, vault: Vault, receipt: str) -> MyReport:
         told = db_reports.told(conn, report_id)
         holder = db_reports.holder(conn, report_id)
     if row is None:
-        typo = Problem(
-            "Authorization",
-            "receipt_mistyped",
-            "The last four characters do not fit the rest: one character is probably mistyped.",
-        )
-        raise NotFound(problems=() if check.well_formed or not receipt.strip() else (typo,))
+        raise no_such_report(check, receipt)
     return MyReport(
         id=row["id"],
         status=row["status"],
@@ -101,6 +99,16 @@ def my_report(database: Database, vault: Vault, receipt: str) -> MyReport:
         told=tuple(_told(one) for one in told),
         held_by=HeldBy(**holder) if holder else None,
     )
+
+
+def no_such_report(check: ReceiptCheck, receipt: str) -> NotFound:
+    """What every receipt that opens nothing gets; one whose own check fails is told that."""
+    typo = Problem(
+        "Authorization",
+        "receipt_mistyped",
+        "The last four characters do not fit the rest: one character is probably mistyped.",
+    )
+    return NotFound(problems=() if check.well_formed or not receipt.strip() else (typo,))
 
 
 def _told(row: Mapping[str, Any]) -> Recipient:
@@ -129,11 +137,11 @@ def _story(events: Sequence[Mapping[str, Any]]) -> list[TimelineEntry]:
     moved = {event["at"] for event in events if event["kind"] == "report.moved"}
 
     # Two who read at the same moment may both have written that they were the first.
-    readers = set[tuple[str, str | None]]()
+    readers = set[tuple[str, str, str | None]]()
 
     def is_said(event: Mapping[str, Any]) -> bool:
-        if event["kind"] == "report.read":
-            reader = (event["organisation"], _role(event))
+        if event["kind"] in ("report.read", "report.analysed"):
+            reader = (event["kind"], event["organisation"], _role(event))
             is_new = reader not in readers
             readers.add(reader)
             return is_new
@@ -176,6 +184,15 @@ def _code(event: Mapping[str, Any]) -> str:
         return "not_ours"
     if event["kind"] == "report.moved" and event["data"].get("because") == "split":
         return "parted"
+    if event["kind"] == "grant.revoked":
+        return _revoked(event["data"])
     if event["role"] == "hub" and event["kind"] in OF_A_HUB:
         return OF_A_HUB[event["kind"]]
     return STORY[event["kind"]]
+
+
+def _revoked(data: Mapping[str, Any]) -> str:
+    """Whether consent ended or something else, and whether they read the report all the same."""
+    if data.get("reason") != "consent":
+        return "grant_ended"
+    return "consent_withdrawn_still_reads" if data.get("still_reads") else "consent_withdrawn"

@@ -14,7 +14,7 @@ from waylight.config import Settings
 from waylight.domain import alerts, geo, routing
 from waylight.domain.cities import City
 from waylight.domain.principals import Kind
-from waylight.domain.reports import NewReport, Recipient, ReportReceipt, Submission, Want
+from waylight.domain.reports import NewReport, Recipient, ReportReceipt, ShareWith, Submission, Want
 from waylight.services.routing import Draft, Surroundings, control_room_fallback
 from waylight.vault import Vault
 
@@ -270,6 +270,8 @@ def _grants(one: Decided) -> list[dict[str, Any]]:
         if kind in one.report.consents:
             of_kind = (c for c in one.around.candidates if c.organisation_kind == kind)
             found += [(c.organisation_id, "consent") for c in of_kind][:1]
+    if ShareWith.SUPPORT in one.report.consents and one.city and one.city.support_service:
+        found.append((one.city.support_service, "consent"))
     return [
         {"organisation_id": organisation, "cause": cause, "level": "full"}
         for organisation, cause in found
