@@ -21,7 +21,9 @@ join organisations o on o.id = a.organisation_id
 LOGIN = """
 select a.staff_id as id, a.organisation_id, a.key_version, a.wrapped_key, a.roles,
        a.password_hash, a.totp_secret, a.totp_step, a.recovery_hashes, a.disabled_at,
-       s.name, o.key as organisation_key, o.name as organisation
+       s.name, o.key as organisation_key, o.name as organisation,
+       exists (select from accounts other where other.login_hash = a.login_hash
+               and other.staff_id <> a.staff_id) as is_shared
 from accounts a
 join staff s on s.id = a.staff_id
 join organisations o on o.id = a.organisation_id
@@ -203,6 +205,7 @@ def login(
 ) -> dict[str, Any] | None:
     """Whom an address signs in; of several organisations the oldest account. As intake.
 
+    `is_shared` is whether others have accounts with this address.
     One statement, the same whether there is one or not.
     """
     with conn.cursor(row_factory=dict_row) as cursor:

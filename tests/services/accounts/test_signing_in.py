@@ -339,3 +339,42 @@ def test_one_address_in_two_organisations_signs_in_to_either(desk):
     assert holder(desk, enter(desk, first).token).staff_id == first.id
     at_second = enter(desk, second, organisation="operator")
     assert holder(desk, at_second.token).staff_id == second.id
+
+
+@pytest.fixture
+def namesake(desk):
+    """The police's person, and an account that another administrator made with their address."""
+    robin = person(desk)
+    person(desk, robin.email, organisation="operator")
+    return robin
+
+
+def guess_between(desk, robin, rounds, *, device=False):
+    """Guesses at the police's account, each few followed by a right sign-in to the other one."""
+    looked_at, known = 0, {}
+    for _ in range(rounds):
+        looked_at += guess(desk, robin, 4, organisation="police", network=HERE, **known)
+        try:
+            entered = enter(desk, robin, organisation="operator", network=HERE)
+        except TooManyRequests:
+            continue
+        known = {"device": entered.device} if device else {}
+    return looked_at
+
+
+@pytest.mark.usefixtures("cheap")
+@pytest.mark.parametrize("device", [False, True])
+def test_account_with_an_address_of_others_is_no_way_to_guess_theirs(desk, namesake, device):
+    """Neither does being right forget guesses at the other, nor is a device known to both."""
+    assert guess_between(desk, namesake, 6, device=device) == 5
+
+
+@pytest.mark.usefixtures("cheap")
+def test_owner_of_two_accounts_gets_in_to_both_from_a_device_that_knows_both(desk, namesake):
+    first = enter(desk, namesake, organisation="police", network=HERE).device
+    second = enter(desk, namesake, organisation="operator", network=HERE).device
+    assert first != second
+    guess(desk, namesake, 30, network=HERE)
+    for organisation, device in (("police", first), ("operator", second)):
+        known = {"organisation": organisation, "device": device}
+        assert enter(desk, namesake, network=HERE, **known).device == device

@@ -311,7 +311,7 @@ def accept_invitation(
             raise NotFound(OVER)
         _set_password(conn, vault, row, hashed, by=None, request_id=request_id, now=now)
     login = login_hash(vault, opened(vault, row, "email") or "")
-    return row["organisation_key"], turns.device_of(vault, login)
+    return row["organisation_key"], turns.device_of(vault, login, row["id"])
 
 
 OVER = "This invitation was used, is over, or never was: ask for another."

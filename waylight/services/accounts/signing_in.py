@@ -46,13 +46,14 @@ def sign_in(
     """A session for whoever has the password and, where one is set up, the second factor.
 
     Raises WrongCredentials, the same for whatever is wrong, and TooManyRequests for whoever tried
-    too often, before anything is looked at. A hash of older parameters is made anew.
+    too often, before any password is looked at. A hash of older parameters is made anew.
     """
     login = login_hash(vault, given.email)
-    turn = turns.of_sign_in(vault, login, network=network, device=given.device)
-    turns.take(database, turn, now=now)
     with database.intake(autocommit=True) as conn:
         row = db.login(conn, login, organisation=given.organisation)
+    account = row["id"] if row else None
+    turn = turns.of_sign_in(vault, login, account, network=network, device=given.device)
+    turns.take(database, turn, now=now)
     is_right = passwords.is_right(row["password_hash"] if row else None, given.password)
     if row is None or not is_right or row["disabled_at"] is not None:
         raise WrongCredentials
@@ -75,7 +76,8 @@ def sign_in(
             raise WrongCredentials
         if renewed is not None:
             db.change(conn, row["id"], {"password_hash": renewed}, now=now)
-        turns.forget(conn, turn)
+        # Who is right at one of several accounts with an address has proved nothing of the others.
+        turns.forget(conn, turn, only_this=row["is_shared"])
         policy = db.policy(conn, row["organisation_id"])
         tell(
             conn,
@@ -91,7 +93,7 @@ def sign_in(
     must_enrol = demanded and row["totp_secret"] is None
     return OpenedSession(
         token=token,
-        device=turns.device_of(vault, login, given.device),
+        device=turns.device_of(vault, login, row["id"], given.device),
         expires_at=expires_at,
         idle_s=idle_s,
         scopes=() if must_enrol else tuple(sorted(roles.scopes_of(row["roles"]))),

@@ -35,9 +35,14 @@ class Turn:
     shared: Sequence[tuple[bytes, Throttle]] = ()
 
 
-def of_sign_in(vault: Vault, login: bytes, *, network: str | None, device: str | None) -> Turn:
-    """Whom a try to sign in counts for; nobody where the network is not counted."""
-    known = _nonce(vault, login, device)
+def of_sign_in(
+    vault: Vault, login: bytes, account: UUID | None, *, network: str | None, device: str | None
+) -> Turn:
+    """Whom a try to sign in counts for; nobody where the network is not counted.
+
+    Tries count for the address, whichever account of it there is, so that no count says which.
+    """
+    known = _nonce(vault, login, account, device)
     if known is not None:
         return Turn([(_name(vault, b"device", login, known), FROM_ADDRESS)])
     if network is None:
@@ -75,35 +80,42 @@ def take(database: Database, turn: Turn, *, now: datetime) -> None:
         )
 
 
-def forget(conn: Connection[Any], turn: Turn) -> None:
-    """The try was right."""
-    db.forget_turns(conn, [name for name, _ in turn.own], shared=[name for name, _ in turn.shared])
+def forget(conn: Connection[Any], turn: Turn, *, only_this: bool = False) -> None:
+    """The try was right: those before it are forgotten, or that one alone."""
+    own, shared = [name for name, _ in turn.own], [name for name, _ in turn.shared]
+    if only_this:
+        own, shared = [], own + shared
+    db.forget_turns(conn, own, shared=shared)
 
 
-def device_of(vault: Vault, login: bytes, device: str | None = None) -> str:
-    """The token that says: whoever holds it has signed in with this address before.
+def device_of(vault: Vault, login: bytes, account: UUID, device: str | None = None) -> str:
+    """The token that says: whoever holds it has signed in to this account before.
 
-    That of the device, if it has one, else a new one. It opens nothing, and is not stored.
+    That of the device, if it has one, else a new one. It opens nothing, and is not stored. An
+    account of the same address in another organisation knows it not: whoever made that one would
+    have as many devices to guess from as they like.
     """
-    if device is not None and _nonce(vault, login, device) is not None:
+    if device is not None and _nonce(vault, login, account, device) is not None:
         return device
     nonce = secrets.token_bytes(NONCE_BYTES)
-    return DEVICE_PREFIX + _base64url(nonce + _mac(vault, login, nonce))
+    return DEVICE_PREFIX + _base64url(nonce + _mac(vault, login, account, nonce))
 
 
-def _nonce(vault: Vault, login: bytes, device: str | None) -> bytes | None:
-    """Which device that is; None for a token that was made up, or for another address."""
+def _nonce(vault: Vault, login: bytes, account: UUID | None, device: str | None) -> bytes | None:
+    """Which device that is; None for a token that was made up, or for another account."""
     given = (device or "").removeprefix(DEVICE_PREFIX)
     try:
         raw = base64.urlsafe_b64decode(given + "=" * (-len(given) % 4))
     except ValueError:
         return None
     nonce, mac = raw[:NONCE_BYTES], raw[NONCE_BYTES:]
-    return nonce if hmac.compare_digest(mac, _mac(vault, login, nonce)) else None
+    is_known = hmac.compare_digest(mac, _mac(vault, login, account, nonce))
+    return nonce if is_known and account is not None else None
 
 
-def _mac(vault: Vault, login: bytes, nonce: bytes) -> bytes:
-    return vault.keyed_hash("known device", login + nonce)[:MAC_BYTES]
+def _mac(vault: Vault, login: bytes, account: UUID | None, nonce: bytes) -> bytes:
+    whose = account.bytes if account is not None else bytes(16)
+    return vault.keyed_hash("known device", login + whose + nonce)[:MAC_BYTES]
 
 
 def _name(vault: Vault, kind: bytes, *parts: bytes) -> bytes:
