@@ -51,10 +51,17 @@ language sql stable security definer set search_path = public, pg_temp as $$
     select exists (select from cities c join teams room on room.id = c.control_room_id
                    where c.id = city and room.organisation_id = acting_organisation())
 $$;
-revoke execute on function organisation_runs_team(uuid), organisation_watches_city(uuid)
-    from public;
-grant execute on function organisation_runs_team(uuid), organisation_watches_city(uuid)
-    to waylight_staff;
+-- What every process remembers of a city is read again: the modes that its teams cover are in it.
+create function renew_city(team uuid) returns void
+language sql volatile security definer set search_path = public, pg_temp as $$
+    update cities c set version = c.version + 1
+    from teams t where t.id = team and t.organisation_id = acting_organisation()
+        and c.id = t.city_id
+$$;
+revoke execute on function organisation_runs_team(uuid), organisation_watches_city(uuid),
+    renew_city(uuid) from public;
+grant execute on function organisation_runs_team(uuid), organisation_watches_city(uuid),
+    renew_city(uuid) to waylight_staff;
 """
 
 ACCESS = """
@@ -165,7 +172,8 @@ def downgrade() -> None:
         "revoke insert on teams, hubs from waylight_staff;"
         "revoke update (name, base, retired) on teams from waylight_staff;"
         "revoke update (name, kind, retired) on hubs from waylight_staff;"
-        "drop function organisation_runs_team(uuid), organisation_watches_city(uuid);"
+        "drop function organisation_runs_team(uuid), organisation_watches_city(uuid),"
+        " renew_city(uuid);"
         # What staff drew is known to nobody before this.
         "delete from areas where organisation_id is not null;"
         "alter table areas drop column organisation_id;"

@@ -14,9 +14,10 @@ from tests.desk import NOW, P1, P2, SPOT, headers_for, open_desk
 from tests.desk import SCOPES as DESK
 from waylight.domain import roles
 from waylight.domain.alerts import BOUNDS
+from waylight.domain.coverages import Rule
 from waylight.domain.errors import StaleVersion
 from waylight.domain.principals import Kind, Principal
-from waylight.services import organisations, teams
+from waylight.services import coverages, organisations, teams
 from waylight.services.packs import load_pack
 
 TINYTOWN = Path(__file__).parents[1] / "data" / "tinytown"
@@ -478,12 +479,29 @@ def test_pack_that_is_loaded_later_leaves_what_staff_set(database, vault, settin
         now=NOW,
     )
     teams.retire_team(database, vault, who, team_id=made.id, if_match=None, now=NOW)
+    for one in coverages.list_coverages(
+        database, who, team_id=team_id, after=None, limit=50, now=NOW
+    ):
+        assert one.set_by == "pack"
+        coverages.remove_coverage(
+            database, vault, who, team_id=team_id, coverage_id=one.id, if_match=1, now=NOW
+        )
+    with database.owner() as conn:
+        (code,) = conn.execute(
+            "select code from areas where city_id = %s order by code limit 1", [city_id]
+        ).fetchone()
+    added = coverages.add_coverage(
+        database, vault, who, team_id=team_id, rule=Rule(area=code, modes=("bus",)), now=NOW
+    )
     kept = teams.found_team(database, vault, who, name="Kept", base=base, capabilities=(), **more)
     with database.owner() as conn:
         conn.execute("update cities set pack_digest = 'another'")
     report = load_pack(database, TINYTOWN, now=NOW, progress=print)
     assert report.changed
     assert any("what its staff set stays: name" in note for note in report.notes)
+    assert any("coverages were set by staff" in note for note in report.notes)
+    left = coverages.list_coverages(database, who, team_id=team_id, after=None, limit=50, now=NOW)
+    assert [(one.id, one.set_by) for one in left] == [(added.id, "staff")]
     with database.owner() as conn:
         rows = conn.execute(
             "select name, retired from teams where id = any (%s)", [[team_id, made.id, kept.id]]

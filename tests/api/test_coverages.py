@@ -365,6 +365,27 @@ def test_team_has_a_limit_of_coverages(desk, client, robin, monkeypatch):
     assert ("", "too_many") in got
 
 
+def test_organisation_has_a_limit_of_shapes(desk, client, robin, monkeypatch):
+    monkeypatch.setattr(coverages, "MOST_OF_AN_ORGANISATION", 1)
+    assert client.post(path(desk.first), json=drawn(), headers=robin).status_code == 201
+    got = refused(client.post(path(desk.third), json=drawn(), headers=robin))
+    assert ("", "too_many") in got
+
+
+def test_mode_that_the_city_had_not_is_known_from_the_next_report_on(desk, client, robin):
+    body = {
+        "categories": ["being_followed"],
+        "journey": {"mode": "cable_car"},
+        "location": {"point": {"type": "Point", "coordinates": [SPOT.lon, SPOT.lat]}},
+    }
+    first = client.post("/v1/reports", json=body).json
+    assert "/journey/mode" in [one["pointer"] for one in first["warnings"]]
+    only(desk, client, robin, desk.first, {**WHOLE, "modes": ["cable_car"]})
+    then = client.post("/v1/reports", json={**body, "categories": ["poor_lighting"]}).json
+    assert "/journey/mode" not in [one["pointer"] for one in then["warnings"]]
+    assert then["routed_to"][0]["team"]["name"] == "First"
+
+
 def test_list_goes_on_with_its_cursor(desk, client, robin):
     made = only(desk, client, robin, desk.first, WHOLE, drawn(), drawn(schedule="24/7"))
     first = client.get(f"{path(desk.first)}?limit=2", headers=robin).json

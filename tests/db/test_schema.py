@@ -40,6 +40,7 @@ FUNCTIONS = {
     "organisation_oversees",
     "organisation_runs_team",
     "organisation_watches_city",
+    "renew_city",
     "organisation_works_on",
     "person_of_address",
     "place_of_team",

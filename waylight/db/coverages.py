@@ -179,6 +179,19 @@ def rub_out(conn: Connection[Any], area_id: UUID) -> None:
     )
 
 
+def count_drawn(conn: Connection[Any], organisation_id: UUID) -> int:
+    """How many shapes an organisation has drawn."""
+    row = conn.execute(
+        "select count(*) from areas where organisation_id = %s", [organisation_id]
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def renew_city(conn: Connection[Any], team_id: UUID) -> None:
+    """Has every process read the city of a team of the caller's anew, and locks the city's row."""
+    conn.execute("select renew_city(%s)", [team_id])
+
+
 def add(
     conn: Connection[Any],
     team_id: UUID,

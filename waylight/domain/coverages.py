@@ -24,6 +24,9 @@ WIDEST_DEG = 3.0
 MOST_OF_A_TEAM = 50
 """Every report within is asked about each."""
 
+MOST_OF_AN_ORGANISATION = 500
+"""Shapes. Every report is looked up in all that hold its place."""
+
 OUTSIDE_SHARE = 0.005
 """So much of a shape may lie outside the city: a line drawn by hand along its edge."""
 

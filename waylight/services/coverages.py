@@ -77,10 +77,15 @@ def add_coverage(
     is wrong with the rule and its shape, and for one more than a team may have.
     """
     with database.staff(organisation_of(principal)) as conn:
-        team = _field_team(conn, principal, team_id, now=now)
-        db_shifts.lock_teams(conn, [team_id])
+        team = _taken(conn, principal, team_id, now=now)
         if db.count(conn, team_id) >= coverages.MOST_OF_A_TEAM:
             detail = f"A team has {coverages.MOST_OF_A_TEAM} coverages at most: join some."
+            raise InvalidRequest(problems=[Problem("", "too_many", detail)])
+        if db.count_drawn(conn, team["organisation_id"]) >= coverages.MOST_OF_AN_ORGANISATION:
+            detail = (
+                f"An organisation has {coverages.MOST_OF_AN_ORGANISATION} shapes at most: join"
+                " some, or use areas of the city."
+            )
             raise InvalidRequest(problems=[Problem("", "too_many", detail)])
         shape = check_rule(conn, team, rule)
         area_id = _area(conn, principal, team, rule, shape)
@@ -267,12 +272,18 @@ def _area(
     return area_id
 
 
-def _field_team(
+def _taken(
     conn: Connection[Any], principal: Principal, team_id: UUID, *, now: datetime
 ) -> dict[str, Any]:
+    """A field team of the caller's, whose coverages nobody else changes meanwhile.
+
+    Locks the city's row, then the team's: in the order of a pack that is loaded.
+    """
     team = own_team(conn, principal, team_id, now=now)
     if team["kind"] != "field":
         raise StateConflict("A control room is told whatever it covers: it has no coverages.")
+    db.renew_city(conn, team_id)
+    db_shifts.lock_teams(conn, [team_id])
     return team
 
 
@@ -286,9 +297,8 @@ def _current(
     now: datetime,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A team and one of its coverages, that nobody else changes meanwhile."""
-    team = _field_team(conn, principal, team_id, now=now)
     # Before the coverage is looked at: two changes of a team follow one another.
-    db_shifts.lock_teams(conn, [team_id])
+    team = _taken(conn, principal, team_id, now=now)
     row = _found(conn, team_id, coverage_id, now=now)
     if if_match not in (None, row["version"]):
         raise StaleVersion(version=row["version"])

@@ -103,7 +103,7 @@ def dry_run(
     with _one_at_a_time():
         with database.staff(organisation_id, within_s=STATEMENT_S) as conn:
             db.only_read(conn)
-            changes = _changes(conn, principal, proposal, now=now)
+            changes = _changes(conn, principal, proposal, give_up_at=give_up_at, now=now)
             waits = waits_of(db_organisations.waits(conn, organisation_id))
             total = db.count(conn, organisation_id, since=since)
             rows = db.reports(
@@ -151,11 +151,21 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def _changes(
-    conn: Connection[Any], principal: Principal, proposal: Proposal, *, now: datetime
+    conn: Connection[Any],
+    principal: Principal,
+    proposal: Proposal,
+    *,
+    give_up_at: float,
+    now: datetime,
 ) -> _Changes:
     """The proposal as rows. Raises InvalidRequest with pointers into it."""
     found = _Changes()
     for number, one in enumerate(proposal.coverages):
+        if number and monotonic() > give_up_at:
+            detail = "The shapes up to here took all the time there is: try fewer at once."
+            raise InvalidRequest(
+                problems=[Problem(f"/coverages/{number}", "too_intricate", detail)]
+            )
         with _at(f"/coverages/{number}"):
             _propose_coverage(conn, principal, one, found, now=now)
     for number, other in enumerate(proposal.teams):

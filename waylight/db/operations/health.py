@@ -149,7 +149,7 @@ from (
         organisation_is_told,organisation_may_read,
         organisation_may_read_story,organisation_may_redact,organisation_may_say,
         organisation_oversees,organisation_runs_team,organisation_watches_city,
-        organisation_works_on,place_of_team,reads_as,
+        organisation_works_on,place_of_team,reads_as,renew_city,
         rounded_to_50_m,told_of_analysis,end_devices,end_keys_of,
         end_provider_sessions,open_provider_session,
         give_up_addresses,take_device,uuid_v7}'::text[])) need
