@@ -51,6 +51,16 @@ def test_holder_keeps_an_incident_until_the_team_that_was_asked_takes_it(desk, r
     assert incident["state"] == "open"
 
 
+def test_ladder_waits_as_long_as_the_organisation_that_is_asked_says(desk, room, held):
+    desk.do(
+        """update organisations set escalation = '{"1": 25, "2": 65, "3": 130}' where id = %s""",
+        desk.operator.organisation_id,
+    )
+    room.hand_over(desk.police, held, desk.second)
+    wait_s = {1: 25, 2: 65, 3: 130}[desk.incident()["priority"]]
+    assert desk.incident()["escalate_at"] == LATER + timedelta(seconds=wait_s)
+
+
 def test_team_that_was_asked_is_granted_the_reports_by_the_hand_over_alone(desk, room, held):
     other = desk.report(replace(P2, narrative="I saw it too."), now=NOW + timedelta(seconds=5))
     room.hand_over(desk.police, held, desk.second)

@@ -148,7 +148,7 @@ def team(conn: Connection[Any], team_id: UUID, city_id: UUID | None) -> dict[str
         conn,
         """
         select t.id, t.name, t.kind, t.capabilities, t.staff_capabilities, t.organisation_id,
-               o.kind as organisation_kind, o.name as organisation
+               o.kind as organisation_kind, o.name as organisation, o.escalation
         from teams t join organisations o on o.id = t.organisation_id
         where t.id = %s and t.city_id is not distinct from %s and not t.retired
         """,

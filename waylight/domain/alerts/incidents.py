@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from waylight.domain.alerts.ladder import next_climb
+from waylight.domain.alerts.ladder import Waits, next_climb
 from waylight.domain.alerts.steps import (
     LIVE,
     WAITING,
@@ -60,8 +60,18 @@ class Merged:
     restarted: bool
 
 
-def hand_over(rung: Rung, *, hold: Hold, to: Rung | None, priority: int, now: datetime) -> Taken:
+def hand_over(
+    rung: Rung,
+    *,
+    hold: Hold,
+    to: Rung | None,
+    priority: int,
+    now: datetime,
+    waits: Waits | None = None,
+) -> Taken:
     """The holder asks another team to take the incident; `to` is that team's live alert, if any.
+
+    `waits` are those of the organisation that is asked.
 
     The holder keeps it, and the ladder runs, until it is taken. A team that is at work on the
     incident already has taken it at once. Raises StateConflict for anybody but the holder.
@@ -74,7 +84,8 @@ def hand_over(rung: Rung, *, hold: Hold, to: Rung | None, priority: int, now: da
     if to is not None and to.state in WORKING:
         released = after(Step.RELEASE, rung.state)
         return Taken(released, replace(hold, held_by=to.id), (), changed=True, released=(rung.id,))
-    due = [at for at in (hold.escalate_at, next_climb(priority, now=now)) if at is not None]
+    climb_at = next_climb(priority, now=now, waits=waits)
+    due = [at for at in (hold.escalate_at, climb_at) if at is not None]
     return Taken(state, replace(hold, escalate_at=min(due, default=None)), (), changed=True)
 
 

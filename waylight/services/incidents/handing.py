@@ -76,6 +76,7 @@ def hand_over(
                 to=rung_of(live) if live else None,
                 priority=incident["priority"],
                 now=now,
+                waits=rules.waits_of(team["escalation"]),
             )
             note_id = write_note(
                 conn,
