@@ -528,3 +528,36 @@ def test_password_of_an_account_may_come_from_a_file_and_has_to_be_good(waylight
     done = waylight(url, *create, answer="a long walk by the river\n")
     assert (done.exit_code, done.stdout) == (0, "")
     assert " live " in waylight(url, "staff", "list").stdout
+
+
+@pytest.mark.commits
+def test_organisation_is_made_at_the_terminal_once_and_no_pack_takes_it_back(
+    waylight, url, database
+):
+    riders = ["organisation", "create", "--key", "night-riders", "--name", "Night Riders"]
+    nowhere = waylight(url, *riders, "--kind", "charity")
+    assert nowhere.exit_code == 1
+    assert "none is loaded" in nowhere.stderr
+    waylight(url, "load", TINYTOWN)
+    made = waylight(url, *riders, "--kind", "charity", "--phone", "020 7946 0101")
+    assert made.exit_code == 0, made.stderr
+    assert made.stdout.startswith("waylight staff create --organisation night-riders")
+    assert waylight(url, *riders, "--kind", "charity").exit_code == 1
+    for wrong in (["--kind", "army"], ["--kind", "charity", "--key", "Night Riders"]):
+        assert waylight(url, *riders, *wrong).exit_code != 0
+    ada = ["--organisation", "night-riders", "--name", "Ada", "--email", "ada@riders.example"]
+    assert waylight(url, "staff", "create", *ada).exit_code == 0
+    with database.owner() as conn:
+        conn.execute("update cities set pack_digest = 'another'")
+        conn.execute("delete from accounts")
+        conn.execute(
+            "delete from staff where organisation_id in"
+            " (select id from organisations where key = 'night-riders')"
+        )
+        conn.execute("delete from events where kind like 'organisation.%' or kind like 'account.%'")
+    assert waylight(url, "load", TINYTOWN).exit_code == 0
+    with database.owner() as conn:
+        rows = conn.execute(
+            "select name, contact->>'phone' from organisations where key = 'night-riders'"
+        ).fetchall()
+    assert rows == [("Night Riders", "020 7946 0101")]

@@ -363,6 +363,35 @@ def test_control_room_s_own_time_counts_where_it_is_told_first(desk, client, sig
     assert due_in(desk) == 120
 
 
+def test_report_takes_the_same_statements_with_a_timetable_and_a_drawn_shape(
+    desk, client, robin, monkeypatch
+):
+    sent = []
+    cursor = desk.database._conn.cursor_factory
+    execute = cursor.execute
+
+    def counting(self, query, *args, **kwargs):
+        sent.append(str(query)[:200])
+        return execute(self, query, *args, **kwargs)
+
+    def statements(now):
+        desk.report(P2, now=now)  # what is remembered of the city is read
+        with monkeypatch.context() as patched:
+            patched.setattr(cursor, "execute", counting)
+            desk.report(P2, now=now + timedelta(hours=1))
+        found, sent[:] = list(sent), []
+        return [one for one in found if "savepoint" not in one.lower()]
+
+    before = statements(NOW)
+    timetable(client, robin, priority_2_s=75)
+    square = [[[-0.2, 51.5], [-0.1, 51.5], [-0.1, 51.6], [-0.2, 51.6], [-0.2, 51.5]]]
+    drawn = {"name": "Ours", "shape": {"type": "Polygon", "coordinates": square}}
+    where = f"/v1/teams/{WireId.of('team', desk.first)}/coverages"
+    assert client.post(where, json=drawn, headers=robin).status_code == 201
+    assert statements(NOW + timedelta(hours=4)) == before
+    assert before
+
+
 @pytest.mark.parametrize("priority", BOUNDS)
 def test_no_ladder_is_switched_off(desk, client, robin, priority):
     bound = BOUNDS[priority]
