@@ -6,6 +6,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, pre_dump, validate
 from marshmallow.utils import get_value
 
+from schemas.addresses import LABEL
 from schemas.common import (
     Body,
     Codes,
@@ -77,11 +78,8 @@ def _code() -> fields.String:
 
 def _name(**kwargs: Any) -> fields.String:
     return fields.String(
-        validate=[
-            validate.Length(min=1, max=80),
-            validate.Regexp(r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?\Z"),
-        ],
-        metadata={"description": "What passengers read.", "maxLength": 80},
+        validate=[validate.Length(min=1, max=60), validate.Regexp(LABEL.replace("$", r"\Z"))],
+        metadata={"description": "What passengers read.", "pattern": LABEL, "maxLength": 60},
         **kwargs,
     )
 

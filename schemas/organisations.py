@@ -40,7 +40,7 @@ class OrganisationContactIn(Body):
     )
     url = fields.String(
         allow_none=True,
-        validate=[validate.Length(max=300), validate.Regexp(r"^https://[^\s\"<>\\]+(?!\n)$")],
+        validate=[validate.Length(max=300), validate.Regexp(r"^https://[^\s<>]+(?!\n)$")],
         metadata={"format": "uri", "examples": ["https://organisation.example/help"]},
     )
 
