@@ -197,3 +197,25 @@ def test_tokens_say_what_they_are_and_never_repeat():
     assert all(re.fullmatch(PATTERN, token) for token in tokens)
     assert VAULT.new_token("client").startswith("waylight_ck_")
     assert len({VAULT.hash_token(token) for token in tokens}) == 50
+
+
+@given(texts)
+def test_sealed_text_opens_for_its_purpose_alone(text):
+    sealed = VAULT.seal_text("sign-in", text)
+    assert VAULT.open_text("sign-in", sealed) == text
+    assert re.fullmatch("[A-Za-z0-9_-]+", sealed)
+    with pytest.raises(VaultError):
+        VAULT.open_text("another", sealed)
+
+
+@pytest.mark.parametrize("sealed", ["", "A", "AQ", "AbM3", "\N{SNOWMAN}", "A" * 100, "AQ==\n"])
+def test_text_that_was_not_sealed_here_does_not_open(sealed):
+    with pytest.raises(VaultError):
+        VAULT.open_text("sign-in", sealed)
+
+
+def test_sealed_text_that_was_changed_does_not_open():
+    sealed = VAULT.seal_text("sign-in", "x" * 40)
+    changed = sealed[:-4] + ("A" if sealed[-4] != "A" else "B") + sealed[-3:]
+    with pytest.raises(VaultError):
+        VAULT.open_text("sign-in", changed)

@@ -147,6 +147,8 @@ def test_somebody_new_is_let_in_with_the_roles_of_the_mapping(at):
     assert at.get("/v1/alerts", session).status_code == 200
     assert at.get("/v1/staff", session).json["code"] == "not_allowed"
     assert accounts_of(at.desk)["Robin Shah"] == ["responder"]
+    (robin,) = at.desk.rows("select role from staff where name = 'Robin Shah'")
+    assert robin == {"role": "responder"}
     kinds = [row["kind"] for row in at.desk.rows("select kind from events order by id")]
     assert {"account.created", "identity.linked", "session.opened"} <= set(kinds)
     actions = {row["action"] for row in at.desk.rows("select action from audit_entries")}
