@@ -22,7 +22,7 @@ from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.client import OAuth2Client
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
-from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.errors import ClaimError, InvalidKeyIdError, JoseError
 from joserfc.jwk import ECKey, JWKRegistry, KeySet, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
@@ -230,7 +230,7 @@ class OpenIdProviders:
         except (Unavailable, Unfit):
             raise
         except JoseError as error:
-            raise Unfit(f"id_token_{error.error}") from None
+            raise Unfit(_fault(error)) from None
         except Exception as error:
             # Whatever a provider writes that a library stumbles over signs nobody in.
             raise Unfit("id_token_unreadable") from error
@@ -370,6 +370,12 @@ def _auth_method(party: RelyingParty, metadata: Mapping[str, Any]) -> str:
 def _decoded(token: str, keys: KeySet) -> jwt.Token:
     registry = _Registry(algorithms=ALGORITHMS, strict_check_header=False)
     return jwt.decode(token, keys, algorithms=ALGORITHMS, registry=registry)
+
+
+def _fault(error: JoseError) -> str:
+    """What is wrong with an ID token, as a code: of its claims the name, never the value."""
+    claim = error.claim if isinstance(error, ClaimError) else ""
+    return "_".join(part for part in ("id_token", str(error.error), claim) if part)
 
 
 def _usable(keys: Collection[Any]) -> Iterator[RSAKey | ECKey | OKPKey]:
