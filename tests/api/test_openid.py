@@ -1,6 +1,7 @@
 """Signing in by an OpenID provider, with a hostile one at the other end."""
 
 import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -812,6 +813,15 @@ def test_secret_among_the_published_keys_signs_nothing(at):
     assert at.enter().status_code == 201
     at.fake.header = {"kid": "short"}
     refused(at.enter())
+
+
+def test_key_that_takes_long_to_check_signs_nothing(at):
+    slow = key_of("first").as_dict(private=False)
+    number = int.from_bytes(urlsafe_b64decode(slow["n"] + "==")) - 2
+    exponent = urlsafe_b64encode(number.to_bytes(256)).rstrip(b"=").decode()
+    at.fake.says["/keys"] = lambda talk: talk.say({"keys": [slow | {"e": exponent}]})
+    refused(at.enter())
+    assert at.why() == ["id_token_invalid_key_id"]
 
 
 def test_public_client_shows_no_secret_but_its_name(at):

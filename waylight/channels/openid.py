@@ -80,8 +80,14 @@ AT_ONCE = 8
 LEEWAY_S = 60
 """How far a provider's clock may be off."""
 
+MOST_KEYS = 50
+"""Of one provider; others have a handful."""
+
 RSA_BITS = range(2048, 8193)
 """Below, a key can be broken; above, it takes our processor's time to check one signature."""
+
+LARGEST_EXPONENT = 2**32
+"""The same: everybody uses 65,537, and a hostile provider one as long as its key."""
 
 
 @dataclass(frozen=True)
@@ -267,7 +273,7 @@ class OpenIdProviders:
         document = self._document(issuer, "keys", url, anew=anew)
         # Each by itself: one that we cannot use must not take the others with it.
         keys = document.get("keys")
-        return KeySet(list(_usable(keys if isinstance(keys, list) else [])))
+        return KeySet(list(_usable(keys[:MOST_KEYS] if isinstance(keys, list) else [])))
 
     def _document(
         self, issuer: str, name: str, url: str, *, anew: bool = False
@@ -387,9 +393,14 @@ def _usable(keys: Collection[Any]) -> Iterator[RSAKey | ECKey | OKPKey]:
             continue
         try:
             key = JWKRegistry.import_key(data)
-            if isinstance(key, RSAKey) and key.public_key.key_size not in RSA_BITS:
+            if isinstance(key, RSAKey) and not _is_affordable(key):
                 continue
         except Exception:  # noqa: BLE001, S112 - one that is none is passed over
             continue
         if isinstance(key, RSAKey | ECKey | OKPKey):
             yield key
+
+
+def _is_affordable(key: RSAKey) -> bool:
+    numbers = key.public_key.public_numbers()
+    return numbers.n.bit_length() in RSA_BITS and numbers.e < LARGEST_EXPONENT
