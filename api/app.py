@@ -43,6 +43,7 @@ from api import (
     shifts,
     staff,
     stream,
+    support,
     teams,
     webhooks,
 )
@@ -102,6 +103,7 @@ BLUEPRINTS = (
     consents.blueprint,
     analysed_reports.blueprint,
     shared_reports.blueprint,
+    support.blueprint,
 )
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)

@@ -31,11 +31,12 @@ _numbers = count()
 
 def environment_for(url: str, **changes: str) -> dict[str, str]:
     """The environment of a test process: fixed keys, so that the roles keep their passwords."""
-    key = {name: base64.b64encode(bytes([n]) * 32).decode() for n, name in enumerate("abc", 1)}
+    key = {name: base64.b64encode(bytes([n]) * 32).decode() for n, name in enumerate("abcd", 1)}
     return {
         "WAYLIGHT_DATABASE_URL": url,
         "WAYLIGHT_VAULT_KEYS": f"1:{key['a']},2:{key['b']}",
         "WAYLIGHT_RECEIPT_KEYS": f"1:{key['c']}",
+        "WAYLIGHT_SUPPORT_KEYS": f"1:{key['d']}",
         "WAYLIGHT_PROFILE": "test",
         "WAYLIGHT_EXEMPT_LOOPBACK": "1",
         "WAYLIGHT_POOL_SIZE": "10",

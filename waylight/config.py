@@ -208,6 +208,10 @@ def _read_keys(text: str, _above: Mapping[str, Any]) -> Mapping[int, bytes]:
     return keys
 
 
+def _read_keys_or_none(text: str, above: Mapping[str, Any]) -> Mapping[int, bytes]:
+    return _read_keys(text, above) if text else {}
+
+
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """How many points the curve P-256 has (FIPS 186-5): a private key is a smaller number."""
 
@@ -289,6 +293,9 @@ _ADDRESS = Kind("PostgreSQL address: `postgresql://user:password@host:port/name`
 _KEYS = Kind("`VERSION:KEY`, commas between; a KEY is 32 bytes in base64", _read_keys)
 
 
+_KEYS_OR_NONE = Kind(_KEYS.values, _read_keys_or_none)
+
+
 def _setting(kind: Kind, meaning: str, **how: Any) -> Any:  # noqa: ANN401 - a field of any type
     setting = Setting(kind=kind, meaning=meaning, **how)
     return field(metadata={"setting": setting}, repr=not setting.secret)
@@ -320,6 +327,14 @@ class Settings:
         "The keys that receipts are derived from. The highest version makes new ones, all are "
         "recognised",
         required=True,
+        secret=True,
+    )
+    support_keys: Mapping[int, bytes] = _setting(
+        _KEYS_OR_NONE,
+        "The keys that encrypt what support workers write, and nothing else. Give them to those "
+        "processes alone that serve a support service, and keep them apart from the others. The "
+        "highest version closes, all open",
+        unset="none: the support store is shut",
         secret=True,
     )
     vault_key_version: int | None = _setting(

@@ -73,52 +73,17 @@ class ReceiptCheck:
     well_formed: bool
 
 
-class Vault:
-    """Opens and closes what only this deployment may read. Holds no state but the keys."""
+class Keyring:
+    """Master keys by version, each wrapping data keys: one for each thing that is sealed."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._masters = {n: AESGCM(key) for n, key in settings.vault_keys.items()}
-        self._key_version = settings.vault_key_version or max(settings.vault_keys)
-        self._receipt_version = settings.receipt_key_version or max(settings.receipt_keys)
-        self._push_keys = {_public(key): key for key in settings.vapid_keys}
-        self._push_subject = settings.vapid_subject
-        self._vault_keys = dict(settings.vault_keys)
-        self._first_key = settings.vault_keys[min(settings.vault_keys)]
-        self._fingerprints = {
-            purpose: {n: _fingerprint(key, purpose) for n, key in sorted(keys.items())}
-            for purpose, keys in (
-                ("vault", settings.vault_keys),
-                ("receipt", settings.receipt_keys),
-            )
-        }
-        self._receipt_keys = {
-            n: (_derived(key, "receipt"), _derived(key, "receipt hash"))
-            # The one in use first: most receipts are of it, and a new one is stored by the first.
-            for n, key in sorted(
-                settings.receipt_keys.items(),
-                key=lambda one: (one[0] == self._receipt_version, one[0]),
-                reverse=True,
-            )
-        }
+    def __init__(self, keys: Mapping[int, bytes], version: int) -> None:
+        self._masters = {n: AESGCM(key) for n, key in keys.items()}
+        self._key_version = version
 
     @property
     def key_version(self) -> int:
         """The version of the master key that seals."""
         return self._key_version
-
-    @property
-    def receipt_version(self) -> int:
-        """The version of the key that receipts are derived from."""
-        return self._receipt_version
-
-    @property
-    def fingerprints(self) -> Mapping[str, Mapping[int, str]]:
-        """A public name for each key that is held, by `vault` or `receipt` and by version.
-
-        Another key has another name, and the name tells nothing of the key: it may lie beside a
-        backup.
-        """
-        return self._fingerprints
 
     def seal(self, report_id: UUID, fields: Mapping[str, str]) -> Sealed:
         """Encrypts the fields under a key of this report alone, itself wrapped by the master key.
@@ -162,6 +127,64 @@ class Vault:
         data_key = self._unwrap(report_id, key_version, wrapped_key)
         current = self.key_version
         return current, _encrypt(self._masters[current], data_key, report_id.bytes)
+
+    def _unwrap(self, report_id: UUID, key_version: int, wrapped_key: bytes) -> bytes:
+        if key_version not in self._masters:
+            raise VaultError(f"no master key has version {key_version}")
+        return _decrypt(self._masters[key_version], wrapped_key, report_id.bytes)
+
+
+class Vault(Keyring):
+    """Opens and closes what only this deployment may read. Holds no state but the keys.
+
+    `support` seals what support workers write, by master keys of its own; None where none is set.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(
+            settings.vault_keys, settings.vault_key_version or max(settings.vault_keys)
+        )
+        self.support = (
+            Keyring(settings.support_keys, max(settings.support_keys))
+            if settings.support_keys
+            else None
+        )
+        self._receipt_version = settings.receipt_key_version or max(settings.receipt_keys)
+        self._push_keys = {_public(key): key for key in settings.vapid_keys}
+        self._push_subject = settings.vapid_subject
+        self._vault_keys = dict(settings.vault_keys)
+        self._first_key = settings.vault_keys[min(settings.vault_keys)]
+        self._fingerprints = {
+            purpose: {n: _fingerprint(key, purpose) for n, key in sorted(keys.items())}
+            for purpose, keys in (
+                ("vault", settings.vault_keys),
+                ("receipt", settings.receipt_keys),
+                ("support", settings.support_keys),
+            )
+        }
+        self._receipt_keys = {
+            n: (_derived(key, "receipt"), _derived(key, "receipt hash"))
+            # The one in use first: most receipts are of it, and a new one is stored by the first.
+            for n, key in sorted(
+                settings.receipt_keys.items(),
+                key=lambda one: (one[0] == self._receipt_version, one[0]),
+                reverse=True,
+            )
+        }
+
+    @property
+    def receipt_version(self) -> int:
+        """The version of the key that receipts are derived from."""
+        return self._receipt_version
+
+    @property
+    def fingerprints(self) -> Mapping[str, Mapping[int, str]]:
+        """A public name for each key that is held, by `vault`, `receipt` or `support` and version.
+
+        Another key has another name, and the name tells nothing of the key: it may lie beside a
+        backup.
+        """
+        return self._fingerprints
 
     def receipt_for(self, report_id: UUID, version: int | None = None) -> str:
         """The receipt of a report: `K7QD-...`, six groups of four, always the same for one version.
@@ -339,11 +362,6 @@ class Vault:
     def hash_token(token: str) -> bytes:
         """What is stored of a token. It has too many bits to guess: a plain SHA-256 is enough."""
         return sha256(token.encode(errors="replace")).digest()
-
-    def _unwrap(self, report_id: UUID, key_version: int, wrapped_key: bytes) -> bytes:
-        if key_version not in self._masters:
-            raise VaultError(f"no master key has version {key_version}")
-        return _decrypt(self._masters[key_version], wrapped_key, report_id.bytes)
 
 
 def _private(key: bytes) -> ec.EllipticCurvePrivateKey:

@@ -49,6 +49,9 @@ create trigger grants_consent after insert on grants
 create function tell_of_revocation() returns trigger language plpgsql as $$
 begin
     if new.revoked_at is not null then
+        if new.cause = 'consent' then
+            perform destroy_support(new.report_id, new.organisation_id, new.revoked_at);
+        end if;
         insert into events (kind, at, city_id, organisation_id, report_id, data, exercise)
         select 'grant.revoked', new.revoked_at, r.city_id, new.organisation_id, r.id,
                jsonb_build_object('reason', new.cause, 'still_reads', exists (
@@ -211,6 +214,95 @@ alter policy staff_tells_of_reading on events
                 and is_colleague(staff_id));
 """
 
+# What support workers write, apart from everything else, by keys of its own: one data key for each
+# case. It is theirs who were given consent, and only while it holds.
+SUPPORT = """
+create table support_cases (
+    id uuid primary key,
+    report_id uuid not null,
+    organisation_id uuid not null,
+    opened_at timestamptz not null,
+    opened_by uuid not null,
+    key_version smallint not null,
+    wrapped_key bytea,
+    destroyed_at timestamptz,
+    constraint ck_support_cases_destroyed_at
+        check ((wrapped_key is null) = (destroyed_at is not null))
+);
+create unique index uq_support_cases_open on support_cases (report_id, organisation_id)
+    where wrapped_key is not null;
+
+create table support_notes (
+    id uuid primary key,
+    case_id uuid not null constraint fk_support_notes_case_id_support_cases
+        references support_cases (id),
+    organisation_id uuid not null,
+    staff_id uuid not null,
+    at timestamptz not null,
+    note bytea not null
+);
+create index ix_support_notes_case_id on support_notes (case_id, id);
+
+create function organisation_supports(report uuid) returns boolean
+language sql stable security definer set search_path = public, pg_temp as $$
+    select exists (
+        select from grants g join organisations o on o.id = g.organisation_id
+        where g.report_id = report and g.organisation_id = acting_organisation()
+          and g.cause = 'consent' and g.revoked_at is null and o.kind = 'support_service')
+$$;
+revoke execute on function organisation_supports(uuid) from public;
+grant execute on function organisation_supports(uuid) to waylight_staff;
+
+alter table support_cases enable row level security;
+alter table support_notes enable row level security;
+grant select, insert on support_cases, support_notes to waylight_staff;
+create policy staff_supports on support_cases to waylight_staff
+    using ((select reads_as()) = 'support' and wrapped_key is not null
+           and organisation_id = (select acting_organisation())
+           and organisation_supports(report_id))
+    with check ((select reads_as()) = 'support'
+                and organisation_id = (select acting_organisation())
+                and organisation_supports(report_id) and is_colleague(opened_by));
+create policy staff_supports on support_notes to waylight_staff
+    using ((select reads_as()) = 'support' and organisation_id = (select acting_organisation())
+           and exists (select from support_cases c where c.id = case_id))
+    with check ((select reads_as()) = 'support'
+                and organisation_id = (select acting_organisation())
+                and exists (select from support_cases c where c.id = case_id)
+                and is_colleague(staff_id));
+
+-- The intake, which serves passengers, wraps keys anew and destroys; it reads no note.
+grant select, update (key_version, wrapped_key, destroyed_at) on support_cases to waylight_intake;
+grant select (id, case_id), delete on support_notes to waylight_intake;
+create policy intake_all on support_cases to waylight_intake using (true) with check (true);
+create policy intake_all on support_notes to waylight_intake using (true) with check (true);
+
+-- Without the key nobody ever reads what is left in a backup or the write-ahead log.
+-- Returns the support services that had a case; their passenger is told.
+create function destroy_support(report uuid, organisation uuid, at timestamptz) returns uuid[]
+language plpgsql volatile as $$
+declare
+    gone uuid[];
+    had uuid[];
+begin
+    with ended as (
+        update support_cases c set wrapped_key = null, destroyed_at = destroy_support.at
+        where c.report_id = report and c.organisation_id = coalesce(organisation, c.organisation_id)
+          and c.wrapped_key is not null
+        returning c.id, c.organisation_id)
+    select coalesce(array_agg(id), '{}'), coalesce(array_agg(organisation_id), '{}')
+    into gone, had from ended;
+    delete from support_notes n where n.case_id = any (gone);
+    insert into events (kind, at, city_id, organisation_id, report_id, exercise)
+    select 'support.erased', destroy_support.at, r.city_id, o.id, r.id, r.exercise
+    from unnest(had) o (id) join reports r on r.id = report;
+    return had;
+end
+$$;
+revoke execute on function destroy_support(uuid, uuid, timestamptz) from public;
+grant execute on function destroy_support(uuid, uuid, timestamptz) to waylight_intake;
+"""
+
 FACTS = """
 create or replace view report_facts with (security_barrier) as
     select id, incident_id, received_at, happening, age_s, happened_from, happened_to,
@@ -244,6 +336,7 @@ def upgrade() -> None:
     op.execute(GRANTS)
     op.execute(SAY.replace("{reserved}", "'delivery', 'routing', 'grant'"))
     op.execute(ANALYSTS)
+    op.execute(SUPPORT)
     op.execute(FACTS.replace("{unless}", " and reads_as() <> 'analyst'"))
     for table in NOT_FOR_ANALYSTS:
         op.execute(
@@ -261,6 +354,8 @@ def downgrade() -> None:
         " with check (organisation_id = (select acting_organisation()) and kind = 'report.read'"
         " and alert_id is null and organisation_may_read(report_id)"
         " and exists (select from staff s where s.id = staff_id));"
+        "drop table support_notes, support_cases;"
+        "drop function destroy_support(uuid, uuid, timestamptz), organisation_supports(uuid);"
         "drop view analysed_reports;"
         "drop function is_colleague(uuid), told_of_analysis(uuid[], text),"
         " rounded_to_50_m(float8, float8), reads_as()"

@@ -259,6 +259,14 @@ TABLE: Mapping[str, Route] = {
     "GET /v1/shared-reports/{report_id}": staff(
         "reports:read", 200, 404, 404, before=shared_with_the_police
     ),
+    # Whose organisation is no support service finds nothing: tests/api/test_support.py.
+    "GET /v1/shared-reports/{report_id}/support-notes": staff(
+        "support:work", 404, 404, 404, before=shared_with_the_police
+    ),
+    "POST /v1/shared-reports/{report_id}/support-notes": staff(
+        "support:work", 404, 404, 404, body={"text": "x"}, before=shared_with_the_police
+    ),
+    "DELETE /v1/reports/mine/support-notes": Route(passenger=(404, 204, 204)),
     "GET /v1/reports/{report_id}/original": staff("reports:original", 200, 200, 404),
     "POST /v1/reports/{report_id}/redactions": staff(
         "reports:redact",

@@ -99,6 +99,9 @@ POSITIONS = {
     "path: a report that is shared with them": Position(
         "GET", "/v1/shared-reports/{theirs}", "report_id"
     ),
+    "path: what support workers wrote of theirs": Position(
+        "GET", "/v1/shared-reports/{theirs}/support-notes", "report_id"
+    ),
     "path: a key of a person as a client": Position(
         "POST", "/v1/clients/{theirs}/rotate", "staff_key_as_client", {}
     ),

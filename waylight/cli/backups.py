@@ -97,8 +97,12 @@ def _describe(manifest: "Manifest") -> None:
         f" {len(manifest.tables)} tables, schema {manifest.revision}, Waylight {manifest.waylight},"
         f" PostgreSQL {manifest.postgresql}, PostGIS {manifest.postgis}."
     )
-    for purpose, what in (("vault", "stories"), ("receipt", "receipts")):
-        for version, use in manifest.keys[purpose].items():
+    for purpose, what in (
+        ("vault", "stories"),
+        ("receipt", "receipts"),
+        ("support", "support cases"),
+    ):
+        for version, use in manifest.keys.get(purpose, {}).items():
             say(f"  {use.count} {what} need {purpose} key {version} ({use.fingerprint or 'LOST'})")
     say(
         f"  {manifest.incidents_open} incidents open, {manifest.incidents_climbing} climbing"

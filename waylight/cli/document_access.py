@@ -25,6 +25,8 @@ WHOSE: Mapping[str, tuple[str, str]] = {
         "404; 403 if only told",
     ),
     "/v1/reports/": ("of this receipt", "404"),
+    "/v1/reports/mine/support-notes": ("of this receipt", "-"),
+    "/v1/shared-reports/{report_id}/support-notes": ("your support service's own", "404"),
     "/v1/reports/mine/consents": ("of this receipt", "-"),
     "/v1/sessions": ("your own", "404"),
     "/v1/shared-reports": ("shared with your organisation by its passenger", "404"),

@@ -10,21 +10,25 @@ from waylight.cli.terminal import opened, say
 if TYPE_CHECKING:
     from waylight.services.operations.rotation import KeyState
 
-WHAT = {"vault": "stories", "receipt": "receipts"}
-POWER = {"vault": "can read stories", "receipt": "can make receipts that open reports"}
+WHAT = {"vault": "stories", "receipt": "receipts", "support": "cases"}
+POWER = {
+    "vault": "can read stories",
+    "receipt": "can make receipts that open reports",
+    "support": "can read what support workers wrote",
+}
 
 
 @click.group()
 def secrets() -> None:
-    """Make, count and change the keys of WAYLIGHT_VAULT_KEYS and WAYLIGHT_RECEIPT_KEYS."""
+    """Make, count and change the keys of the vault, of receipts and of the support store."""
 
 
 @secrets.command("new")
-@click.argument("purpose", type=click.Choice(["vault", "receipt"]))
+@click.argument("purpose", type=click.Choice(["vault", "receipt", "support"]))
 def new_secret(*, purpose: str) -> None:
     """Print a fresh key with the next version, to be put behind those in use."""
     with opened() as waylight:
-        version = max(waylight.vault.fingerprints[purpose]) + 1
+        version = max(waylight.vault.fingerprints[purpose], default=0) + 1
         setting = f"WAYLIGHT_{purpose.upper()}_KEYS"
         say(f"Put it behind those in {setting}, after a comma. Whoever sees it {POWER[purpose]}.")
         click.echo(f"{version}:{waylight.vault.new_key()}")

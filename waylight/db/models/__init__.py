@@ -54,6 +54,7 @@ from waylight.db.models.reports import (
     ReportSecret,
 )
 from waylight.db.models.stream import StreamTicket
+from waylight.db.models.support import SupportCase, SupportNote
 from waylight.db.models.webhooks import Webhook, WebhookCursor
 
 __all__ = [
@@ -106,6 +107,8 @@ __all__ = [
     "SpentSignIn",
     "StaffMember",
     "StreamTicket",
+    "SupportCase",
+    "SupportNote",
     "Team",
     "Webhook",
     "WebhookCursor",

@@ -128,6 +128,11 @@ from (
     union all select 'waylight_intake', 'spent_sign_ins', privilege
     from unnest('{select,insert,update,delete}'::text[]) privilege
     union all select 'waylight_staff', 'analysed_reports', 'select'
+    union all select 'waylight_staff', relation, privilege
+    from unnest('{support_cases,support_notes}'::text[]) relation,
+        unnest('{select,insert}'::text[]) privilege
+    union all select 'waylight_intake', 'support_cases', 'select'
+    union all select 'waylight_intake', 'support_notes', 'delete'
     union all select 'waylight_intake', 'webhook_cursor', privilege
     from unnest('{select,update}'::text[]) privilege
     union all select 'waylight_intake', relation, privilege
@@ -140,7 +145,7 @@ union all
 select need.role, format('execute on function %s of %s', f.oid::regprocedure, need.role)
 from (
     select 'waylight_intake' as role, unnest('{uuid_v7,uuid_v7_floor,make_partitions,open_incident,
-        end_devices,end_keys,forget_sign_in_turns,give_up_addresses,open_session,person_of_address,
+        destroy_support,end_devices,end_keys,forget_sign_in_turns,give_up_addresses,open_session,person_of_address,
         queue_messages,route,route_to_fallback,
         submit_report,submit_reports,take_sign_in_turn,tell,tell_more,tell_of_all}'::text[])
         as name
@@ -148,7 +153,7 @@ from (
         is_colleague,last_event_number,move_team,rotate_client,organisation_acts_on,
         organisation_is_told,organisation_may_read,
         organisation_may_read_story,organisation_may_redact,organisation_may_say,
-        organisation_oversees,organisation_runs_team,organisation_watches_city,
+        organisation_oversees,organisation_supports,organisation_runs_team,organisation_watches_city,
         organisation_works_on,place_of_team,reads_as,renew_city,
         rounded_to_50_m,told_of_analysis,end_devices,end_keys_of,
         end_provider_sessions,open_provider_session,
@@ -219,6 +224,8 @@ LOCKED: Mapping[str, tuple[str, ...]] = {
     "spent_sign_ins": ("intake_all",),
     "staff": ("intake_all", "no_analyst", "staff_hires", "staff_own", "staff_renames"),
     "stream_tickets": ("intake_all",),
+    "support_cases": ("intake_all", "staff_supports"),
+    "support_notes": ("intake_all", "staff_supports"),
     "teams": ("intake_all", "no_analyst", "staff_founds", "staff_reads", "staff_runs_own"),
     "webhook_cursor": ("intake_all",),
     "webhooks": ("intake_all", "staff_own"),

@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 
 from waylight.db.audit import is_there, last_seal
 
-SEALED: Mapping[str, tuple[str, tuple[str, ...]]] = {
+SEALED: dict[str, tuple[str, tuple[str, ...]]] = {
     "report_secrets": (
         "report_id",
         ("narrative", "description_of_person", "contact", "location_description", "rejected"),
@@ -23,6 +23,9 @@ SEALED: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 """Every table with sealed columns: the id they are bound to, and the columns."""
 
+SUPPORT: dict[str, tuple[str, tuple[str, ...]]] = {"support_cases": ("id", ())}
+"""The same of what is sealed by the support keys: one data key for all notes of a case."""
+
 VAULT = " union all ".join(
     f"select key_version from {table} where wrapped_key is not null"  # noqa: S608 - constants
     for table in SEALED
@@ -31,10 +34,12 @@ VAULT = " union all ".join(
 NEEDED: Mapping[str, str] = {
     "vault": f"select key_version, count(*) from ({VAULT}) sealed group by 1 order by 1",  # noqa: S608
     "receipt": "select key_version, count(*) from receipts group by 1 order by 1",
+    "support": "select key_version, count(*) from support_cases where wrapped_key is not null"
+    " group by 1 order by 1",
 }
 
 OTHERWISE = """
-select {id} as id, key_version, wrapped_key, {fields}
+select {id} as id, key_version, wrapped_key{fields}
 from {table}
 where {id} > %s and key_version <> %s and wrapped_key is not null
 order by {id} limit %s
@@ -76,7 +81,7 @@ class Wrapping:
 
 
 def needed(conn: Connection[Any]) -> dict[str, dict[int, int]]:
-    """How many stories and receipts need each version of a key, by `vault` and `receipt`.
+    """How much needs each version of a key, by `vault`, `receipt` and `support`.
 
     The newest seal of the audit log needs its vault key as well; it vouches for all before it.
     """
@@ -91,7 +96,7 @@ def wrapped_otherwise(
     conn: Connection[Any], table: str, *, version: int, after: UUID, limit: int
 ) -> list[dict[str, Any]]:
     """Rows of one of the sealed tables, by id, whose key is not wrapped by this version."""
-    id_column, fields = SEALED[table]
+    id_column, fields = (SEALED | SUPPORT)[table]
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
             _named(OTHERWISE, table, id_column, fields), [after, version, limit]
@@ -102,7 +107,7 @@ def rewrap(
     conn: Connection[Any], table: str, wrappings: Sequence[Wrapping], *, version: int
 ) -> int:
     """Puts the new wrapping where the old one still is; returns how many."""
-    id_column, fields = SEALED[table]
+    id_column, fields = (SEALED | SUPPORT)[table]
     done = conn.execute(
         _named(REWRAP, table, id_column, fields),
         {
@@ -128,5 +133,5 @@ def _named(
     return sql.SQL(statement).format(
         table=sql.Identifier(table),
         id=sql.Identifier(id_column),
-        fields=sql.SQL(", ").join(map(sql.Identifier, fields)),
+        fields=sql.SQL("").join(sql.SQL(", {}").format(sql.Identifier(one)) for one in fields),
     )

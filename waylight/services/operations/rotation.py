@@ -10,7 +10,7 @@ import orjson
 from waylight.db.operations import rotation as db
 from waylight.db.session import Database
 from waylight.services.addresses import fingerprint_of
-from waylight.vault import Vault, VaultError
+from waylight.vault import Keyring, Vault, VaultError
 
 BATCH = 500
 PATIENCE_S = 600.0
@@ -48,7 +48,11 @@ def states(database: Database, vault: Vault) -> list[KeyState]:
     """Every version of a key that is held or needed. Raises Unavailable."""
     with database.intake(within_s=PATIENCE_S) as conn:
         needed = db.needed(conn)
-    in_use = {"vault": vault.key_version, "receipt": vault.receipt_version}
+    in_use = {
+        "vault": vault.key_version,
+        "receipt": vault.receipt_version,
+        "support": vault.support.key_version if vault.support else 0,
+    }
     return [
         KeyState(
             purpose=purpose,
@@ -65,7 +69,9 @@ def states(database: Database, vault: Vault) -> list[KeyState]:
 
 
 def rewrap(database: Database, vault: Vault, *, progress: Callable[[str], None]) -> Rewrapped:
-    """Wraps the key of all that is sealed by the vault key in use, each proved to open before.
+    """Wraps the key of all that is sealed by the key in use, each proved to open before.
+
+    Of what support workers wrote that is the support key; without one it is left as it is.
 
     Addresses are found by a hash of that key from then on.
 
@@ -73,34 +79,38 @@ def rewrap(database: Database, vault: Vault, *, progress: Callable[[str], None])
     transaction, and what is sealed is always wrapped by one key that is held. Raises Unavailable.
     """
     done, failed = 0, list[UUID]()
-    for table, (_, fields) in db.SEALED.items():
+    for table, (_, fields) in (db.SEALED | db.SUPPORT).items():
+        ring = vault.support if table in db.SUPPORT else vault
+        if ring is None:
+            continue
         after = UUID(int=0)
         while True:
             with database.intake(within_s=PATIENCE_S) as conn:
                 rows = db.wrapped_otherwise(
-                    conn, table, version=vault.key_version, after=after, limit=BATCH
+                    conn, table, version=ring.key_version, after=after, limit=BATCH
                 )
                 if not rows:
                     break
                 wrappings = []
                 for row in rows:
                     try:
-                        wrappings.append(_wrapped_anew(vault, table, row, fields))
+                        wrappings.append(_wrapped_anew(vault, ring, table, row, fields))
                     except VaultError:
                         failed.append(row["id"])
-                done += db.rewrap(conn, table, wrappings, version=vault.key_version)
+                done += db.rewrap(conn, table, wrappings, version=ring.key_version)
             after = rows[-1]["id"]
-            progress(f"{done} of {table} wrapped by vault key {vault.key_version}")
+            purpose = "support" if table in db.SUPPORT else "vault"
+            progress(f"{done} of {table} wrapped by {purpose} key {ring.key_version}")
     return Rewrapped(done, tuple(failed))
 
 
 def _wrapped_anew(
-    vault: Vault, table: str, row: Mapping[str, Any], fields: Sequence[str]
+    vault: Vault, ring: Keyring, table: str, row: Mapping[str, Any], fields: Sequence[str]
 ) -> db.Wrapping:
     bound_to, before = row["id"], row["wrapped_key"]
-    version, wrapped = vault.rewrap(bound_to, row["key_version"], before)
+    version, wrapped = ring.rewrap(bound_to, row["key_version"], before)
     opened = {
-        field: vault.open(bound_to, version, wrapped, field, row[field])
+        field: ring.open(bound_to, version, wrapped, field, row[field])
         for field in fields
         if row[field] is not None
     }

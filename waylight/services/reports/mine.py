@@ -41,6 +41,8 @@ STORY: Mapping[str, str] = {
     "report.moved": "joined",
     "report.redacted": "redacted",
     "grant.created": "consent_given",
+    "support.note_added": "support_noted",
+    "support.erased": "support_erased",
     "grant.revoked": "consent_withdrawn",
     "routing.failed": "rerouted",
     "alert.hub_closing": "hub_closing",

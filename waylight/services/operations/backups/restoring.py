@@ -200,13 +200,14 @@ def _check_revision(manifest: Manifest) -> None:
 def _check_keys(manifest: Manifest, vault: Vault) -> None:
     wrong = [
         f"{purpose} key {version} is {'missing' if held is None else 'another key'}:"
-        f" {use.count} {'stories' if purpose == 'vault' else 'receipts'} need the one with the"
-        f" fingerprint {use.fingerprint}; put it into {setting}"
-        for purpose, setting in (
-            ("vault", "WAYLIGHT_VAULT_KEYS"),
-            ("receipt", "WAYLIGHT_RECEIPT_KEYS"),
+        f" {use.count} {what} need the one with the"
+        f" fingerprint {use.fingerprint}; put it into WAYLIGHT_{purpose.upper()}_KEYS"
+        for purpose, what in (
+            ("vault", "stories"),
+            ("receipt", "receipts"),
+            ("support", "support cases"),
         )
-        for version, use in manifest.keys[purpose].items()
+        for version, use in manifest.keys.get(purpose, {}).items()
         if use.fingerprint is not None  # one that was lost before the backup was made
         for held in [vault.fingerprints[purpose].get(version)]
         if held != use.fingerprint
