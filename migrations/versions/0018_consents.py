@@ -89,7 +89,13 @@ create trigger past_grants_append_only before update or delete or truncate on pa
     for each statement execute function keep_grants();
 """
 
-# As in migration 0012, but for what a passenger agreed to, which only the intake says.
+SUPPORTING = """
+       or split_part(kind, '.', 1) = 'support'
+          and not (kind = 'support.note_added' and reads_as() = 'support'
+                   and organisation_supports(report))"""
+
+# As in migration 0012, but for what a passenger agreed to, which only the intake says, and for what
+# a support service did.
 SAY = """
 create or replace function organisation_may_say(kind text, about jsonb, report uuid, incident uuid,
                                                 alert uuid, person uuid) returns boolean
@@ -99,7 +105,7 @@ declare
     told alerts;
 begin
     if kind in ('alert.created', 'alert.updated', 'alert.escalated')
-       or split_part(kind, '.', 1) in ({reserved})
+       or split_part(kind, '.', 1) in ({reserved}){support}
        or split_part(kind, '.', 1) = 'report'
           and not (kind = 'report.redacted' and organisation_may_redact(report))
        or person is not null and not exists (
@@ -334,7 +340,9 @@ NOT_FOR_ANALYSTS = (
 
 def upgrade() -> None:
     op.execute(GRANTS)
-    op.execute(SAY.replace("{reserved}", "'delivery', 'routing', 'grant'"))
+    op.execute(
+        SAY.replace("{reserved}", "'delivery', 'routing', 'grant'").replace("{support}", SUPPORTING)
+    )
     op.execute(ANALYSTS)
     op.execute(SUPPORT)
     op.execute(FACTS.replace("{unless}", " and reads_as() <> 'analyst'"))
@@ -360,7 +368,7 @@ def downgrade() -> None:
         "drop function is_colleague(uuid), told_of_analysis(uuid[], text),"
         " rounded_to_50_m(float8, float8), reads_as()"
     )
-    op.execute(SAY.replace("{reserved}", "'delivery', 'routing'"))
+    op.execute(SAY.replace("{reserved}", "'delivery', 'routing'").replace("{support}", ""))
     op.execute(
         "drop trigger grants_revocation on grants; drop trigger grants_consent on grants;"
         "drop table past_grants;"

@@ -153,6 +153,18 @@ def test_nobody_writes_into_the_case_of_another(desk, call, mine, people):
         rows(desk, people["robin"], opened, report.id, people["robin"].staff_id)
 
 
+def test_nobody_else_tells_the_passenger_of_notes(desk, mine, people):
+    report = desk.report(replace(STORY, share_with=(ShareWith.POLICE,)))
+    consents(report, mine)
+    said = (
+        "insert into events (kind, at, organisation_id, report_id, staff_id)"
+        " values ('support.%s', now(), acting_organisation(), %%s, %%s)"
+    )
+    for who, kind in (("robin", "note_added"), ("casey", "erased"), ("noor", "erased")):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            rows(desk, people[who], said % kind, report.id, people[who].staff_id)
+
+
 def test_intake_reads_no_note(desk, call, mine):
     report = desk.report(STORY)
     consents(report, mine)

@@ -11,7 +11,7 @@ from waylight.services import keys, packs
 from waylight.services.operations import demo
 
 NOW = datetime(2026, 11, 21, 23, 41, tzinfo=UTC)
-NAMES = {"control_room", "british_transport_police", "metropolitan_police", "tfl", "hub"}
+NAMES = {demo.name for demo in demo.DEMOS}
 TINYTOWN = Path(__file__).parents[2] / "data/tinytown"
 
 

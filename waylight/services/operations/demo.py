@@ -64,6 +64,20 @@ DEMOS = (
     ),
     Demo(name="tfl", organisation="tfl", person="Ali Demo", role="officer", scopes=OFFICER),
     Demo(
+        name="analyst",
+        organisation="control-room",
+        person="Alex Demo",
+        role="analyst",
+        scopes=("reports:analyse",),
+    ),
+    Demo(
+        name="support",
+        organisation="harbour",
+        person="Noor Demo",
+        role="support_worker",
+        scopes=("reports:read", "support:work"),
+    ),
+    Demo(
         name="hub",
         organisation=None,
         person="Jo Demo",
