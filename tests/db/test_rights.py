@@ -542,8 +542,11 @@ AS_OWNER = {
     "waylight_staff": {
         "alert_was_sent",
         "end_keys_of",
+        "end_provider_sessions",
+        "is_colleague",
         "last_event_number",
         "move_team",
+        "open_provider_session",
         "organisation_acts_on",
         "organisation_is_told",
         "organisation_may_read",
@@ -551,10 +554,15 @@ AS_OWNER = {
         "organisation_may_redact",
         "organisation_may_say",
         "organisation_oversees",
+        "organisation_runs_team",
+        "organisation_supports",
+        "organisation_watches_city",
         "organisation_works_on",
         "place_of_team",
+        "renew_city",
         "rotate_client",
         "take_device",
+        "told_of_analysis",
     },
 }
 """Functions that no policy binds, by who may call them: each asks itself for whom it is called."""
