@@ -18,14 +18,14 @@ a.roles, a.totp_since, p.requires_totp
 
 SESSION = """
 left join sessions se on se.id = k.id
-left join accounts a on a.staff_id = se.staff_id
+left join accounts a on a.staff_id = k.staff_id
 left join sign_in_policies p on p.organisation_id = se.organisation_id
 """
 
 LIVE = """
 k.revoked_at is null and (k.expires_at is null or k.expires_at > %(now)s)
-and (se.id is null or (a.disabled_at is null
-                       and se.last_used_at + se.idle_s * interval '1 second' > %(now)s))
+and a.disabled_at is null
+and (se.id is null or se.last_used_at + se.idle_s * interval '1 second' > %(now)s)
 """
 """Of keys with SESSION beside them."""
 

@@ -49,6 +49,14 @@ def read_batch(conn: Connection[Any], after: int, *, limit: int = BATCH) -> Batc
     )
 
 
+def read_one(conn: Connection[Any], event_id: UUID) -> PublicEvent | None:
+    """A numbered event, on a connection of intake; None where none is told to anybody."""
+    number = db.number_of(conn, event_id)
+    if number is None:
+        return None
+    return next(iter(read_batch(conn, number - 1, limit=1).events), None)
+
+
 def last_number(database: Database) -> int:
     """The number of the newest event that can be read: where a new follower begins.
 

@@ -327,3 +327,23 @@ def test_password_that_is_set_by_an_invitation_has_no_actor(desk, caller):
     (entry,) = entries(desk, "account.password_set")
     assert (entry["staff_id"], entry["key_id"], entry["subject_id"]) == (None, None, made.id)
     assert entry["organisation_id"] == desk.police.organisation_id
+
+
+def test_key_of_a_disabled_person_opens_nothing_whenever_it_was_made(desk, change):
+    robin = person(desk)
+    change(robin.id, disabled=True)
+    made = keys.create_staff_key(
+        desk.database,
+        desk.vault,
+        organisation="police",
+        person="Robin",
+        role="officer",
+        scopes=["alerts:read"],
+        now=NOW,
+    )
+    whose = "select staff_id from api_keys where id = %s"
+    desk.do("update api_keys set staff_id = %s where id = %s", robin.id, made.id)
+    assert desk.rows(whose, made.id) == [{"staff_id": robin.id}]
+    assert keys.authenticate(desk.database, desk.vault, made.token, now=NOW) is None
+    change(robin.id, disabled=False)
+    assert keys.authenticate(desk.database, desk.vault, made.token, now=NOW) is not None

@@ -3,6 +3,7 @@
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -302,3 +303,26 @@ def test_stream_goes_on_while_rights_are_only_added(desk, database, monkeypatch)
         with database.intake() as conn:
             assert session.key_id in found._following(conn, {follower.key_id})
         assert follower.end is None
+
+
+@pytest.mark.parametrize("is_in_memory", [True, False])
+def test_place_by_an_event_of_others_is_as_unknown_as_one_that_never_was(
+    desk, database, number, is_in_memory
+):
+    with running(database) as (found, _):
+        found.leave(found.join(desk.police, line=Line()))
+        desk.report(P1)
+        newest = number()
+        soon(lambda: found.last == newest)
+        events_of = desk.rows(
+            "select id from events where organisation_id = %s and kind = 'alert.created'",
+            desk.police.organisation_id,
+        )
+        if not is_in_memory:
+            found._known.clear()
+        for row in events_of:
+            theirs = found.join(desk.operator, line=Line(), resume=row["id"])
+            nobodys = found.join(desk.operator, line=Line(), resume=uuid4())
+            mine = found.join(desk.police, line=Line(), resume=row["id"])
+            assert (theirs.lost, nobodys.lost, mine.lost) == (Lost.UNKNOWN, Lost.UNKNOWN, None)
+        assert events_of

@@ -154,7 +154,7 @@ class Feed:
         self._last: int | None = None
         self._told: deque[_Told] = deque()
         self._told_after = 0
-        self._numbers: dict[UUID, int] = {}
+        self._known: dict[UUID, PublicEvent] = {}
 
     @property
     def last(self) -> int:
@@ -180,7 +180,9 @@ class Feed:
         self._run()
         if not self._live.wait(JOIN_S):
             raise Unavailable(_NOT_LISTENING)
-        asked = self._number_of(resume) if isinstance(resume, UUID) else resume
+        asked = resume
+        if isinstance(resume, UUID):
+            asked = self._number_of(resume, principal.organisation_id)
         newest = self.last
         if isinstance(asked, int) and asked > newest:
             # Another process may have told it already: this one is a moment behind.
@@ -254,13 +256,15 @@ class Feed:
         self._followers.setdefault(follower.organisation_id, set()).add(follower)
         return lacking
 
-    def _number_of(self, event_id: UUID) -> int | Lost:
+    def _number_of(self, event_id: UUID, organisation_id: UUID | None) -> int | Lost:
+        """Where an event stands; one of others is as unknown as one that never was."""
         with self._lock:
-            number = self._numbers.get(event_id)
-        if number is None:
+            event = self._known.get(event_id)
+        if event is None:
             with self._database.intake(autocommit=True) as conn:
-                number = db_events.number_of(conn, event_id)
-        return Lost.UNKNOWN if number is None else number
+                event = events.read_one(conn, event_id)
+        is_known = event is not None and event.concerns(organisation_id)
+        return event.sequence if event is not None and is_known else Lost.UNKNOWN
 
     def _run(self) -> None:
         with self._lock:
@@ -301,7 +305,7 @@ class Feed:
             if self._last is None or not self._last <= last <= self._last + REPLAY_MOST:
                 self._last = self._told_after = last
                 self._told.clear()
-                self._numbers.clear()
+                self._known.clear()
             self._live.set()
 
     def _listen(self, listener: db.Listener) -> None:
@@ -333,7 +337,7 @@ class Feed:
         """
         told = _Told(event, monotonic())
         self._told.append(told)
-        self._numbers[event.id] = event.sequence
+        self._known[event.id] = event
         return [
             follower
             for organisation in event.audience
@@ -349,7 +353,7 @@ class Feed:
         while self._told and (len(self._told) > KEPT_MOST or self._told[0].at < old):
             gone = self._told.popleft().event
             self._told_after = gone.sequence
-            self._numbers.pop(gone.id, None)
+            self._known.pop(gone.id, None)
 
     def _look_after(self, listener: db.Listener) -> None:
         with self._lock:
