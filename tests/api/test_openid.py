@@ -817,7 +817,7 @@ def test_secret_among_the_published_keys_signs_nothing(at):
 
 def test_key_that_takes_long_to_check_signs_nothing(at):
     slow = key_of("first").as_dict(private=False)
-    number = int.from_bytes(urlsafe_b64decode(slow["n"] + "==")) - 2
+    number = int.from_bytes(urlsafe_b64decode(f"{slow['n']}==")) - 2
     exponent = urlsafe_b64encode(number.to_bytes(256)).rstrip(b"=").decode()
     at.fake.says["/keys"] = lambda talk: talk.say({"keys": [slow | {"e": exponent}]})
     refused(at.enter())

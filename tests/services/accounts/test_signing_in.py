@@ -351,7 +351,8 @@ def namesake(desk):
 
 def guess_between(desk, robin, rounds, *, device=False):
     """Guesses at the police's account, each few followed by a right sign-in to the other one."""
-    looked_at, known = 0, {}
+    looked_at = 0
+    known: dict[str, str] = {}
     for _ in range(rounds):
         looked_at += guess(desk, robin, 4, organisation="police", network=HERE, **known)
         try:
@@ -376,5 +377,5 @@ def test_owner_of_two_accounts_gets_in_to_both_from_a_device_that_knows_both(des
     assert first != second
     guess(desk, namesake, 30, network=HERE)
     for organisation, device in (("police", first), ("operator", second)):
-        known = {"organisation": organisation, "device": device}
-        assert enter(desk, namesake, network=HERE, **known).device == device
+        entered = enter(desk, namesake, organisation=organisation, device=device, network=HERE)
+        assert entered.device == device

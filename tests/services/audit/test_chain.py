@@ -362,8 +362,7 @@ def test_a_clock_that_jumps_breaks_nothing_and_leaves_nothing_unsealed(sealed, o
     at = int((NOW + off).timestamp() * 1000)
     with monkeypatch.context() as wrong:
         wrong.setattr(
-            audit.writing.uuid_utils.compat,
-            "uuid7",
+            "uuid_utils.compat.uuid7",
             lambda: _uuid7(at, uuid4().int & (1 << 74) - 1),
         )
         sealed.read(sealed.police, sealed.alert_of(sealed.first), now=NOW + off)

@@ -301,7 +301,8 @@ def test_stream_goes_on_while_rights_are_only_added(desk, database, monkeypatch)
         follower = found.join(session, line=Line())
         desk.do("update accounts set roles = roles || '{auditor}'")
         with database.intake() as conn:
-            assert session.key_id in found._following(conn, {follower.key_id})
+            assert session.key_id
+            assert session.key_id in found._following(conn, {session.key_id})
         assert follower.end is None
 
 
