@@ -117,7 +117,7 @@ def test_memory_forgets_and_the_database_goes_on_from_there(desk, database, numb
         put(desk, 40)
         last = number()
         taken(one, 40)
-        assert len(found._told) == len(found._numbers) == 10
+        assert len(found._told) == len(found._known) == 10
         late = found.join(desk.police, line=Line(), resume=first)
         assert numbers_of(found, late) == list(range(first + 1, last + 1))
 

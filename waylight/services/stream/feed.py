@@ -180,9 +180,11 @@ class Feed:
         self._run()
         if not self._live.wait(JOIN_S):
             raise Unavailable(_NOT_LISTENING)
-        asked = resume
-        if isinstance(resume, UUID):
-            asked = self._number_of(resume, principal.organisation_id)
+        asked = (
+            self._number_of(resume, principal.organisation_id)
+            if isinstance(resume, UUID)
+            else resume
+        )
         newest = self.last
         if isinstance(asked, int) and asked > newest:
             # Another process may have told it already: this one is a moment behind.
