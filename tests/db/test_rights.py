@@ -534,6 +534,7 @@ def test_staff_change_no_alert_of_others_and_write_nothing_in_their_name(databas
 AS_OWNER = {
     "waylight_intake": {
         "end_keys",
+        "forget_sessions",
         "last_event_number",
         "make_partitions",
         "open_session",

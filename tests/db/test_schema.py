@@ -23,6 +23,7 @@ FUNCTIONS = {
     "end_keys",
     "end_keys_of",
     "end_provider_sessions",
+    "forget_sessions",
     "forget_sign_in_turns",
     "give_up_addresses",
     "keep_engagement",

@@ -102,6 +102,19 @@ def end_of(
     return ended
 
 
+def forget_over(conn: Connection[Any], *, before: datetime, limit: int) -> int:
+    """Forgets up to `limit` sessions that were over before an instant; how many. As intake."""
+    row = conn.execute("select forget_sessions(%s, %s)", [before, limit]).fetchone()
+    assert row is not None  # noqa: S101 - the same
+    forgotten: int = row[0]
+    return forgotten
+
+
+def forget_attempts(conn: Connection[Any], *, before: datetime) -> None:
+    """Forgets who last tried to sign in before an instant. As intake."""
+    conn.execute("delete from sign_in_attempts where last_at < %s", [before])
+
+
 def freshen(conn: Connection[Any], session_id: UUID, *, until: datetime) -> None:
     """Notes that its person has just proved who they are. As intake."""
     conn.execute("update sessions set fresh_until = %s where id = %s", [until, session_id])

@@ -4,11 +4,14 @@ from datetime import timedelta
 
 import pytest
 
-from tests.desk import NOW, P1, P2, SPOT
+from tests.desk import NOW, P1, P2, SPOT, keys_for
+from tests.staff import OTHER, QUICK, enter, holder, person
 from waylight.domain.alerts import Outcome, Result
+from waylight.domain.errors import WrongCredentials
 from waylight.domain.geo import Point
+from waylight.services import passwords
 from waylight.services.operations import chores
-from waylight.services.operations.chores import KEYS_KEPT_FOR
+from waylight.services.operations.chores import KEYS_KEPT_FOR, SESSIONS_KEPT_FOR
 
 
 def numbers(desk):
@@ -218,3 +221,45 @@ def test_what_a_duty_desk_was_is_forgotten_after_a_year_and_a_month(desk):
     chores.purge(desk.database, now=NOW)
     for table, left in (("hub_arrivals", 1), ("hub_overrides", 1), ("shifts", 2)):
         assert len(desk.rows(f"select from {table}")) == left, table
+
+
+def test_sessions_long_over_are_forgotten_with_their_devices_and_no_other_key(desk, monkeypatch):
+    monkeypatch.setattr(passwords, "HASHER", QUICK)
+    keys_for(desk, [desk.police])
+    robin = person(desk)
+    over, ended, with_device, live = (
+        holder(desk, enter(desk, robin).token).key_id for _ in range(4)
+    )
+    for key in (over, ended, with_device):
+        for state in ("gone", "active") if key == with_device else ("gone",):
+            desk.do(
+                "insert into addresses (organisation_id, team_id, staff_id, channel, name,"
+                " key_version, address, fingerprint, created_at, api_key_id, state)"
+                " values (%s, %s, %s, 'web_push', '', 1, '', uuid_send(uuid_v7()), %s, %s, %s)",
+                desk.police.organisation_id,
+                desk.first,
+                desk.police.staff_id,
+                NOW,
+                key,
+                state,
+            )
+    long_ago = NOW - SESSIONS_KEPT_FOR - timedelta(minutes=1)
+    desk.do("update api_keys set revoked_at = %s where id = %s", long_ago, ended)
+    desk.do(
+        "update api_keys set expires_at = %s where id = any (%s)", long_ago, [over, with_device]
+    )
+    desk.do("update api_keys set revoked_at = %s where id = %s", NOW - timedelta(days=29), live)
+    chores.purge(desk.database, now=NOW)
+    assert {row["id"] for row in desk.rows("select id from sessions")} == {with_device, live}
+    assert len(desk.rows("select from api_keys")) == 3
+    assert len(desk.rows("select from addresses where api_key_id is null")) == 2
+
+
+def test_who_tried_to_sign_in_is_forgotten_though_nobody_tries_again(desk, monkeypatch):
+    monkeypatch.setattr(passwords, "HASHER", QUICK)
+    robin = person(desk)
+    for hours, left in ((23, 3), (25, 0)):
+        with pytest.raises(WrongCredentials):
+            enter(desk, robin, password=OTHER, network="203.0.113.9/32")
+        chores.purge(desk.database, now=NOW + timedelta(hours=hours))
+        assert len(desk.rows("select from sign_in_attempts")) == left

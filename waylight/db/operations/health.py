@@ -145,7 +145,7 @@ union all
 select need.role, format('execute on function %s of %s', f.oid::regprocedure, need.role)
 from (
     select 'waylight_intake' as role, unnest('{uuid_v7,uuid_v7_floor,make_partitions,open_incident,
-        destroy_support,end_devices,end_keys,forget_sign_in_turns,give_up_addresses,open_session,person_of_address,
+        destroy_support,end_devices,end_keys,forget_sessions,forget_sign_in_turns,give_up_addresses,open_session,person_of_address,
         queue_messages,route,route_to_fallback,
         submit_report,submit_reports,take_sign_in_turn,tell,tell_more,tell_of_all}'::text[])
         as name
@@ -262,6 +262,7 @@ MARKS: Mapping[str, str] = {
     "0017": "to_regclass('identity_providers') is not null",
     "0018": "to_regclass('past_grants') is not null",
     "0019": "to_regproc('organisation_runs_team') is not null",
+    "0020": "to_regproc('forget_sessions') is not null",
 }
 """How each migration is recognised in a database, whatever number stands in it."""
 

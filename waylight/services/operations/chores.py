@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from waylight.db import clock, events, identity_providers, notices, push, teams
+from waylight.db import clock, events, identity_providers, notices, push, sessions, teams
 from waylight.db.operations import chores
 from waylight.db.session import Database
 from waylight.domain.teams import OLDEST_FIX
@@ -19,6 +19,13 @@ NOTICES_KEPT_FOR = timedelta(days=7)
 DESK_KEPT_FOR = timedelta(days=400)
 """How long it is known who arrived at a hub, and what its hours and a team's were on one day: so
 that each month can be held against the same one of the year before."""
+
+SESSIONS_KEPT_FOR = timedelta(days=30)
+"""How long a session is there after it was over: so that its person and their administrator can
+ask about it. The audit log keeps its id."""
+
+ATTEMPTS_KEPT_FOR = timedelta(days=1)
+"""How long it is counted who tried to sign in, as hashes whose salt lasts no longer."""
 
 LONGEST_STEP = timedelta(minutes=15)
 """Of a ladder, and between two alarms of an exhausted one."""
@@ -83,9 +90,9 @@ def set_times_right(database: Database, *, lease_s: float, now: datetime) -> int
 def purge(database: Database, *, now: datetime) -> int:
     """Forgets idempotency keys past their time, workers long dead and where teams were a day ago.
 
-    So it does who arrived at a hub, overrides and single shifts of more than a year ago, and ends
-    devices whose subscription or key has expired, and forgets sign-ins by a provider that are over.
-    Raises Unavailable.
+    So it does sessions that are long over and who tried to sign in, who arrived at a hub, overrides
+    and single shifts of more than a year ago, and sign-ins by a provider that are over, and ends
+    devices whose subscription or key has expired. Raises Unavailable.
     """
     purged = 0
     while True:
@@ -93,6 +100,8 @@ def purge(database: Database, *, now: datetime) -> int:
             if not chores.take_turn(conn, "purge"):
                 return purged
             chores.forget_dead_workers(conn, now=now)
+            sessions.forget_over(conn, before=now - SESSIONS_KEPT_FOR, limit=BATCH)
+            sessions.forget_attempts(conn, before=now - ATTEMPTS_KEPT_FOR)
             chores.forget_duty_desk(conn, before=now - DESK_KEPT_FOR)
             teams.forget_old_positions(conn, before=now - OLDEST_FIX)
             push.end_expired(conn, now=now)
