@@ -66,6 +66,14 @@ def test_an_exception_is_named_but_not_quoted(capsys):
     assert "S3CRET" not in json.dumps([ours, theirs])
 
 
+def test_debug_is_of_our_own_code_and_of_no_library(capsys):
+    configure_logging("debug")
+    for name in ("authlib.oauth2.rfc6749.grants.client_credentials", "urllib3.connectionpool"):
+        logging.getLogger(name).debug("Issue token %r", "S3CRET")
+    logging.getLogger("api.wire.observe").debug("said")
+    assert [line["event"] for line in logged(capsys)] == ["said"]
+
+
 def test_libraries_log_in_the_same_form_and_only_what_matters(capsys):
     configure_logging("info")
     logging.getLogger("psycopg.pool").warning("error connecting in %r", "waylight intake")

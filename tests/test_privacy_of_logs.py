@@ -5,12 +5,17 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
+import pyotp
 import pytest
 
+from schemas.common import WireId
 from tests.desk import keys_for, open_desk
 from tests.processes import running, serving
 from tests.proxy import Line, soon
+from tests.staff import PASSWORD, person
+from waylight.services import keys
 
 pytestmark = [pytest.mark.commits, pytest.mark.slow]
 
@@ -83,6 +88,7 @@ def test_no_word_of_a_passenger_or_of_a_caller_is_in_any_log(desk, tmp_path):
         receipt = json.loads(answer)["receipt"]
         secrets = {receipt, receipt.replace("-", ""), *tokens.values()}
         ask_for_everything(server, receipt, tokens[controller])
+        secrets |= sign_in_and_out(server, desk)
         soon(lambda: desk.rows("select from deliveries where status = 'sent'"))
         soon(lambda: not desk.rows("select from events where sequence is null"))
 
@@ -129,6 +135,71 @@ def test_no_word_of_a_passenger_or_of_a_caller_is_in_any_log(desk, tmp_path):
             assert number not in log, lines_with(log, number)
         for secret in secrets:
             assert secret not in log
+
+
+def sign_in_and_out(server, desk):
+    """Everything that somebody signs in with, right and wrong; what of it no log may hold."""
+    robin = person(desk, "zmarkmail@police.example", now=datetime.now(UTC))
+    head = {"Content-Type": "application/json"}
+
+    def call(method, path, body=None, token=None):
+        sent = head | ({"Authorization": f"Bearer {token}"} if token else {})
+        status, answer = server.ask(method, path, json.dumps(body or {}).encode(), sent)
+        return status, json.loads(answer or b"{}")
+
+    right = {"email": robin.email, "password": PASSWORD}
+    for wrong in (
+        {"password": "Zmarkpassword is wrong"},
+        {"email": "zmarknobody@police.example"},
+        {"code": "zmarkcode", "organisation": "zmarkorganisation", "device": "zmarkdevice"},
+        {"password": ["Zmarklist"]},
+        {"zmarkfield": "Zmarkvalue"},
+    ):
+        assert call("POST", "/v1/sessions", right | wrong)[0] in (201, 401, 422)
+    status, entered = call("POST", "/v1/sessions", right)
+    assert status == 201
+    token = entered["token"]
+    assert call("POST", "/v1/sessions/current/step-up", {"password": PASSWORD}, token)[0] == 200
+    status, begun = call("POST", "/v1/account/totp", token=token)
+    assert status == 201
+    assert call("POST", "/v1/account/totp/confirm", {"code": "000000"}, token)[0] == 401
+    code = pyotp.TOTP(begun["secret"]).now()
+    status, confirmed = call("POST", "/v1/account/totp/confirm", {"code": code}, token)
+    assert status == 200
+    for body in ({"password": "zmark zmark zmark zmark"}, {"password": "zmark"}):
+        call("PUT", "/v1/account/password", body, token)
+    call("POST", "/v1/invitations/accept", {"token": "zmarktoken", "password": "Zmark" * 4})
+    form = "grant_type=client_credentials&client_id=zmarkclient&client_secret=zmarksecret"
+    program = keys.create_client_key(
+        desk.database,
+        desk.vault,
+        name="App",
+        scopes=["webhooks:manage"],
+        organisation="police",
+        now=datetime.now(UTC),
+    )
+    right_form = {
+        "grant_type": "client_credentials",
+        "client_id": WireId.of("client", program.id),
+        "client_secret": program.token,
+    }
+    head_of_form = {"Content-Type": "application/x-www-form-urlencoded"}
+    server.ask("POST", "/v1/oauth/token", form.encode(), head_of_form)
+    status, answer = server.ask(
+        "POST", "/v1/oauth/token", urlencode(right_form).encode(), head_of_form
+    )
+    assert status == 200
+    call("DELETE", "/v1/sessions", token=token)
+    return {
+        PASSWORD,
+        token,
+        entered["device"],
+        begun["secret"],
+        program.token,
+        json.loads(answer)["access_token"],
+        robin.email,
+        *confirmed["recovery_codes"],
+    }
 
 
 def ask_for_everything(server, receipt, token):

@@ -41,6 +41,10 @@ PRIVATE = frozenset(
 TALKATIVE = ("psycopg", "alembic")
 """Libraries whose `info` is a line for every statement or step; only their warnings are kept."""
 
+OURS = ("waylight", "api", "schemas")
+"""What `debug` is of. Libraries say there what they were given: Authlib the tokens that it issues,
+urllib3 the addresses that it calls."""
+
 
 _PLAIN = (str, int, float, type(None))
 
@@ -79,7 +83,9 @@ def configure_logging(level: str = "info") -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    root.setLevel(max(logging.INFO, logging.getLevelNamesMapping()[level.upper()]))
+    for name in OURS:
+        logging.getLogger(name).setLevel(level.upper())
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
