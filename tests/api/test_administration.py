@@ -544,3 +544,24 @@ def test_pack_that_is_loaded_later_leaves_what_staff_set(database, vault, settin
 
 def _staff():
     return Principal(kind=Kind.STAFF)
+
+
+# --- versions of all that an administrator changes
+
+
+def test_whoever_comes_second_is_told_the_version_that_there_is(desk, client, robin):
+    team = f"/v1/teams/{WireId.of('team', desk.first)}"
+    made = {
+        where: client.post(where, json=body, headers=robin)
+        for where, body in (
+            ("/v1/clients", {"name": "App", "scopes": []}),
+            (f"{team}/shifts", {"kind": "recurring", "rule": "24/7"}),
+        )
+    }
+    for where, answer in made.items():
+        assert answer.status_code == 201, answer.text
+        one = f"{where}/{answer.json['id']}"
+        hours = {"kind": "recurring", "rule": "24/7"}
+        method, body = ("PUT", hours) if "shifts" in where else ("PATCH", {"name": "B"})
+        late = client.open(one, method=method, json=body, headers={**robin, "If-Match": '"99"'})
+        assert (late.status_code, late.headers.get("ETag")) == (412, '"1"'), late.text

@@ -209,7 +209,7 @@ def _change(
     with database.staff(organisation_id) as conn:
         row = _own(conn, organisation_id, client_id, lock=True)
         if if_match not in (None, row["version"]):
-            raise StaleVersion
+            raise StaleVersion(version=row["version"])
         if row["revoked_at"] is not None:
             if revoking:
                 return _client(row, now=now)

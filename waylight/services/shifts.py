@@ -122,10 +122,10 @@ def change_shift(
         row = own_team(conn, principal, team_id, now=now)
         # Before the shift is looked at: two changes of a team follow one another.
         db_shifts.lock_teams(conn, [team_id])
-        _found(conn, team_id, shift_id)
+        shift = _found(conn, team_id, shift_id)
         _check(conn, row, hours, now=now, instead_of=shift_id)
         if not db_shifts.change(conn, team_id, shift_id, hours, if_match=if_match):
-            raise StaleVersion
+            raise StaleVersion(version=shift.version)
         _take_effect(conn, principal, row, shift_id, hours.kind, change="changed", now=now)
         return _found(conn, team_id, shift_id)
 
@@ -148,7 +148,7 @@ def remove_shift(
         db_shifts.lock_teams(conn, [team_id])
         shift = _found(conn, team_id, shift_id)
         if not db_shifts.remove(conn, team_id, shift_id, if_match=if_match):
-            raise StaleVersion
+            raise StaleVersion(version=shift.version)
         _take_effect(conn, principal, row, shift_id, shift.hours.kind, change="removed", now=now)
 
 

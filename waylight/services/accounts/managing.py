@@ -182,7 +182,7 @@ def change_account(
         administrators = db.lock_administrators(conn, organisation_id)
         row = _found(conn, organisation_id, staff_id, lock=True)
         if if_match not in (None, row["version"]):
-            raise StaleVersion
+            raise StaleVersion(version=row["version"])
         goes = disabled is True or (roles is not None and Role.ADMINISTRATOR not in roles)
         if goes and administrators == {staff_id}:
             raise LastAdministrator

@@ -249,7 +249,7 @@ def delete_webhook(
     with database.staff(organisation_id) as conn:
         row = _own(conn, organisation_id, webhook_id, lock=True)
         if if_match not in (None, row["version"]):
-            raise StaleVersion
+            raise StaleVersion(version=row["version"])
         db.delete(conn, webhook_id)
         _tell(conn, vault, principal, webhook_id, "webhook.deleted", now=now)
 
@@ -348,7 +348,7 @@ def _change(
     with database.staff(organisation_id) as conn:
         row = _own(conn, organisation_id, webhook_id, lock=True)
         if if_match not in (None, row["version"]):
-            raise StaleVersion
+            raise StaleVersion(version=row["version"])
         if url_of(vault, row) is None:
             raise StateConflict(
                 "It cannot be opened any more, because a key of the operator's was lost: delete it"
