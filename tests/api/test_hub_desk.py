@@ -136,7 +136,8 @@ def test_override_that_cannot_be_meant_is_refused_with_the_field(
         ({"opening_hours": "whenever"}, "/opening_hours"),
         ({"opening_hours": "Mo-Su sunrise-sunset"}, "/opening_hours"),
         ({"services": ["Free drinks!"]}, "/services/0"),
-        ({"name": "Mine"}, "/name"),
+        ({"kind": "station"}, "/kind"),
+        ({"name": ""}, "/name"),
     ],
 )
 def test_edit_that_cannot_be_used_is_refused_with_the_field(desk, client, signed_in, body, pointer):

@@ -103,7 +103,7 @@ def test_a_public_answer_reads_the_same_for_every_page_and_for_none(nobody):
         ("/v1/reports", b'{"categories": ["other"]}', 503),
         ("/v1/reports", b"x" * 300_000, 413),
         ("/v1/nothing", b"{}", 404),
-        ("/v1/hubs", b"{}", 405),
+        ("/v1/places", b"{}", 405),
     ],
 )
 def test_a_page_can_read_every_error(nobody, path, body, status):
