@@ -503,9 +503,11 @@ def test_openid_provider_is_listed_and_disabled_at_the_terminal(waylight, url, d
     provider = str(uuid4())
     with database.owner() as conn:
         conn.execute(
-            "insert into identity_providers select %s, id, 'Directory', 'https://id.tiny.example',"
-            " 'waylight', 1, '', null, '{}', '{}', '[]', '{}', '{}', true, now(), now()"
-            " from organisations where key = 'tiny-police'",
+            "insert into identity_providers (id, organisation_id, name, issuer, client_id,"
+            " key_version, wrapped_key, redirect_uris, scopes, role_mapping, email_domains,"
+            " second_factor_values, enabled, created_at, updated_at)"
+            " select %s, id, 'Directory', 'https://id.tiny.example', 'waylight', 1, '', '{}', '{}',"
+            " '[]', '{}', '{}', true, now(), now() from organisations where key = 'tiny-police'",
             [provider],
         )
     listed = waylight(url, "staff", "providers").stdout.split()

@@ -13,7 +13,7 @@ depends_on = None
 
 PROVIDERS = """
 create table identity_providers (
-    id uuid primary key,
+    id uuid primary key default uuid_v7(),
     organisation_id uuid not null references organisations,
     name text not null,
     issuer text not null,
@@ -21,6 +21,7 @@ create table identity_providers (
     key_version smallint not null,
     wrapped_key bytea not null,
     client_secret bytea,
+    has_client_secret boolean not null generated always as (client_secret is not null) stored,
     redirect_uris text[] not null,
     scopes text[] not null,
     role_mapping jsonb not null,
@@ -112,10 +113,20 @@ grant execute on function end_provider_sessions(uuid, timestamptz),
 """
 
 # Who signs in is found, made and let in as staff of the provider's organisation: the intake may
-# read a provider, wrap its secret anew and note what was used up, and no more.
+# read a provider, wrap its secret anew and note what was used up, and no more. The secret is never
+# read by the role that serves people, and issuer and client stay as they are.
 ACCESS = """
 grant select, update (key_version, wrapped_key) on identity_providers to waylight_intake;
-grant select, insert, update, delete on identity_providers to waylight_staff;
+grant select (id, organisation_id, name, issuer, client_id, key_version, wrapped_key,
+              has_client_secret, redirect_uris, scopes, role_mapping, email_domains,
+              second_factor_values, enabled, created_at, updated_at, version),
+      insert (id, organisation_id, name, issuer, client_id, key_version, wrapped_key,
+              client_secret, redirect_uris, scopes, role_mapping, email_domains,
+              second_factor_values, enabled, created_at, updated_at),
+      update (name, client_secret, redirect_uris, scopes, role_mapping, email_domains,
+              second_factor_values, enabled, updated_at, version)
+    on identity_providers to waylight_staff;
+grant delete on identity_providers to waylight_staff;
 grant select, insert, delete, update (last_used_at) on identities to waylight_staff;
 -- update: to lock those that are swept.
 grant select, insert, update, delete on spent_sign_ins to waylight_intake;

@@ -116,15 +116,6 @@ def another_report(world):
     world.desk.report(STORY, now=NOW)
 
 
-def known_there(world):
-    world.desk.do(
-        "insert into identities select %s, '\\x01', staff_id, organisation_id, now(), now()"
-        " from accounts where staff_id = %s",
-        world.rows["provider_id"],
-        world.rows["staff_id"],
-    )
-
-
 def staff(scope, own, granted, other, **more):
     return Route(scope, own, granted, other, **more)
 
@@ -410,9 +401,7 @@ TABLE: Mapping[str, Route] = {
         PEOPLE, 200, 404, 404, body={"name": "Directory"}
     ),
     "DELETE /v1/identity-providers/{provider_id}": staff(PEOPLE, 204, 404, 404),
-    "DELETE /v1/identity-providers/{provider_id}/people/{staff_id}": staff(
-        PEOPLE, 204, 404, 404, before=known_there
-    ),
+    "DELETE /v1/identity-providers/{provider_id}/people/{staff_id}": staff(PEOPLE, 204, 404, 404),
     # clients and webhooks
     "GET /v1/clients": staff(CLIENTS, 200, 200, 200),
     "POST /v1/clients": staff(CLIENTS, 201, 201, 201, body={"name": "App", "scopes": []}),
@@ -511,6 +500,12 @@ class World:
         robin = person(desk)
         enter(desk, robin)
         rows["staff_id"] = robin.id
+        desk.do(
+            "insert into identities select %s, '\\x01', staff_id, organisation_id, now(), now()"
+            " from accounts where staff_id = %s",
+            rows["provider_id"],
+            robin.id,
+        )
         rows["session_id"] = self._one("select id from sessions where staff_id = %s", robin.id)
         return rows
 

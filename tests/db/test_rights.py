@@ -240,6 +240,12 @@ def test_the_unprivileged_roles_cannot_become_another(database, role, other):
         "select from sign_in_salt",
         "select open_session(uuid_v7(), uuid_v7(), '', 1, now(), now())",
         "select end_keys('{}', now())",
+        "select client_secret from identity_providers",
+        "update identity_providers set issuer = 'https://id.evil.example'",
+        "update identity_providers set client_id = 'another'",
+        "update identities set staff_id = uuid_v7()",
+        "insert into spent_sign_ins (id, expires_at) values ('', now())",
+        "update sessions set second_factor = true",
     ],
 )
 def test_staff_may_not(database, statement):

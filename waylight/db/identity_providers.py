@@ -25,7 +25,14 @@ CHANGEABLE = frozenset(
     }
 )
 
-INSERT = """
+COLUMNS: LiteralString = """
+id, organisation_id, name, issuer, client_id, key_version, wrapped_key, has_client_secret,
+redirect_uris, scopes, role_mapping, email_domains, second_factor_values, enabled, created_at,
+updated_at, version
+"""
+"""What the role that serves people may read: not the secret."""
+
+INSERT: LiteralString = f"""
 insert into identity_providers
     (id, organisation_id, name, issuer, client_id, key_version, wrapped_key, client_secret,
      redirect_uris, scopes, role_mapping, email_domains, second_factor_values, enabled,
@@ -34,8 +41,8 @@ values (%(id)s, %(organisation_id)s, %(name)s, %(issuer)s, %(client_id)s, %(key_
         %(wrapped_key)s, %(client_secret)s, %(redirect_uris)s, %(scopes)s, %(role_mapping)s,
         %(email_domains)s, %(second_factor_values)s, %(enabled)s, %(now)s, %(now)s)
 on conflict (organisation_id, issuer, client_id) do nothing
-returning *
-"""
+returning {COLUMNS}
+"""  # noqa: S608 - constants
 
 SPEND = """
 with over as (
@@ -67,7 +74,8 @@ def page(
     """The providers of an organisation, the oldest first."""
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
-            "select * from identity_providers where organisation_id = %s and id > %s"
+            f"select {COLUMNS} from identity_providers"  # noqa: S608 - constants
+            " where organisation_id = %s and id > %s"
             " order by id limit %s",
             [organisation_id, after or UUID(int=0), limit],
         ).fetchall()
@@ -80,11 +88,13 @@ def find(
 
     Whoever signs in holds it shared until their session is there.
     """
-    query: LiteralString = (
-        "select * from identity_providers where id = %(id)s and organisation_id = %(org)s"
+    locking: LiteralString = "for update" if lock else ""
+    return _row(
+        conn,
+        f"select {COLUMNS} from identity_providers"  # noqa: S608 - constants
+        f" where id = %(id)s and organisation_id = %(org)s {locking}",
+        {"id": provider_id, "org": organisation_id},
     )
-    locking: LiteralString = " for update" if lock else ""
-    return _row(conn, query + locking, {"id": provider_id, "org": organisation_id})
 
 
 def enabled(conn: Connection[Any], provider_id: UUID) -> dict[str, Any] | None:
@@ -132,8 +142,8 @@ def change(
     row = _row(
         conn,
         sql.SQL(
-            "update identity_providers set {}, version = version + 1 where id = %(id)s returning *"
-        ).format(assignments),
+            "update identity_providers set {}, version = version + 1 where id = %(id)s returning {}"
+        ).format(assignments, sql.SQL(COLUMNS)),
         {**values, "id": provider_id},
     )
     assert row is not None  # noqa: S101 - it is locked by the caller

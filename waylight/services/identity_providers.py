@@ -257,7 +257,7 @@ def provider_of(row: Mapping[str, Any]) -> IdentityProvider:
         name=row["name"],
         issuer=row["issuer"],
         client_id=row["client_id"],
-        has_client_secret=row[SECRET] is not None,
+        has_client_secret=row["has_client_secret"],
         redirect_uris=tuple(row["redirect_uris"]),
         scopes=tuple(row["scopes"]),
         role_mapping=rules_of(row),

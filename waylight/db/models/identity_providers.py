@@ -3,11 +3,11 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import Computed, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from waylight.db.models.base import Base, Json, SmallInt
+from waylight.db.models.base import Base, Id, Json, SmallInt
 
 
 class IdentityProvider(Base):
@@ -19,7 +19,7 @@ class IdentityProvider(Base):
         UniqueConstraint("organisation_id", "issuer", "client_id"),
     )
 
-    id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[Id]
     organisation_id: Mapped[UUID] = mapped_column(ForeignKey("organisations.id"))
     name: Mapped[str]
     issuer: Mapped[str]
@@ -27,6 +27,9 @@ class IdentityProvider(Base):
     key_version: Mapped[SmallInt]
     wrapped_key: Mapped[bytes]
     client_secret: Mapped[bytes | None]
+    has_client_secret: Mapped[bool] = mapped_column(
+        Computed("client_secret is not null", persisted=True)
+    )
     redirect_uris: Mapped[list[str]]
     scopes: Mapped[list[str]]
     role_mapping: Mapped[Json]

@@ -120,8 +120,7 @@ from (
         unnest('{select,insert,delete}'::text[]) privilege
     union all select role, 'organisations', 'select'
     from unnest('{waylight_intake,waylight_staff}'::text[]) role
-    union all select 'waylight_staff', 'identity_providers', privilege
-    from unnest('{select,insert,update,delete}'::text[]) privilege
+    union all select 'waylight_staff', 'identity_providers', 'delete'
     union all select 'waylight_staff', 'identities', privilege
     from unnest('{select,insert,delete}'::text[]) privilege
     union all select 'waylight_intake', 'identity_providers', 'select'
