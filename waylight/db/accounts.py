@@ -27,7 +27,7 @@ select a.staff_id as id, a.organisation_id, a.key_version, a.wrapped_key, a.role
 from accounts a
 join staff s on s.id = a.staff_id
 join organisations o on o.id = a.organisation_id
-where a.login_hash = %(login)s
+where a.login_hash = any (%(logins)s)
   and (%(organisation)s::text is null or o.key = %(organisation)s)
 order by a.disabled_at is not null, a.password_hash is null, a.staff_id
 limit 1
@@ -129,20 +129,13 @@ def rename(conn: Connection[Any], staff_id: UUID, *, name: str | None, job: str 
     )
 
 
-def exists(conn: Connection[Any], organisation_id: UUID, login_hash: bytes) -> bool:
-    """Whether somebody of the organisation has this address."""
-    found = conn.execute(
-        "select from accounts where organisation_id = %s and login_hash = %s",
-        [organisation_id, login_hash],
-    )
-    return found.fetchone() is not None
-
-
-def whose(conn: Connection[Any], organisation_id: UUID, login_hash: bytes) -> UUID | None:
-    """The person of the organisation who has this address."""
+def whose(
+    conn: Connection[Any], organisation_id: UUID, login_hashes: Sequence[bytes]
+) -> UUID | None:
+    """The person of the organisation who has this address, by any of its hashes."""
     row = conn.execute(
-        "select staff_id from accounts where organisation_id = %s and login_hash = %s",
-        [organisation_id, login_hash],
+        "select staff_id from accounts where organisation_id = %s and login_hash = any (%s)",
+        [organisation_id, list(login_hashes)],
     ).fetchone()
     return row[0] if row else None
 
@@ -201,15 +194,17 @@ def change(
 
 
 def login(
-    conn: Connection[Any], login_hash: bytes, *, organisation: str | None
+    conn: Connection[Any], login_hashes: Sequence[bytes], *, organisation: str | None
 ) -> dict[str, Any] | None:
-    """Whom an address signs in; of several organisations the oldest account. As intake.
+    """Whom an address signs in, by any of its hashes; of several the oldest account. As intake.
 
     `is_shared` is whether others have accounts with this address.
     One statement, the same whether there is one or not.
     """
     with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(LOGIN, {"login": login_hash, "organisation": organisation}).fetchone()
+        return cursor.execute(
+            LOGIN, {"logins": list(login_hashes), "organisation": organisation}
+        ).fetchone()
 
 
 def own(conn: Connection[Any], staff_id: UUID) -> dict[str, Any] | None:

@@ -67,11 +67,25 @@ where a.id = n.id and a.key_version = %(version)s
 """
 
 
+# The same of an account, where nobody else of its organisation was given this address meanwhile.
+LOGIN = """
+update accounts a set login_hash = n.fingerprint
+from unnest(%(ids)s::uuid[], %(fingerprints)s::bytea[]) n (id, fingerprint)
+where a.staff_id = n.id and a.key_version = %(version)s
+  and not exists (
+      select from accounts o
+      where o.staff_id <> a.staff_id and o.organisation_id = a.organisation_id
+        and o.login_hash = n.fingerprint)
+"""
+
+FOUND_BY: Mapping[str, LiteralString] = {"addresses": FINGERPRINT, "accounts": LOGIN}
+
+
 @dataclass(frozen=True)
 class Wrapping:
     """A data key as it is wrapped now and as it shall be, with the id it is bound to.
 
-    Of an address also the hash that it is found by, as the new key makes it.
+    Of an address or an account also the hash that it is found by, as the new key makes it.
     """
 
     id: UUID
@@ -121,7 +135,7 @@ def rewrap(
     if named:
         ids, fingerprints = zip(*named, strict=True)
         conn.execute(
-            FINGERPRINT,
+            FOUND_BY[table],
             {"ids": list(ids), "fingerprints": list(fingerprints), "version": version},
         )
     return done

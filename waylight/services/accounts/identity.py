@@ -17,9 +17,17 @@ from waylight.vault import Vault, VaultError
 
 
 def login_hash(vault: Vault, email: str) -> bytes:
-    """The keyed hash by which an address is found again, whatever its case and spaces."""
+    """The keyed hash that an account is stored with: of the vault key in use."""
+    return login_hashes(vault, email)[0]
+
+
+def login_hashes(vault: Vault, email: str) -> list[bytes]:
+    """Those by which an address is found again, whatever its case and spaces: of each key held.
+
+    `waylight secrets rewrap` makes those that are stored anew, so that a key can go.
+    """
     text = normal_email(email) or email.strip()
-    return vault.keyed_hash("login", text.casefold().encode(errors="replace"))
+    return list(vault.keyed_hashes("login", text.casefold().encode(errors="replace")))
 
 
 def person_of(principal: Principal) -> tuple[UUID, UUID]:

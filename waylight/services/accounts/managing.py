@@ -34,6 +34,7 @@ from waylight.services.accounts.factors import NO_TOTP
 from waylight.services.accounts.identity import (
     account_of,
     login_hash,
+    login_hashes,
     opened,
     person_of,
     record,
@@ -80,7 +81,7 @@ def create_account(
     by, organisation_id = person_of(principal)
     staff_id = UUID(bytes=uuid7().bytes)
     with database.staff(organisation_id) as conn:
-        if db.exists(conn, organisation_id, login_hash(vault, email)):
+        if db.whose(conn, organisation_id, login_hashes(vault, email)) is not None:
             raise StateConflict(TAKEN)
         job = job or roles[0]
         db.hire(
@@ -129,6 +130,8 @@ def insert_account(
     if normal is None:
         detail = "This must be an e-mail address, such as robin@example.org."
         raise InvalidRequest(problems=[Problem("/email", "invalid", detail)])
+    if db.whose(conn, organisation_id, login_hashes(vault, normal)) is not None:
+        raise StateConflict(TAKEN)
     sealed = vault.seal(staff_id, {"email": normal})
     made = db.insert(
         conn,

@@ -52,7 +52,7 @@ from waylight.domain.principals import Kind, Principal
 from waylight.domain.roles import Role
 from waylight.log import get_logger
 from waylight.services import audit
-from waylight.services.accounts.identity import login_hash, person_of, session_of, tell
+from waylight.services.accounts.identity import login_hashes, person_of, session_of, tell
 from waylight.services.accounts.managing import insert_account
 from waylight.services.identity_providers import party_of, rules_of
 from waylight.vault import Vault, VaultError
@@ -354,7 +354,7 @@ def _person(
         email = verified_email(proved.claims, row["email_domains"])
         if email is None:
             raise Unfit("no_verified_email")
-        staff_id = db_accounts.whose(conn, organisation_id, login_hash(vault, email))
+        staff_id = db_accounts.whose(conn, organisation_id, login_hashes(vault, email))
         if staff_id is None:
             if not given:
                 raise Unfit("nobody_here")

@@ -18,7 +18,7 @@ from waylight.domain.errors import WrongCredentials
 from waylight.domain.principals import Principal
 from waylight.services import passwords
 from waylight.services.accounts import factors, turns
-from waylight.services.accounts.identity import login_hash, person_of, session_of, tell
+from waylight.services.accounts.identity import login_hashes, person_of, session_of, tell
 from waylight.vault import Vault
 
 
@@ -48,9 +48,10 @@ def sign_in(
     Raises WrongCredentials, the same for whatever is wrong, and TooManyRequests for whoever tried
     too often, before any password is looked at. A hash of older parameters is made anew.
     """
-    login = login_hash(vault, given.email)
+    logins = login_hashes(vault, given.email)
+    login = logins[0]
     with database.intake(autocommit=True) as conn:
-        row = db.login(conn, login, organisation=given.organisation)
+        row = db.login(conn, logins, organisation=given.organisation)
     account = row["id"] if row else None
     turn = turns.of_sign_in(vault, login, account, network=network, device=given.device)
     turns.take(database, turn, now=now)

@@ -9,6 +9,7 @@ import orjson
 
 from waylight.db.operations import rotation as db
 from waylight.db.session import Database
+from waylight.services.accounts.identity import login_hash
 from waylight.services.addresses import fingerprint_of
 from waylight.vault import Keyring, Vault, VaultError
 
@@ -73,7 +74,7 @@ def rewrap(database: Database, vault: Vault, *, progress: Callable[[str], None])
 
     Of what support workers wrote that is the support key; without one it is left as it is.
 
-    Addresses are found by a hash of that key from then on.
+    Addresses, those that people sign in with too, are found by a hash of that key from then on.
 
     Safe while reports come in, and to stop and start again at any moment: each batch is a
     transaction, and what is sealed is always wrapped by one key that is held. Raises Unavailable.
@@ -117,4 +118,6 @@ def _wrapped_anew(
     found_by = None
     if table == "addresses":
         found_by = fingerprint_of(vault, orjson.loads(opened["address"]))
+    if table == "accounts":
+        found_by = login_hash(vault, opened["email"])
     return db.Wrapping(bound_to, before, wrapped, found_by)
