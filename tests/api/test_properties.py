@@ -14,14 +14,16 @@ import pytest
 from schemas.common import WireId
 from schemas.events import envelope
 from tests.desk import NOW, P2, headers_for, keys_for, open_desk
+from waylight import messages
 from waylight.db.events import give_numbers
 from waylight.domain.geo import Point
 from waylight.domain.properties import TABLE, Property, Shown, View
 from waylight.domain.reports import Contact, Journey, Need, Want
-from waylight.services import events
+from waylight.services import alerts, events
 from waylight.services.keys import SCOPES
 
 LATER = NOW + timedelta(hours=1)
+BASE = "https://waylight.example"
 HERE = Point(-0.1426173, 51.5390461)
 STORY = replace(
     P2,
@@ -88,6 +90,15 @@ class World:
         )
         self.report = desk.report(STORY, at=HERE)
         self.id = WireId.of("report", self.report.id)
+        self.messages = alerts.claim(
+            desk.database,
+            desk.vault,
+            "a worker",
+            free={"console": 50},
+            lease_s=30,
+            base_url=BASE,
+            now=NOW,
+        )
         first = desk.alert_of(desk.first)
         self.step("Robin", first, "acknowledge")
         team = WireId.of("team", desk.second)
@@ -199,7 +210,12 @@ class World:
             )
         elif view is View.LISTENER:
             for event in events.read_after(self.desk.database, 0).events:
-                yield orjson.dumps(envelope(event, base_url="https://waylight.example")).decode()
+                yield orjson.dumps(envelope(event, base_url=BASE)).decode()
+            assert self.messages
+            for message in self.messages:
+                for language in messages.languages():
+                    said = messages.word(message, language, replies=True)
+                    yield orjson.dumps([said.sms, said.subject, said.body]).decode()
 
 
 @pytest.fixture
