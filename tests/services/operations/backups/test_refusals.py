@@ -6,6 +6,7 @@ import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -311,3 +312,31 @@ def test_a_key_that_was_lost_before_does_not_keep_the_rest_from_coming_back(
     )
     assert any("WARNING: 1 rows need receipt key 1" in line for line in said)
     assert restore(empty, path, keys={"WAYLIGHT_RECEIPT_KEYS": f"2:{key(8)}"}).receipts_tried == 0
+
+
+def test_backup_comes_back_without_the_support_key_but_not_with_another_in_its_place(
+    database, vault, tmp_path, empty
+):
+    desk = open_desk(database, vault, database._settings)
+    report = desk.report(P1)
+    case_id = uuid4()
+    sealed = vault.support.seal(case_id, {})
+    desk.do(
+        "insert into support_cases (id, report_id, organisation_id, opened_at, opened_by,"
+        " key_version, wrapped_key) values (%s, %s, %s, now(), %s, %s, %s)",
+        case_id,
+        report.id,
+        desk.police.organisation_id,
+        desk.police.staff_id,
+        sealed.key_version,
+        sealed.wrapped_key,
+    )
+    path = backups.back_up(
+        database, vault, database._settings, folder=tmp_path, now=NOW, progress=lambda _: None
+    )
+    with pytest.raises(RestoreRefused, match="support key 1 is another key: 1 support cases"):
+        restore(empty, path, keys={"WAYLIGHT_SUPPORT_KEYS": f"1:{key(9)}"})
+    restore(empty, path, keys={"WAYLIGHT_SUPPORT_KEYS": ""})
+    with psycopg.connect(empty) as conn:
+        kept = conn.execute("select wrapped_key from support_cases").fetchone()
+    assert kept == (sealed.wrapped_key,)
