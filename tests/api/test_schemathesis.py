@@ -1,7 +1,7 @@
 """Fuzzes every operation of the document: what it says is accepted is, and nothing breaks."""
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import hypothesis
@@ -20,6 +20,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.openapi import openapi_document
+from tests.tokens import token
+from waylight.domain import roles
 from waylight.services import keys, packs
 
 TINYTOWN = Path(__file__).resolve().parents[1] / "data/tinytown"
@@ -28,6 +30,17 @@ contract = schemathesis.openapi.from_dict(
     openapi_document(),
     # NUL is refused in every text, which JSON Schema has no short way to say.
     config=schemathesis.Config.from_dict({"generation": {"allow-x00": False}}),
+)
+
+# By everybody: no more than what hypothesis finds, without the hundreds of edges of each field.
+briefly = schemathesis.openapi.from_dict(
+    openapi_document(),
+    config=schemathesis.Config.from_dict(
+        {
+            "generation": {"allow-x00": False},
+            "phases": {"coverage": {"enabled": False}, "examples": {"enabled": True}},
+        }
+    ),
 )
 
 NOT_CHECKED = {
@@ -151,3 +164,136 @@ def test_an_operation_keeps_to_the_document(case, app, authorizations):
     case.call_and_validate(
         app=app, headers=headers, checks=[check for check in CHECKS if check not in not_checked]
     )
+
+
+# --- as everybody else
+
+BREAKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+"""What holds whoever calls."""
+
+
+@pytest.fixture
+def everybody(database, vault, client):
+    """What each kind of caller sends as `Authorization`, and the scopes that go with it.
+
+    People have sessions, proved to be theirs a moment ago. The caller of the test above has every
+    scope and no session.
+    """
+    now = datetime.now(UTC)
+    packs.load_pack(database, TINYTOWN, now=now, progress=lambda _: None)
+    receipt = client.post("/v1/reports", json={"in_danger": True}).json["receipt"]
+    found: dict[str, tuple[str | None, frozenset[str]]] = {
+        "nobody": (None, frozenset()),
+        "passenger": (f"Receipt {receipt}", frozenset()),
+        "key that nobody has": (f"Bearer {token('staff', 'nobody')}", frozenset()),
+    }
+    with database.owner() as conn:
+
+        def one(statement, *values):
+            return conn.execute(statement, values).fetchone()[0]
+
+        ours = one("select id from organisations where key = 'tiny-transit'")
+        theirs = one("select id from organisations where id <> %s order by id limit 1", ours)
+
+        def key(kind, works_for, scopes, *, person=None):
+            secret = token(kind, (kind, works_for, person))
+            made = one(
+                "insert into api_keys (kind, name, token_hash, organisation_id, staff_id, scopes,"
+                " expires_at) values (%s, 'x', %s, %s, %s, %s, %s) returning id",
+                "client" if kind == "client" else "staff",
+                vault.hash_token(secret),
+                works_for,
+                person,
+                list(scopes),
+                now + timedelta(hours=1),
+            )
+            return made, f"Bearer {secret}"
+
+        def person(role, totp_since):
+            hired = one(
+                "insert into staff (organisation_id, name, role) values (%s, %s, 'x') returning id",
+                ours,
+                role,
+            )
+            sealed = vault.seal(hired, {"email": "x@tiny.example"})
+            conn.execute(
+                "insert into accounts (staff_id, organisation_id, login_hash, key_version,"
+                " wrapped_key, email, roles, totp_since, password_set_at, created_at, updated_at)"
+                " values (%s, %s, %s, %s, %s, %s, %s, %s, now(), now(), now())",
+                [
+                    hired,
+                    ours,
+                    hired.bytes,
+                    sealed.key_version,
+                    sealed.wrapped_key,
+                    sealed.ciphertexts["email"],
+                    [role],
+                    totp_since,
+                ],
+            )
+            made, bearer = key("session", ours, [], person=hired)
+            conn.execute(
+                "insert into sessions (id, staff_id, organisation_id, created_at, last_used_at,"
+                " idle_s, fresh_until) values (%s, %s, %s, now(), %s, 3600, %s)",
+                [made, hired, ours, now, now + timedelta(hours=1)],
+            )
+            return bearer
+
+        for role in roles.Role:
+            found[role] = (person(role, now), roles.scopes_of([role]))
+        found["administrator without a factor"] = (person("administrator", None), frozenset())
+        given = frozenset({"webhooks:manage", "reports:submit"})
+        client_id, bearer = key("client", ours, given)
+        found["client"] = (bearer, given)
+        access = token("access token", client_id)
+        conn.execute(
+            "insert into access_tokens (token_hash, key_id, scopes, created_at, expires_at)"
+            " values (%s, %s, %s, %s, %s)",
+            [vault.hash_token(access), client_id, list(given), now, now + timedelta(hours=1)],
+        )
+        found["access token"] = (f"Bearer {access}", given)
+        stranger = one(
+            "insert into staff (organisation_id, name, role) values (%s, 'x', 'x') returning id",
+            theirs,
+        )
+        everything = frozenset(keys.SCOPES)
+        found["key of another organisation"] = (
+            key("staff", theirs, everything, person=stranger)[1],
+            everything,
+        )
+    return found
+
+
+@pytest.mark.contract
+@pytest.mark.slow
+@briefly.exclude(path="/v1/alerts/stream", method="GET").parametrize()
+@hypothesis.settings(
+    max_examples=2,
+    deadline=None,
+    derandomize="HYPOTHESIS_PROFILE" not in os.environ,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+def test_nothing_breaks_and_nothing_opens_whoever_calls(case, app, database, everybody):
+    """The same call by everybody: each undone before the next."""
+    operation = case.operation
+    operation.schema.app = app
+    security = operation.definition.raw["security"]
+    wanted = next((set(one["bearerAuth"]) for one in security if "bearerAuth" in one), None)
+    is_open = {} in security or wanted is None
+    not_checked = NOT_CHECKED.get((operation.method.upper(), operation.path), [])
+    checks = [check for check in BREAKS if check not in not_checked]
+    for who, (authorization, scopes) in everybody.items():
+        headers = {"Accept-Encoding": "identity"}
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        with database._conn.transaction(force_rollback=True):
+            response = case.call(app=app, headers=headers)
+        case.validate_response(response, checks=checks)
+        if not is_open and not (authorization and scopes >= wanted):
+            assert response.status_code >= 400, who
