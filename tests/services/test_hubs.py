@@ -326,8 +326,9 @@ def test_hand_written_sql_of_staff_reaches_no_other_organisation_s_hub(desk):
 @pytest.mark.parametrize(
     "statement",
     [
-        "update hubs set name = 'Mine'",
-        "update hubs set retired = true",
+        "update hubs set key = 'mine'",
+        "update hubs set mobile = true",
+        "delete from hubs",
         "update hubs set organisation_id = acting_organisation()",
         "delete from hub_overrides",
         "update hub_overrides set reason = ''",
@@ -341,6 +342,12 @@ def test_staff_may_not(desk, statement):
         desk.database.staff(desk.hub_host.organisation_id) as conn,
     ):
         conn.execute(statement)
+
+
+def test_staff_of_another_organisation_rename_and_retire_no_hub_by_hand(desk):
+    with desk.database.staff(desk.police.organisation_id) as conn:
+        assert conn.execute("update hubs set name = 'Mine'").rowcount == 0
+        assert conn.execute("update hubs set retired = true").rowcount == 0
 
 
 # --- a mobile hub
