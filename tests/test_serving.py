@@ -61,8 +61,9 @@ def children(server):
 def folder_of(server):
     environment = Path(f"/proc/{children(server)[0]}/environ").read_bytes()
     assert b"PROMETHEUS_MULTIPROC_DIR" not in environment  # it is made within the process
-    (found,) = Path("/dev/shm").glob(f"waylight-metrics-{server.process.pid}-*")  # noqa: S108
-    return found
+    found = Path("/dev/shm").glob(f"waylight-metrics-{server.process.pid}-*")  # noqa: S108
+    # One that was killed may have had the same number.
+    return max(found, key=lambda folder: folder.stat().st_mtime)
 
 
 def test_every_process_answers_for_all_and_a_killed_one_stays_counted(

@@ -687,6 +687,8 @@ def answer_to(world, name, route, call):
     if not call.sees and route.public is None:
         asked = set(re.findall(r"[a-z]+_[0-9a-z]{26}", path.format_map(world.ids)))
         told = [one for one in world.secret_ids - asked if one in answer.text]
+        if call.scheme == "Receipt":  # whom a city has for what is no secret to passengers
+            told = [one for one in told if not one.startswith("organisation_")]
         if told:
             yield f"{what}: tells {sorted(told)}"
 
