@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from schemas.common import WireId
 from schemas.events import envelope
 from tests.api.test_rights_by_hand import by_hand, cannot_say, refused
-from tests.desk import NOW, P2, SCOPES, headers_for, open_desk
+from tests.desk import NOW, P2, SCOPES, SPOT, headers_for, open_desk
 from waylight.db.events import give_numbers
-from waylight.domain.reports import ShareWith, Want
-from waylight.services import events
+from waylight.domain.reports import LocationClaim, ShareWith, Submission, Want
+from waylight.services import audit, events
+from waylight.services.reports import submit_reports
 from waylight.services.webhooks import tell_webhooks
 
 CONSENTS = "/v1/reports/mine/consents"
@@ -205,6 +207,34 @@ def test_consent_ticked_with_the_report_is_told_like_any_other(desk, call, timel
     assert [(one.type, one.audience) for one in told(desk)] == [
         ("grant.created", {desk.operator.organisation_id})
     ]
+
+
+def test_consent_ticked_with_the_report_is_in_the_audit_log_once(desk, client, signed_in):
+    ticked = replace(STORY, wants=(Want.HELP,), share_with=(ShareWith.OPERATOR,))
+    placed = replace(ticked, location=LocationClaim(point=SPOT))
+    sent = Submission(placed, received_at=NOW, idempotency_key=str(uuid4()))
+    answers = [
+        submit_reports(desk.database, desk.vault, desk.settings, [one])[0]
+        for one in (sent, sent, Submission(replace(placed, share_with=()), received_at=NOW))
+    ]
+    assert [answer.replayed for answer in answers] == [False, True, False]
+    entries = client.get("/v1/audit", headers=signed_in["Ali"]).json["items"]
+    report = WireId.of("report", answers[0].id)
+    assert [(one["action"], one["actor"], one["report"]) for one in entries] == [
+        ("consent.given", None, report)
+    ]
+    assert audit.verify(desk.database, desk.vault, now=NOW).broken is None
+
+
+def test_report_is_stored_although_its_consent_cannot_be_audited(desk, monkeypatch):
+    monkeypatch.setattr(audit, "write", refuse)
+    desk.report(replace(STORY, wants=(Want.HELP,), share_with=(ShareWith.OPERATOR,)))
+    assert len(desk.rows("select from reports")) == 1
+    assert desk.rows("select from grants where cause = 'consent'")
+
+
+def refuse(*_, **__):
+    raise psycopg.errors.InsufficientPrivilege
 
 
 def test_a_child_s_report_is_shared_by_no_tick(desk, call):

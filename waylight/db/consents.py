@@ -57,6 +57,12 @@ where p.report_id = %(report)s
 order by created_at, revoked_at
 """
 
+GIVEN = """
+select report_id, organisation_id from grants
+where report_id = any (%s) and cause = 'consent' and revoked_at is null
+order by report_id, organisation_id
+"""
+
 GIVE = """
 insert into grants (report_id, organisation_id, cause, level, created_at, created_by)
 values (%(report)s, %(organisation)s, 'consent', 'full', %(now)s, 'passenger')
@@ -109,3 +115,8 @@ def withdraw(conn: Connection[Any], report_id: UUID, *, kind: str, now: datetime
     """Takes consent back from all organisations of a kind; returns those that had it."""
     rows = fetch_all(conn, WITHDRAW, {"report": report_id, "kind": kind, "now": now})
     return [row["organisation_id"] for row in rows]
+
+
+def given_with(conn: Connection[Any], report_ids: Sequence[UUID]) -> list[tuple[UUID, UUID]]:
+    """Who was given consent to read these reports: [(report, organisation)]."""
+    return conn.execute(GIVEN, [list(report_ids)]).fetchall()

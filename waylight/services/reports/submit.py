@@ -6,10 +6,12 @@ from typing import Any
 from uuid import UUID
 
 import uuid_utils.compat
+from psycopg import Connection
 from psycopg.errors import QueryCanceled
 
 from waylight import metrics
 from waylight.config import Settings
+from waylight.db import consents as db_consents
 from waylight.db import reports as db_reports
 from waylight.db.session import Database
 from waylight.domain import safety
@@ -26,6 +28,7 @@ from waylight.domain.reports import (
 )
 from waylight.domain.routing import Routing
 from waylight.log import get_logger
+from waylight.services import audit
 from waylight.services.cities import known_cities
 from waylight.services.reports.record import Decided, record, structured, usable_key
 from waylight.services.routing import (
@@ -91,9 +94,41 @@ def _write(
         for submission, one, around in zip(submissions, drafts, surroundings, strict=True)
     ]
     payloads = [record(one, vault=vault, settings=settings) for one in decided]
-    with database.intake(autocommit=True) as conn:
+    shared = any(one.report.consents for one in decided)
+    # Consent is rare, and its entry in the audit log one statement more: others go without.
+    with database.intake(autocommit=not shared) as conn:
         outcomes = db_reports.submit(conn, payloads)
-    return list(zip(decided, outcomes, strict=True))
+        written = list(zip(decided, outcomes, strict=True))
+        if shared:
+            _audit_consents(conn, vault, written)
+    return written
+
+
+def _audit_consents(
+    conn: Connection[Any], vault: Vault, written: Sequence[tuple[Decided, Mapping[str, Any]]]
+) -> None:
+    """What was ticked with the report, as if it was given later; never at the report's cost."""
+    fresh = {
+        one.answer.id: one.answer.received_at
+        for one, outcome in written
+        if one.report.consents and not (outcome["replayed"] or outcome["conflict"])
+    }
+    try:
+        with conn.transaction():
+            for report_id, organisation_id in db_consents.given_with(conn, list(fresh)):
+                audit.write(
+                    conn,
+                    vault,
+                    "consent.given",
+                    principal=None,
+                    report_ids=[report_id],
+                    organisation_id=organisation_id,
+                    now=fresh[report_id],
+                )
+    except Unavailable:
+        raise
+    except Exception:
+        log.exception("consent_not_audited")
 
 
 def _drafts(submissions: Sequence[Submission], cities: Sequence[City]) -> list[Draft]:
