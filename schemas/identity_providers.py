@@ -6,6 +6,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from schemas.common import Answer, Body, Codes, Flag, Timestamp, WireId, list_of
+from schemas.sessions import Opened
 from waylight.domain.endpoints import LENGTH
 from waylight.domain.identity_providers import MOST_RULES, MOST_URIS, MOST_VALUES
 from waylight.domain.roles import Role
@@ -289,29 +290,9 @@ class SignInEndIn(Body):
     }
 
 
-class ProviderSessionOut(Answer):
+class ProviderSessionOut(Opened):
     """A session. This answer is the only one that has its token."""
 
-    token = fields.String(
-        required=True,
-        metadata={
-            "description": "Send it as `Authorization: Bearer ...`.",
-            "pattern": "^waylight_ss_[0-9A-Za-z]{49}$",
-        },
-    )
-    expires_at = Timestamp(required=True)
-    idle_s = fields.Integer(
-        required=True,
-        metadata={
-            "minimum": 1,
-            "description": "Seconds without a call or an open stream that end it earlier.",
-        },
-    )
-    scopes = Codes(required=True, metadata={"description": "What it may, by its roles."})
-    must_enrol = fields.Boolean(
-        required=True,
-        metadata={"description": "It opens nothing before a second factor is set up."},
-    )
     must_prove = fields.Boolean(
         required=True,
         metadata={

@@ -53,22 +53,14 @@ class SignInIn(Body):
     }
 
 
-class SessionOpenedOut(Answer):
-    """A session. This answer is the only one that has its token."""
+class Opened(Answer):
+    """What every answer says that opens a session."""
 
     token = fields.String(
         required=True,
         metadata={
             "description": "Send it as `Authorization: Bearer ...`.",
             "pattern": "^waylight_ss_[0-9A-Za-z]{49}$",
-        },
-    )
-    device = fields.String(
-        required=True,
-        metadata={
-            "description": "Keep it on this device, beyond the session, and send it with the next"
-            " sign-in. It opens nothing.",
-            "pattern": "^waylight_dv_[A-Za-z0-9_-]{43}$",
         },
     )
     expires_at = Timestamp(required=True)
@@ -83,6 +75,19 @@ class SessionOpenedOut(Answer):
     must_enrol = fields.Boolean(
         required=True,
         metadata={"description": "It opens nothing before a second factor is set up."},
+    )
+
+
+class SessionOpenedOut(Opened):
+    """A session. This answer is the only one that has its token."""
+
+    device = fields.String(
+        required=True,
+        metadata={
+            "description": "Keep it on this device, beyond the session, and send it with the next"
+            " sign-in. It opens nothing.",
+            "pattern": "^waylight_dv_[A-Za-z0-9_-]{43}$",
+        },
     )
 
     example = {
