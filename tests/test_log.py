@@ -4,14 +4,15 @@ import logging
 import pytest
 import structlog
 
-from waylight.log import PRIVATE, TALKATIVE, bind_request, configure_logging, get_logger
+from waylight.log import OURS, PRIVATE, TALKATIVE, bind_request, configure_logging, get_logger
 
 
 @pytest.fixture(autouse=True)
 def _restored():
     """Leaves the loggers as they were found."""
     root = logging.getLogger()
-    before = root.handlers[:], root.level, {n: logging.getLogger(n).level for n in TALKATIVE}
+    named = (*TALKATIVE, *OURS)
+    before = root.handlers[:], root.level, {n: logging.getLogger(n).level for n in named}
     yield
     root.handlers[:], root.level = before[:2]
     for name, level in before[2].items():

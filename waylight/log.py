@@ -83,9 +83,10 @@ def configure_logging(level: str = "info") -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(max(logging.INFO, logging.getLevelNamesMapping()[level.upper()]))
+    wanted = logging.getLevelNamesMapping()[level.upper()]
+    root.setLevel(max(logging.INFO, wanted))
     for name in OURS:
-        logging.getLogger(name).setLevel(level.upper())
+        logging.getLogger(name).setLevel(wanted if wanted < logging.INFO else logging.NOTSET)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
