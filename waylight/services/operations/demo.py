@@ -74,7 +74,7 @@ DEMOS = (
         name="support",
         organisation="harbour",
         person="Noor Demo",
-        role="support_worker",
+        role="support worker",
         scopes=("reports:read", "support:work"),
     ),
     Demo(
