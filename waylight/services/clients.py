@@ -10,13 +10,13 @@ from psycopg import Connection
 from waylight.db import clients as db
 from waylight.db import events
 from waylight.db.session import Database
+from waylight.domain.changes import check_says_something, check_version
 from waylight.domain.clients import MOST, Client, not_held, state_of
 from waylight.domain.errors import (
     InvalidRequest,
     NotAllowed,
     NotFound,
     Problem,
-    StaleVersion,
     StateConflict,
 )
 from waylight.domain.principals import Kind, Principal
@@ -95,10 +95,7 @@ def edit_client(
     what it opens. Raises as `create_client` and `read_client`, StaleVersion, and StateConflict for
     one that is revoked.
     """
-    if not values:
-        raise InvalidRequest(
-            problems=[Problem("", "nothing_to_change", "Send at least one field to change.")]
-        )
+    check_says_something(is_empty=not values)
     checked = _checked(values, now=now)
 
     def change(conn: Connection[Any], row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -208,8 +205,7 @@ def _change(
     organisation_id = organisation_of(principal)
     with database.staff(organisation_id) as conn:
         row = _own(conn, organisation_id, client_id, lock=True)
-        if if_match not in (None, row["version"]):
-            raise StaleVersion(version=row["version"])
+        check_version(if_match, row["version"])
         if row["revoked_at"] is not None:
             if revoking:
                 return _client(row, now=now)

@@ -17,8 +17,9 @@ from waylight.db import teams as db_teams
 from waylight.db.session import Database
 from waylight.domain import coverages, schedules
 from waylight.domain.categories import GROUPS
+from waylight.domain.changes import check_version
 from waylight.domain.coverages import Coverage, Rule, Shape
-from waylight.domain.errors import InvalidRequest, NotFound, Problem, StaleVersion, StateConflict
+from waylight.domain.errors import InvalidRequest, NotFound, Problem, StateConflict
 from waylight.domain.geo import Point
 from waylight.domain.principals import Principal
 from waylight.services import audit
@@ -300,8 +301,7 @@ def _current(
     # Before the coverage is looked at: two changes of a team follow one another.
     team = _taken(conn, principal, team_id, now=now)
     row = _found(conn, team_id, coverage_id, now=now)
-    if if_match not in (None, row["version"]):
-        raise StaleVersion(version=row["version"])
+    check_version(if_match, row["version"])
     return team, row
 
 

@@ -16,11 +16,11 @@ from waylight.db import accounts as db_accounts
 from waylight.db import events
 from waylight.db import identity_providers as db
 from waylight.db.session import Database
+from waylight.domain.changes import check_says_something, check_version
 from waylight.domain.errors import (
     InvalidRequest,
     NotFound,
     Problem,
-    StaleVersion,
     StateConflict,
 )
 from waylight.domain.identity_providers import (
@@ -126,10 +126,7 @@ def edit_provider(
     Disabled, it ends the sessions that it opened, at once. Raises as `read_provider`, StaleVersion,
     InvalidRequest, and StateConflict for a new secret where what is sealed cannot be opened.
     """
-    if not values:
-        raise InvalidRequest(
-            problems=[Problem("", "nothing_to_change", "Send at least one field to change.")]
-        )
+    check_says_something(is_empty=not values)
     checked = _checked(values, [])
 
     def change(conn: Connection[Any], row: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -285,8 +282,7 @@ def _change(
     organisation_id = organisation_of(principal)
     with database.staff(organisation_id) as conn:
         row = _own(conn, organisation_id, provider_id, lock=True)
-        if if_match not in (None, row["version"]):
-            raise StaleVersion
+        check_version(if_match, row["version"])
         changed = change(conn, row)
         _tell(
             conn,

@@ -11,6 +11,7 @@ from waylight.db import events
 from waylight.db import organisations as db
 from waylight.db.session import Database
 from waylight.domain.alerts import BOUNDS, waits_of
+from waylight.domain.changes import check_says_something
 from waylight.domain.errors import InvalidRequest, NotFound, Problem, StaleVersion
 from waylight.domain.organisations import CONTACTS, Organisation
 from waylight.domain.principals import Principal
@@ -43,10 +44,7 @@ def edit_organisation(
     A pack that is loaded later leaves them. Raises NotFound, StaleVersion, and InvalidRequest when
     nothing is to be changed.
     """
-    if not values:
-        raise InvalidRequest(
-            problems=[Problem("", "nothing_to_change", "Send at least one field to change.")]
-        )
+    check_says_something(is_empty=not values)
     with database.staff(organisation_of(principal)) as conn:
         row = _own(conn, principal, organisation_id)
         changed = dict(values)

@@ -13,6 +13,7 @@ from waylight.db import events
 from waylight.db import organisations as db_organisations
 from waylight.db import teams as db_teams
 from waylight.db.session import Database
+from waylight.domain.changes import check_says_something
 from waylight.domain.cities import City
 from waylight.domain.errors import (
     InvalidRequest,
@@ -258,10 +259,7 @@ def edit_team(
     Raises NotFound, NotAllowed, StaleVersion; InvalidRequest as `found_team` and when nothing is to
     be changed.
     """
-    if name is None and base is None:
-        raise InvalidRequest(
-            problems=[Problem("", "nothing_to_change", "Send at least one field to change.")]
-        )
+    check_says_something(is_empty=name is None and base is None)
     with database.staff(organisation_of(principal)) as conn:
         row = own_team(conn, principal, team_id, now=now)
         if base is not None and not outside_city:

@@ -17,6 +17,7 @@ from waylight.db import sessions as db_sessions
 from waylight.db.session import Database
 from waylight.domain.accounts import INVITED_FOR, Account, Invitation
 from waylight.domain.addresses import normal_email
+from waylight.domain.changes import check_version
 from waylight.domain.errors import (
     InvalidRequest,
     LastAdministrator,
@@ -184,8 +185,7 @@ def change_account(
     with database.staff(organisation_id) as conn:
         administrators = db.lock_administrators(conn, organisation_id)
         row = _found(conn, organisation_id, staff_id, lock=True)
-        if if_match not in (None, row["version"]):
-            raise StaleVersion(version=row["version"])
+        check_version(if_match, row["version"])
         goes = disabled is True or (roles is not None and Role.ADMINISTRATOR not in roles)
         if goes and administrators == {staff_id}:
             raise LastAdministrator

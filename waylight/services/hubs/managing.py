@@ -12,6 +12,7 @@ from waylight.db import events
 from waylight.db.hubs import managing
 from waylight.db.session import Database
 from waylight.domain import schedules as hours
+from waylight.domain.changes import check_says_something
 from waylight.domain.cities import City
 from waylight.domain.errors import (
     InvalidRequest,
@@ -65,10 +66,7 @@ def edit_hub(
     """
     values = dict(values)
     outside_city = values.pop("outside_city", False)
-    if not values:
-        raise InvalidRequest(
-            problems=[Problem("", "nothing_to_change", "Send at least one field to change.")]
-        )
+    check_says_something(is_empty=not values)
     problems = _hours_problems(values)
     if problems:
         raise InvalidRequest(problems=problems)

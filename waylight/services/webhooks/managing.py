@@ -13,13 +13,13 @@ from uuid_utils import uuid7
 from waylight.db import events
 from waylight.db.session import Database
 from waylight.db.webhooks import managing as db
+from waylight.domain.changes import check_says_something, check_version
 from waylight.domain.endpoints import problem_with
 from waylight.domain.errors import (
     InvalidRequest,
     NotAllowed,
     NotFound,
     Problem,
-    StaleVersion,
     StateConflict,
 )
 from waylight.domain.principals import Principal
@@ -122,10 +122,7 @@ def edit_webhook(
     InvalidRequest, and StateConflict for the state of one that is disabled and for one that cannot
     be opened, as every change but taking it away does.
     """
-    if not values:
-        raise InvalidRequest(
-            problems=[Problem("", "nothing_to_change", "Send at least one field to change.")]
-        )
+    check_says_something(is_empty=not values)
     if "url" in values:
         _check_url(values["url"], loopback_ports)
 
@@ -248,8 +245,7 @@ def delete_webhook(
     organisation_id = _organisation_of(principal)
     with database.staff(organisation_id) as conn:
         row = _own(conn, organisation_id, webhook_id, lock=True)
-        if if_match not in (None, row["version"]):
-            raise StaleVersion(version=row["version"])
+        check_version(if_match, row["version"])
         db.delete(conn, webhook_id)
         _tell(conn, vault, principal, webhook_id, "webhook.deleted", now=now)
 
@@ -347,8 +343,7 @@ def _change(
     organisation_id = _organisation_of(principal)
     with database.staff(organisation_id) as conn:
         row = _own(conn, organisation_id, webhook_id, lock=True)
-        if if_match not in (None, row["version"]):
-            raise StaleVersion(version=row["version"])
+        check_version(if_match, row["version"])
         if url_of(vault, row) is None:
             raise StateConflict(
                 "It cannot be opened any more, because a key of the operator's was lost: delete it"
