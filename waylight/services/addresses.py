@@ -324,16 +324,12 @@ def _address(vault: Vault, row: Mapping[str, Any]) -> Address:
         shown=masked(row["channel"], full) if full else HIDDEN,
         language=target.get("language", DEFAULT),
         state=AddressState(row["state"]),
-        team=_named(row["team_id"], row["team"]),
-        hub=_named(row["hub_id"], row["hub"]),
-        person=_named(row["staff_id"], row["person"]),
+        team=Named.known(row["team_id"], row["team"]),
+        hub=Named.known(row["hub_id"], row["hub"]),
+        person=Named.known(row["staff_id"], row["person"]),
         created_at=row["created_at"],
         last_sent_at=row["last_sent_at"],
     )
-
-
-def _named(id: UUID | None, name: str | None) -> Named | None:
-    return Named(id, name) if id is not None and name is not None else None
 
 
 def _tell(

@@ -79,8 +79,8 @@ def _public(row: Mapping[str, Any]) -> PublicEvent | None:
         organisation_id=row["organisation_id"],
         alert_id=row["alert_id"],
         incident_id=row["incident_id"],
-        team=_named(row["team_id"], row["team"]),
-        hub=_named(row["hub_id"], row["hub"]),
+        team=Named.known(row["team_id"], row["team"]),
+        hub=Named.known(row["hub_id"], row["hub"]),
         status=row["status"],
         reason=reason_of(row["kind"], row["data"]),
         priority=row["priority"],
@@ -88,7 +88,3 @@ def _public(row: Mapping[str, Any]) -> PublicEvent | None:
         exercise=row["exercise"],
         report_id=row["report_id"],
     )
-
-
-def _named(id: UUID | None, name: str | None) -> Named | None:
-    return None if id is None or name is None else Named(id, name)

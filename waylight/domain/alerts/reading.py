@@ -20,6 +20,11 @@ class Named:
     id: UUID
     name: str
 
+    @classmethod
+    def known(cls, id: UUID | None, name: str | None) -> "Named | None":
+        """None where there is nobody, and where the name is not for whoever reads."""
+        return None if id is None or name is None else cls(id, name)
+
 
 @dataclass(frozen=True)
 class IncidentSummary:

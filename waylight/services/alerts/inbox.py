@@ -350,7 +350,7 @@ def _summary(row: Mapping[str, Any]) -> AlertSummary:
         delivered_at=row["delivered_at"],
         seen_at=row["seen_at"],
         acknowledged_at=row["acknowledged_at"],
-        acknowledged_by=_colleague(row["acknowledged_by"], row["acknowledged_by_name"]),
+        acknowledged_by=Named.known(row["acknowledged_by"], row["acknowledged_by_name"]),
         ended_at=row["ended_at"],
         outcome=row["outcome"],
         off_duty_at=row["off_duty_at"],
@@ -489,11 +489,6 @@ def check_in_of(row: Mapping[str, Any]) -> CheckIn:
         answered=row["answered"],
         ended_at=row["ended_at"],
     )
-
-
-def _colleague(id: UUID | None, name: str | None) -> Named | None:
-    """A person by name: whose name is not known here is of another organisation."""
-    return None if id is None or name is None else Named(id, name)
 
 
 def _named(id: UUID | None, name: str | None) -> Named | None:
