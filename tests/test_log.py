@@ -3,6 +3,7 @@ import logging
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from waylight.log import OURS, PRIVATE, TALKATIVE, bind_request, configure_logging, get_logger
 
@@ -13,16 +14,32 @@ def _restored():
     root = logging.getLogger()
     named = (*TALKATIVE, *OURS)
     before = root.handlers[:], root.level, {n: logging.getLogger(n).level for n in named}
+    configured = structlog.get_config() if structlog.is_configured() else None
     yield
     root.handlers[:], root.level = before[:2]
     for name, level in before[2].items():
         logging.getLogger(name).setLevel(level)
     structlog.contextvars.clear_contextvars()
-    structlog.reset_defaults()
+    if configured is None:
+        structlog.reset_defaults()
+    else:
+        structlog.configure(**configured)
 
 
 def logged(capsys):
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_what_a_logger_says_is_heard_by_a_test_after_another_configuration(capsys):
+    configure_logging("info")
+    logger = get_logger("waylight.test")
+    logger.info("first")
+    configure_logging("info")
+    with capture_logs() as logs:
+        logger.info("second")
+    logger.info("third")
+    assert [one["event"] for one in logs] == ["second"]
+    assert [line["event"] for line in logged(capsys)] == ["first", "third"]
 
 
 def test_an_event_is_one_line_of_json_with_the_request_it_belongs_to(capsys):

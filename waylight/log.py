@@ -48,6 +48,21 @@ urllib3 the addresses that it calls."""
 
 _PLAIN = (str, int, float, type(None))
 
+_SHARED: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+]
+
+# One list for the life of the process: a logger keeps the list that it first saw, and with a new
+# one for each configuration `structlog.testing.capture_logs` would hear nothing of it.
+_PROCESSORS: list[Processor] = [
+    structlog.stdlib.filter_by_level,
+    *_SHARED,
+    structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+]
+
 
 def withhold_private(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Replaces the value of every private name, at any depth of mappings and lists."""
@@ -63,16 +78,10 @@ def configure_logging(level: str = "info") -> None:
     """Sends structlog and the standard library's loggers through one JSON formatter to stderr."""
     # No line says them, and finding them out for each costs a tenth of its time.
     logging.logThreads = logging.logMultiprocessing = False
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-    ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=_SHARED,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _name_the_failure,
@@ -90,11 +99,7 @@ def configure_logging(level: str = "info") -> None:
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

@@ -7,7 +7,7 @@ it: a route that opens by mistake fails too. Every call is undone before the nex
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -545,13 +545,14 @@ class World:
         return self._keys[asked]
 
     def access_token(self, scopes):
-        """What the program gets by OAuth."""
+        """What the program gets by OAuth; of this moment, for it lasts a quarter of an hour."""
+        now = datetime.now(UTC)
         caller = keys.authenticate(
-            self.desk.database, self.desk.vault, self.key("client", scopes), now=NOW
+            self.desk.database, self.desk.vault, self.key("client", scopes), now=now
         )
         assert caller is not None
         return oauth.issue_access_token(
-            self.desk.database, self.desk.vault, caller, scopes=scopes, now=NOW
+            self.desk.database, self.desk.vault, caller, scopes=scopes, now=now
         )
 
     def call(self, method, path, secret, body, *, scheme="Bearer", form=None, **headers):
