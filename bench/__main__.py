@@ -89,14 +89,18 @@ class Bench:
             path = self.folder / f"{name}.lines"
             path.write_text("\n".join(lines))
             self.made[name] = Work(name, "POST" if name == "submit" else "GET", path, script)
-        with database.connect("admin") as conn:
-            conn.autocommit = True
-            conn.execute("vacuum (analyze)")
         database.close()
+
+    def tidy(self) -> None:
+        """What one work left for autovacuum and the checkpointer would be measured in the next."""
+        with psycopg.connect(self.url, autocommit=True) as admin:
+            admin.execute("vacuum (analyze)")
+            admin.execute("checkpoint")
 
     def rows(self, server: Served) -> Iterator[Row]:
         """Every row, as soon as its rounds are over."""
         for name, work in self.works(self._asked_over_http()).items():
+            self.tidy()
             # Fills the pools of every process of the server, and the caches behind them.
             fill = max(self.options.connections)
             run_waylight(server, work, connections=fill, seconds=FILLING_S, start_at=0)
@@ -118,11 +122,13 @@ class Bench:
         """What is measured of alerts, when it is asked for."""
         if "alerts" not in self.options.works:
             return
+        work = self.works(["submit"])["submit"]
+        self.tidy()
         yield alerts.hint_cost(
             server,
             self.environment,
             self.url,
-            self.works(["submit"])["submit"],
+            work,
             seconds=self.options.seconds,
             settle_since=self.began,
             folder=self.folder,
