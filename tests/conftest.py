@@ -19,6 +19,7 @@ from tests.databases import (
     rolled_back,
     settings_for,
 )
+from tests.desk import Desk, open_desk
 from waylight.config import Settings
 from waylight.db.session import Database
 from waylight.vault import Vault
@@ -68,6 +69,12 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 def london(request: pytest.FixtureRequest) -> Iterator[Database]:
     """A database with the London pack loaded."""
     yield from _database(request, "_london")
+
+
+@pytest.fixture
+def desk(database: Database, vault: Vault, settings: Settings) -> Desk:
+    """A small city with its teams, a hub and people, in `database`."""
+    return open_desk(database, vault, settings)
 
 
 def _database(request: pytest.FixtureRequest, kind: str) -> Iterator[Database]:

@@ -11,16 +11,11 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.databases import ROOT, environment_for
-from tests.desk import P1, open_desk
+from tests.desk import P1
 from tests.processes import running
 from tests.proxy import soon
 
 pytestmark = [pytest.mark.commits, pytest.mark.slow]
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
 
 
 @pytest.fixture

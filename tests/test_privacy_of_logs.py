@@ -11,7 +11,7 @@ import pyotp
 import pytest
 
 from schemas.common import WireId
-from tests.desk import keys_for, open_desk
+from tests.desk import keys_for
 from tests.processes import running, serving
 from tests.proxy import Line, soon
 from tests.staff import PASSWORD, person
@@ -63,11 +63,6 @@ RAW = (
     b"POST /v1/reports HTTP/1.1\r\nTransfer-Encoding: zmarkcoding\r\n\r\n",
     b"GET /zmarkcut HTTP/1.1\r\nX-Zmark: zma",
 )
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
 
 
 def test_no_word_of_a_passenger_or_of_a_caller_is_in_any_log(desk, tmp_path):

@@ -10,6 +10,7 @@ from api.wire.cors import Pages
 from api.wire.limits import Limiter
 from tests.api.checked_client import CheckedClient, check_every_answer
 from tests.databases import settings_for
+from tests.desk import keys_for
 from waylight.config import Settings
 from waylight.db.session import Database
 from waylight.services.context import Waylight
@@ -47,3 +48,17 @@ def client(app: Flask) -> CheckedClient:
     found = app.test_client()
     assert isinstance(found, CheckedClient)
     return found
+
+
+@pytest.fixture
+def signed_in(desk):
+    """The headers of each person of the city, by name."""
+    people = (desk.police, desk.operator, desk.control, desk.hub_host)
+    tokens = keys_for(desk, people)
+    return {person.name: {"Authorization": f"Bearer {token}"} for person, token in tokens.items()}
+
+
+@pytest.fixture
+def robin(signed_in):
+    """The headers of an officer of the police."""
+    return signed_in["Robin"]

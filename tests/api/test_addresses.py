@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from schemas.common import WireId
-from tests.desk import NOW, P2, keys_for, open_desk
+from tests.desk import NOW, P2, keys_for
 from waylight.domain.addresses import MOST
 from waylight.domain.alerts import Outcome, Result
 from waylight.services import addresses, alerts, audit
@@ -15,29 +15,12 @@ MAIL = {"channel": "email", "address": "On.Call@Police.example", "name": "Desk"}
 
 
 @pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
-
-
-@pytest.fixture
 def by_message(app):
     """The same app, with text messages and e-mail switched on."""
     context = app.extensions["waylight"]
     settings = replace(context.settings, channels=("console", "sms", "email"))
     app.extensions["waylight"] = replace(context, settings=settings)
     return settings
-
-
-@pytest.fixture
-def signed_in(desk):
-    people = (desk.police, desk.operator, desk.control, desk.hub_host)
-    tokens = keys_for(desk, people)
-    return {person.name: {"Authorization": f"Bearer {token}"} for person, token in tokens.items()}
-
-
-@pytest.fixture
-def robin(signed_in):
-    return signed_in["Robin"]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from schemas.common import WireId
-from tests.desk import NOW, P1, P2, SPOT, headers_for, open_desk
+from tests.desk import NOW, P1, P2, SPOT, headers_for
 from tests.desk import SCOPES as DESK
 from waylight.domain import roles
 from waylight.domain.alerts import BOUNDS
@@ -37,18 +37,8 @@ ADMINISTRATOR = DESK | roles.scopes_of(["administrator"])
 
 
 @pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
-
-
-@pytest.fixture
 def signed_in(desk):
     return headers_for(desk, ADMINISTRATOR)
-
-
-@pytest.fixture
-def robin(signed_in):
-    return signed_in["Robin"]
 
 
 def any_version(headers):

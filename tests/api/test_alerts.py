@@ -4,30 +4,12 @@ from datetime import timedelta
 import pytest
 
 from schemas.common import WireId
-from tests.desk import NOW, P1, P2, SPOT, keys_for, open_desk
+from tests.desk import NOW, P1, P2, SPOT, keys_for
 from waylight.domain.geo import Point
 from waylight.domain.reports import Contact, Want
 
 STEPS = ("acknowledge", "decline", "en-route", "on-scene", "close")
 STORY = replace(P2, narrative="He got on at King's Cross.", contact=Contact(phone="+447700900123"))
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
-
-
-@pytest.fixture
-def signed_in(desk):
-    people = (desk.police, desk.operator, desk.control, desk.hub_host)
-    tokens = keys_for(desk, people)
-    return {person.name: {"Authorization": f"Bearer {token}"} for person, token in tokens.items()}
-
-
-@pytest.fixture
-def robin(signed_in):
-    """An officer of the police."""
-    return signed_in["Robin"]
 
 
 @pytest.fixture

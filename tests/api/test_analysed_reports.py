@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from schemas.common import WireId
-from tests.desk import NOW, P2, headers_for, open_desk
+from tests.desk import NOW, P2, headers_for
 from tests.domain.test_rounding import NAMED
 from waylight.domain.geo import Point, rounded
 from waylight.domain.reports import Contact, Journey, ShareWith, Want
@@ -44,11 +44,6 @@ PRIVATE = (
     "select from check_ins",
     "select id from teams",
 )
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
 
 
 @pytest.fixture

@@ -5,23 +5,12 @@ from dataclasses import replace
 import pytest
 
 from schemas.common import WireId
-from tests.desk import P2, keys_for, open_desk
+from tests.desk import P2
 from waylight.domain.reports import Want
 
 WANTS_HUB = replace(
     P2, wants=(Want.HELP, Want.HUB, Want.POLICE), narrative="He got on at King's Cross."
 )
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
-
-
-@pytest.fixture
-def signed_in(desk):
-    tokens = keys_for(desk, (desk.police, desk.operator, desk.control, desk.hub_host))
-    return {person.name: {"Authorization": f"Bearer {token}"} for person, token in tokens.items()}
 
 
 def path(alert_id, *rest):

@@ -11,16 +11,11 @@ import pytest
 
 from schemas import audit as schemas
 from schemas.common import WireId
-from tests.desk import NOW, P2, SCOPES, keys_for, open_desk
+from tests.desk import NOW, P2, SCOPES, keys_for
 from waylight.services import audit
 
 AUDITING = SCOPES | {"audit:read"}
 STORY = replace(P2, narrative="He wore a zebrafinch coat.")
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
 
 
 @pytest.fixture

@@ -3,23 +3,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from schemas.common import WireId
-from tests.desk import P2, keys_for, open_desk
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
-
-
-@pytest.fixture
-def signed_in(desk):
-    tokens = keys_for(desk, (desk.police, desk.operator, desk.control))
-    return {person.name: {"Authorization": f"Bearer {token}"} for person, token in tokens.items()}
-
-
-@pytest.fixture
-def robin(signed_in):
-    return signed_in["Robin"]
+from tests.desk import P2
 
 
 @pytest.fixture

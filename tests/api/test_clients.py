@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from schemas.common import WireId
-from tests.desk import NOW, SCOPES, keys_for, open_desk
+from tests.desk import NOW, SCOPES, keys_for
 from waylight.domain.clients import MOST
 from waylight.services import clients
 
@@ -18,22 +18,12 @@ PAGE, OTHER = "https://app.example", "https://evil.example"
 
 
 @pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
-
-
-@pytest.fixture
 def signed_in(desk):
     people = [replace(one, scopes=MANAGING) for one in (desk.police, desk.operator, desk.control)]
     return {
         one.name: {"Authorization": f"Bearer {secret}"}
         for one, secret in keys_for(desk, people).items()
     }
-
-
-@pytest.fixture
-def robin(signed_in):
-    return signed_in["Robin"]
 
 
 def create(client, headers, **changes):

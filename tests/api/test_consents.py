@@ -10,7 +10,7 @@ import pytest
 from schemas.common import WireId
 from schemas.events import envelope
 from tests.api.test_rights_by_hand import by_hand, cannot_say, refused
-from tests.desk import NOW, P2, SCOPES, SPOT, headers_for, open_desk
+from tests.desk import NOW, P2, SCOPES, SPOT, headers_for
 from waylight.db.events import give_numbers
 from waylight.domain.reports import LocationClaim, ShareWith, Submission, Want
 from waylight.services import audit, events
@@ -19,11 +19,6 @@ from waylight.services.webhooks import tell_webhooks
 
 CONSENTS = "/v1/reports/mine/consents"
 STORY = replace(P2, narrative="He got on at King's Cross.", wants=(Want.RECORD_ONLY,))
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
 
 
 @pytest.fixture

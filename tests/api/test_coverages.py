@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from schemas.common import WireId
-from tests.desk import NOW, P2, SPOT, headers_for, open_desk
+from tests.desk import NOW, P2, SPOT, headers_for
 from tests.desk import SCOPES as DESK
 from waylight.db import coverages as db
 from waylight.domain import coverages
@@ -20,18 +20,8 @@ WHOLE = {"area": "all"}
 
 
 @pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
-
-
-@pytest.fixture
 def signed_in(desk):
     return headers_for(desk, DESK | {"organisation:manage"})
-
-
-@pytest.fixture
-def robin(signed_in):
-    return signed_in["Robin"]
 
 
 def path(team_id, *rest):

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.common import WireId
 from tests.api.test_coverages import square
-from tests.desk import NOW, P2, P4, SPOT, headers_for, open_desk
+from tests.desk import NOW, P2, P4, SPOT, headers_for
 from tests.desk import SCOPES as DESK
 from waylight.db import dry_runs as db
 from waylight.domain import dry_runs as domain
@@ -23,18 +23,8 @@ NOBODYS = "01jdw2s4x0e6qv3t8k5n7b9c1d"
 
 
 @pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
-
-
-@pytest.fixture
 def signed_in(desk):
     return headers_for(desk, DESK | {"organisation:manage"})
-
-
-@pytest.fixture
-def robin(signed_in):
-    return signed_in["Robin"]
 
 
 def team(team_id):

@@ -5,22 +5,11 @@ from datetime import timedelta
 import pytest
 
 from schemas.common import WireId
-from tests.desk import NOW, P2, keys_for, open_desk
+from tests.desk import NOW, P2
 from tests.services.hub_desk import put_hub
 
 UNTIL = (NOW + timedelta(hours=3)).isoformat()
 CLOSE = {"status": "closed", "until": UNTIL, "reason": "Jo fell ill at the door"}
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
-
-
-@pytest.fixture
-def signed_in(desk):
-    tokens = keys_for(desk, (desk.police, desk.operator, desk.control, desk.hub_host))
-    return {person.name: {"Authorization": f"Bearer {token}"} for person, token in tokens.items()}
 
 
 def path(hub_id, *rest):

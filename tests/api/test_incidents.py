@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.common import WireId
-from tests.desk import NOW, P2, SCOPES, SPOT, headers_for, keys_for, open_desk
+from tests.desk import NOW, P2, SCOPES, SPOT, headers_for, keys_for
 from waylight.domain.geo import Point
 from waylight.domain.reports import Want
 
@@ -17,19 +17,9 @@ WEST = Point(SPOT.lon - 0.05, SPOT.lat)
 
 
 @pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
-
-
-@pytest.fixture
 def signed_in(desk):
     """Each person with every scope there is; what they may see is then their organisation's."""
     return headers_for(desk, MANAGING)
-
-
-@pytest.fixture
-def robin(signed_in):
-    return signed_in["Robin"]
 
 
 @pytest.fixture

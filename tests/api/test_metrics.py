@@ -10,7 +10,7 @@ from api.app import create_app
 from api.wire.auth import LastKnown
 from tests.api.reports.sending import KEY, report, submit
 from tests.databases import settings_for
-from tests.desk import NOW, P1, P2, P4, SPOT, keys_for, open_desk
+from tests.desk import NOW, P1, P2, P4, SPOT, keys_for
 from tests.proxy import Line, soon
 from tests.tokens import token
 from waylight import metrics, worker
@@ -63,11 +63,6 @@ def grown(before, after):
         for key in after
         if after[key] != before.get(key, 0.0) and key[0].endswith(("_total", "_count"))
     }
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
 
 
 @pytest.mark.parametrize("header", [None, "Bearer " + token("client", "nobody"), "Receipt X"])

@@ -6,7 +6,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from tests.desk import NOW, keys_for, open_desk
+from tests.desk import NOW, keys_for
 from tests.staff import OTHER, QUICK, administrator, enter, holder, person
 from tests.tokens import token
 from waylight.domain.principals import Kind
@@ -22,11 +22,6 @@ def _quick(monkeypatch):
 def _still(app, monkeypatch):
     """A clock that stands: no turn comes while a test is slow."""
     monkeypatch.setitem(app.extensions, "waylight.clock", lambda: NOW)
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
 
 
 @contextmanager

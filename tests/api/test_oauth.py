@@ -9,18 +9,13 @@ import pytest
 from api.wire import limits
 from api.wire.limits import Limiter
 from schemas.common import WireId
-from tests.desk import NOW, keys_for, open_desk
+from tests.desk import NOW, keys_for
 from tests.tokens import token
 from waylight.services import keys
 
 PATH = "/v1/oauth/token"
 GRANT = {"grant_type": "client_credentials"}
 PAGE = "https://app.example"
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
 
 
 @pytest.fixture

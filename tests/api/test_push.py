@@ -26,12 +26,6 @@ def desk(app, database, settings):
 
 
 @pytest.fixture
-def signed_in(desk):
-    tokens = keys_for(desk, (desk.police, desk.operator, desk.control))
-    return {person.name: {"Authorization": f"Bearer {token}"} for person, token in tokens.items()}
-
-
-@pytest.fixture
 def post(client, signed_in):
     def post(body, *, who="Robin"):
         return client.post(PATH, json=body, headers=signed_in[who])

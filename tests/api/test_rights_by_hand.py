@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from schemas.common import WireId
-from tests.desk import NOW, P2, SCOPES, SPOT, headers_for, open_desk
+from tests.desk import NOW, P2, SCOPES, SPOT, headers_for
 from waylight.domain.geo import Point
 from waylight.domain.reports import Want
 
@@ -27,11 +27,6 @@ WANTS_HUB = replace(STORY, wants=(Want.HELP, Want.POLICE, Want.HUB))
 WEST = Point(SPOT.lon - 0.05, SPOT.lat)
 HIDE = {"field": "narrative", "ranges": [[0, 2]], "reason": "A bystander."}
 REFUSED = psycopg.errors.InsufficientPrivilege
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
 
 
 @pytest.fixture

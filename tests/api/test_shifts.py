@@ -8,7 +8,7 @@ import pytest
 from api.wire import limits
 from api.wire.limits import Limiter
 from schemas.common import WireId
-from tests.desk import NOW, P2, keys_for, open_desk
+from tests.desk import NOW, P2
 from waylight.db import shifts as db_shifts
 from waylight.domain.errors import StaleVersion
 from waylight.domain.shifts import Hours, ShiftKind
@@ -16,22 +16,6 @@ from waylight.services import schedules, shifts
 from waylight.services.packs import load_pack
 
 TINYTOWN = Path(__file__).parents[1] / "data" / "tinytown"
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
-
-
-@pytest.fixture
-def signed_in(desk):
-    tokens = keys_for(desk, (desk.police, desk.operator, desk.control, desk.hub_host))
-    return {person.name: {"Authorization": f"Bearer {token}"} for person, token in tokens.items()}
-
-
-@pytest.fixture
-def robin(signed_in):
-    return signed_in["Robin"]
 
 
 def path(team_id, *rest):

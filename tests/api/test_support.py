@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from schemas.common import WireId
-from tests.desk import NOW, P2, keys_for, open_desk
+from tests.desk import NOW, P2, keys_for
 from waylight.domain.reports import ShareWith, Want
 from waylight.domain.roles import SCOPES, Role
 from waylight.services import support
@@ -18,11 +18,6 @@ from waylight.vault import Vault, VaultError
 STORY = replace(P2, narrative="He got on at King's Cross.", wants=(Want.HELP, Want.POLICE))
 WORDS = "Would like to be called after 18:00."
 SUPPORT = frozenset(SCOPES[Role.SUPPORT_WORKER])
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
 
 
 @pytest.fixture

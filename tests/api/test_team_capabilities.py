@@ -4,29 +4,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from schemas.common import WireId
-from tests.desk import NOW, P2, keys_for, open_desk
+from tests.desk import NOW, P2
 from waylight.domain.reports import Need
 from waylight.domain.teams import Capability
 from waylight.services import teams
 
 NEEDS_AID = replace(P2, needs=(Need.FIRST_AID,))
 CHILD = replace(P2, under_18=True)
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
-
-
-@pytest.fixture
-def signed_in(desk):
-    tokens = keys_for(desk, (desk.police, desk.operator, desk.control))
-    return {person.name: {"Authorization": f"Bearer {token}"} for person, token in tokens.items()}
-
-
-@pytest.fixture
-def robin(signed_in):
-    return signed_in["Robin"]
 
 
 def path(team_id, *rest):

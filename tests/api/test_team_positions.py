@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from schemas.common import WireId
-from tests.desk import NOW, P2, SPOT, keys_for, open_desk
+from tests.desk import NOW, P2, SPOT
 from waylight.domain.errors import InvalidRequest
 from waylight.domain.geo import Point
 from waylight.domain.teams import Fix
@@ -11,22 +11,6 @@ from waylight.services import teams
 from waylight.services.operations import chores
 
 NEAR = Point(SPOT.lon - 0.0001, SPOT.lat)
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
-
-
-@pytest.fixture
-def signed_in(desk):
-    tokens = keys_for(desk, (desk.police, desk.operator, desk.control))
-    return {person.name: {"Authorization": f"Bearer {token}"} for person, token in tokens.items()}
-
-
-@pytest.fixture
-def robin(signed_in):
-    return signed_in["Robin"]
 
 
 def path(team_id, *rest):

@@ -3,20 +3,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from schemas.common import WireId
-from tests.desk import NOW, P2, keys_for, open_desk
+from tests.desk import NOW, P2
 
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
-
-
-@pytest.fixture
-def signed_in(desk):
-    tokens = keys_for(desk, (desk.police, desk.operator, desk.control))
-    return {person.name: {"Authorization": f"Bearer {token}"} for person, token in tokens.items()}
 
 
 def path(team_id, *rest):

@@ -7,24 +7,12 @@ import pytest
 from api.wire import limits
 from api.wire.limits import Limiter
 from schemas.common import WireId
-from tests.desk import keys_for, open_desk
 from tests.tokens import token
 from waylight.domain.webhooks import MOST
 from waylight.services import webhooks
 from waylight.services.context import Waylight
 
 NEW = {"url": "https://partner.example/hook", "event_types": ["alert.*"]}
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
-
-
-@pytest.fixture
-def signed_in(desk):
-    tokens = keys_for(desk, (desk.police, desk.operator))
-    return {person.name: {"Authorization": f"Bearer {token}"} for person, token in tokens.items()}
 
 
 @pytest.fixture

@@ -7,14 +7,9 @@ import pytest
 from bench import alerts
 from bench.numbers import Measure, measure_table
 from tests.databases import environment_for
-from tests.desk import P2, open_desk
+from tests.desk import P2
 
 pytestmark = [pytest.mark.commits, pytest.mark.slow]
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
 
 
 def test_drain_and_recovery_are_measured_to_the_last_message(desk, tmp_path):

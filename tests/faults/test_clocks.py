@@ -7,7 +7,7 @@ import pytest
 
 from api.app import create_app
 from tests.api.reports.sending import report, submit
-from tests.desk import P1, P2, open_desk
+from tests.desk import P1, P2
 from waylight.domain.alerts import Outcome, Result
 from waylight.domain.errors import Unavailable
 from waylight.services.clock import ASK_EVERY_S, Clock
@@ -27,11 +27,6 @@ class Recorder:
     def send(self, message):
         self.sent.append(message)
         return Outcome(Result.SENT)
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
 
 
 def clock(desk, wrong):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.desk import P1, open_desk
+from tests.desk import P1
 from waylight.domain.alerts import Outcome, Result
 from waylight.domain.drills import Slot
 from waylight.services import drills
@@ -22,11 +22,6 @@ class Dead:
 
     def send(self, _message):
         return Outcome(Result.REFUSED, "unknown_number")
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
 
 
 def findings(desk, settings=None, *, now=None):

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from tests.databases import ROOT, environment_for
-from tests.desk import P1, P2, SPOT, open_desk
+from tests.desk import P1, P2, SPOT
 from tests.faults.receiver import BLACK_HOLE, WELL, Receiver
 from tests.faults.town import WORKER, Process, until
 from waylight.domain.geo import Point
@@ -34,11 +34,6 @@ insert into deliveries (alert_id, report_id, channel, message, priority, exercis
 select id, report_id, 'console', 'alert.created', priority, exercise, created_at, created_at
 from told
 """
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
 
 
 @pytest.fixture

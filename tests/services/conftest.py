@@ -2,19 +2,11 @@ from datetime import timedelta
 
 import pytest
 
-from tests.desk import NOW, Desk, open_desk
-from waylight.config import Settings
-from waylight.db.session import Database
+from tests.desk import NOW
 from waylight.services import alerts
-from waylight.vault import Vault
 
 LEASE_S = 30.0
 SOON = NOW + timedelta(seconds=1)
-
-
-@pytest.fixture
-def desk(database: Database, vault: Vault, settings: Settings) -> Desk:
-    return open_desk(database, vault, settings)
 
 
 @pytest.fixture

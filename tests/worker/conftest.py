@@ -4,14 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.desk import NOW, open_desk
+from tests.desk import NOW
 from waylight import worker
 from waylight.services.context import Waylight
-
-
-@pytest.fixture
-def desk(database, vault, settings):
-    return open_desk(database, vault, settings)
 
 
 @pytest.fixture
