@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from schemas.common import WireId
+from tests.api.openid.door import ROBIN, caller_of, made
 from tests.api.reports.sending import report
-from tests.api.test_openid import ROBIN, caller_of, made
 from tests.desk import open_desk
 from tests.openid import DESK, SECRET, brought_back, fake_provider, real_provider
 from tests.processes import serving

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.api.test_openid import VALUES
+from tests.api.openid.door import VALUES
 from tests.desk import open_desk
 from tests.proxy import soon
 from tests.staff import QUICK, administrator, enter, holder

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from schemas.common import WireId
-from tests.api.test_openid import bearer, caller_of, made, refused, speaking
+from tests.api.openid.door import bearer, caller_of, made, refused, speaking
 from tests.desk import open_desk
 from tests.openid import DESK, NODE, brought_back, real_provider
 from tests.staff import QUICK, administrator, person
