@@ -64,6 +64,9 @@ def normal_email(text: str) -> str | None:
     5321 and 1035). The domain is in lower case; the local part stays as it was typed.
     """
     local, at, domain = text.strip().rpartition("@")
+    # Case is ignored below, and the Kelvin sign is a K then: another mailbox would be Kim's.
+    if not (local + domain).isascii():
+        return None
     labels = domain.lower().split(".")
     if not at or len(local) > 64 or len(local) + 1 + len(domain) > LONGEST_EMAIL:
         return None

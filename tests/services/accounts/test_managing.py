@@ -188,7 +188,19 @@ def test_address_is_one_persons_within_an_organisation_and_nobodys_business_else
     assert hire(desk, other).email == "kim@police.example"
 
 
-@pytest.mark.parametrize("email", ["kim", "kim@", "@police.example", "kim@police", "a b@c.de"])
+@pytest.mark.parametrize(
+    "email",
+    [
+        "kim",
+        "kim@",
+        "@police.example",
+        "kim@police",
+        "a b@c.de",
+        "\N{KELVIN SIGN}im@police.example",
+        "\N{LATIN SMALL LETTER LONG S}am@police.example",
+        "kim@\N{KELVIN SIGN}.example",
+    ],
+)
 def test_address_that_is_none_is_refused(desk, caller, email):
     with pytest.raises(InvalidRequest):
         hire(desk, caller, email=email)
