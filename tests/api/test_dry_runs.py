@@ -14,6 +14,7 @@ from tests.desk import SCOPES as DESK
 from waylight.db import dry_runs as db
 from waylight.domain import dry_runs as domain
 from waylight.domain.dry_runs import CoverageChange, Proposal, TeamChange
+from waylight.domain.errors import Unavailable
 from waylight.domain.geo import Point
 from waylight.domain.reports import Want
 from waylight.services import dry_runs
@@ -285,7 +286,7 @@ def test_database_itself_refuses_to_write_in_it(desk, monkeypatch):
         return real(conn, *args, **kwargs)
 
     monkeypatch.setattr(db, "surroundings", writes)
-    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+    with pytest.raises(Unavailable) as refused:
         dry_runs.dry_run(
             desk.database,
             desk.vault,
@@ -296,6 +297,7 @@ def test_database_itself_refuses_to_write_in_it(desk, monkeypatch):
             limit=10,
             now=NOW,
         )
+    assert isinstance(refused.value.__cause__, psycopg.errors.ReadOnlySqlTransaction)
 
 
 @pytest.mark.commits

@@ -105,6 +105,19 @@ def test_with_autocommit_each_statement_stands_for_itself(database):
         assert conn.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
 
 
+def test_a_standby_that_takes_nothing_down_is_unavailable_to_whoever_writes(database):
+    with pytest.raises(Unavailable), database.intake() as conn:
+        conn.execute("set transaction read only")
+        beat(conn, "worker")
+    assert beats(database) == set()
+    with pytest.raises(Unavailable), database.session("intake") as session:
+        session.execute(text("set transaction read only"))
+        session.execute(text("delete from worker_heartbeats"))
+    with database.intake() as conn:
+        beat(conn, "worker")
+    assert beats(database) == {"worker"}
+
+
 def test_each_role_is_who_it_says_and_acts_for_one_transaction_only(single):
     database, organisation = single, uuid4()
     who = "select session_user, nullif(current_setting('waylight.organisation_id', true), '')"

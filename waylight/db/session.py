@@ -37,8 +37,13 @@ Role = Literal["intake", "staff"]
 ReadsAs = Literal["analyst", "support"]
 """What a staff transaction reads as, when it is less, or other, than what its organisation may."""
 
-GONE = (psycopg.OperationalError, psycopg.InterfaceError)
-"""What psycopg raises when the server is away, too slow, or out of something."""
+GONE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
+"""What psycopg raises when the server is away, too slow, out of something, or a standby: one that
+is read only takes nothing down until it is another's turn, and callers come again as well."""
 
 POOL_WAIT_S = 1.0
 """The longest wait for a pooled connection, if that is less than the whole patience."""
