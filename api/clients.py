@@ -49,7 +49,7 @@ def list_clients(query: dict[str, Any]) -> ResponseReturnValue:
 
 
 @blueprint.route("/v1/clients", methods=["POST"])
-@require(Kind.STAFF, scopes=("clients:manage",))
+@require(Kind.STAFF, scopes=("clients:manage",), fresh=True)
 @versions.conflicting
 @blueprint.arguments(ClientIn, example=ClientIn.example)
 @blueprint.response(201, ClientTokenOut, headers=versions.HEADERS)
@@ -78,7 +78,7 @@ def one(client_id: UUID) -> ResponseReturnValue:
 
 
 @blueprint.route(ONE, methods=["PATCH"])
-@require(Kind.STAFF, scopes=("clients:manage",))
+@require(Kind.STAFF, scopes=("clients:manage",), fresh=True)
 @versions.versioned(409)
 @blueprint.arguments(ClientEditIn, example=ClientEditIn.example)
 @blueprint.response(200, ClientOut, headers=versions.HEADERS)
@@ -93,7 +93,7 @@ def edit(body: dict[str, Any], client_id: UUID) -> ResponseReturnValue:
 
 
 @blueprint.route(f"{ONE}/rotate", methods=["POST"])
-@require(Kind.STAFF, scopes=("clients:manage",))
+@require(Kind.STAFF, scopes=("clients:manage",), fresh=True)
 @versions.versioned(409)
 @blueprint.arguments(ClientRotationIn, example=ClientRotationIn.example)
 @blueprint.response(200, ClientTokenOut, headers=versions.HEADERS)

@@ -190,6 +190,23 @@ def test_step_up_is_of_one_session(desk, client, post, enter):
     assert post("/v1/webhooks", body, token=token).status_code == 409, "the channel is off"
 
 
+def test_token_of_a_client_outlives_the_session_so_it_asks_for_a_step_up(desk, client, post, enter):
+    """Whoever has got hold of a session must not keep a door of their own when it ends."""
+    token = enter(administrator(desk, now=datetime.now(UTC))).json["token"]
+    body = {"name": "App", "scopes": ["webhooks:manage"]}
+    assert post("/v1/clients", body, token=token).json["code"] == "step_up_needed"
+    step_up(post, token)
+    made = post("/v1/clients", body, token=token)
+    assert made.status_code == 201
+    desk.do("update sessions set fresh_until = null")
+    path = f"/v1/clients/{made.json['id']}"
+    assert post(f"{path}/rotate", {}, token=token).json["code"] == "step_up_needed"
+    longer = client.patch(path, json={"expires_at": None}, headers=bearer(token))
+    assert longer.json["code"] == "step_up_needed"
+    # Whoever sees a leak must be able to stop it.
+    assert post(f"{path}/revoke", token=token).status_code == 200
+
+
 @pytest.mark.usefixtures("still")
 def test_step_up_takes_a_code_once_and_no_more_than_a_few_guesses(desk, post, enter):
     robin = administrator(desk, now=datetime.now(UTC))
