@@ -77,6 +77,10 @@ MOST = 64
 AT_ONCE = 8
 """Calls to one provider at the same time, in one process: a slow one holds up nobody else."""
 
+OF_SIGN_IN = frozenset({"acr", "amr", "auth_time"})
+"""How somebody signed in: of this sign-in only the ID token tells. In userinfo stands what people
+wrote into their profile, where a provider lets them."""
+
 LEEWAY_S = 60
 """How far a provider's clock may be off."""
 
@@ -93,7 +97,16 @@ LARGEST_EXPONENT = 2**32
 @dataclass(frozen=True)
 class _Kept:
     at: float
-    value: Any
+    content: bytes
+    """As it came: read, a hostile document takes twenty times the memory."""
+
+
+class _Broken(Exception):
+    """What a provider answered is no JSON object."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 class _Registry(JWSRegistry):
@@ -172,7 +185,7 @@ class OpenIdProviders:
             found = self._id_token(party, asked, metadata, token, now=now)
             if metadata.get("userinfo_endpoint") is None or set(wanted) <= found.keys():
                 return found
-            return {**self._userinfo(party, metadata, token, found["sub"]), **found}
+            return _joined(found, self._userinfo(party, metadata, token, found["sub"]))
 
     def _token(
         self, party: RelyingParty, asked: Asked, metadata: Mapping[str, Any], code: str
@@ -188,17 +201,17 @@ class OpenIdProviders:
             )
         except OAuth2Error as error:
             if error.error in ("invalid_client", "unauthorized_client"):
-                raise self._down(party.issuer, "client_refused", rests=False) from None
+                raise _failed(party.issuer, "client_refused") from None
             raise Unfit("code_refused") from None
         except requests.HTTPError as error:
             status = error.response.status_code
             if 400 <= status < 500 and status != 429:
                 raise Unfit("code_refused") from None
-            raise self._down(party.issuer, f"http_{status}") from None
+            raise _failed(party.issuer, f"http_{status}") from None
         except requests.RequestException as error:
-            raise self._down(party.issuer, reason(error)) from None
-        except (ValueError, TypeError, RecursionError):
-            raise self._down(party.issuer, "token_unreadable") from None
+            raise _failed(party.issuer, reason(error)) from None
+        except Exception:  # noqa: BLE001 - whatever a library stumbles over
+            raise _failed(party.issuer, "token_unreadable") from None
         if not isinstance(token.get("id_token"), str) or not token["id_token"].isascii():
             raise Unfit("no_id_token")
         return dict(token)
@@ -256,7 +269,10 @@ class OpenIdProviders:
         access = token.get("access_token")
         if not isinstance(access, str) or not access.isascii() or not access.isprintable():
             raise Unfit("no_access_token")
-        said = self._get(party.issuer, url, {"Authorization": f"Bearer {access}"})
+        try:
+            said = _object(self._get(url, {"Authorization": f"Bearer {access}"}))
+        except _Broken as broken:
+            raise _failed(party.issuer, broken.why) from None
         if said.get("sub") != subject:
             raise Unfit("userinfo_of_another")
         return said
@@ -281,33 +297,30 @@ class OpenIdProviders:
         kept = self._kept.get((issuer, name))
         old = self._clock() - kept.at if kept else KEPT_S
         if kept is not None and old < (self._searched_every_s if anew else KEPT_S):
-            found: Mapping[str, Any] = kept.value
-            return found
-        found = self._get(issuer, url, {})
+            return _object(kept.content)
+        try:
+            content = self._get(url, {})
+            found = _object(content)
+        except _Broken as broken:
+            raise self._down(issuer, broken.why) from None
         with self._lock:
-            self._kept[issuer, name] = _Kept(self._clock(), found)
+            self._kept[issuer, name] = _Kept(self._clock(), content)
             self._kept.move_to_end((issuer, name))
             while len(self._kept) > 2 * MOST:
                 self._kept.popitem(last=False)
         return found
 
-    def _get(self, issuer: str, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
-        """A JSON object. Raises Unavailable for anything else."""
+    def _get(self, url: str, headers: Mapping[str, str]) -> bytes:
+        """What is found there, whole. Raises _Broken."""
         try:
             answer = self._session.get(url, headers={"Accept": "application/json", **headers})
         except requests.RequestException as error:
-            raise self._down(issuer, reason(error)) from None
+            raise _Broken(reason(error)) from None
         if answer.status_code != 200:
-            raise self._down(issuer, f"http_{answer.status_code}")
+            raise _Broken(f"http_{answer.status_code}")
         if len(answer.content) >= DOCUMENT_BYTES:
-            raise self._down(issuer, "too_large")
-        try:
-            found = json.loads(answer.content)
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
-            raise self._down(issuer, "no_json_object")
-        return found
+            raise _Broken("too_large")
+        return answer.content
 
     def _endpoint(self, metadata: Mapping[str, Any], name: str, issuer: str) -> str:
         url = metadata.get(name)
@@ -346,16 +359,33 @@ class OpenIdProviders:
                 if not self._talking[issuer]:
                     del self._talking[issuer]
 
-    def _down(self, issuer: str, why: str, *, rests: bool = True) -> Unavailable:
-        """The provider does not do its part. For a moment it is not asked again."""
+    def _down(self, issuer: str, why: str) -> Unavailable:
+        """The provider does not do its part. For a moment it is not asked again.
+
+        For what nobody outside has a hand in: a code or a token that somebody brought, and that it
+        stumbles over, must not shut the door to its other people.
+        """
         with self._lock:
-            if rests:
-                now = self._clock()
-                self._resting = {of: until for of, until in self._resting.items() if until > now}
-                self._resting[issuer] = now + RESTS_S
+            now = self._clock()
+            self._resting = {of: until for of, until in self._resting.items() if until > now}
+            self._resting[issuer] = now + RESTS_S
             self._kept.pop((issuer, "metadata"), None)
-        log.warning("openid_provider_failed", issuer=issuer, reason=why)
-        return _away()
+        return _failed(issuer, why)
+
+
+def _failed(issuer: str, why: str) -> Unavailable:
+    log.warning("openid_provider_failed", issuer=issuer, reason=why)
+    return _away()
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise _Broken("no_json_object")
+    return found
 
 
 def _away() -> Unavailable:
@@ -378,6 +408,21 @@ def _decoded(token: str, keys: KeySet) -> jwt.Token:
     return jwt.decode(token, keys, algorithms=ALGORITHMS, registry=registry)
 
 
+def _joined(signed: Mapping[str, Any], said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the provider signed, and beside it what userinfo says of the person.
+
+    That an address is verified is said of the address beside it, never of the one that the other
+    document has.
+    """
+    is_whole = "email" in signed and (
+        "email_verified" in signed or said.get("email") != signed["email"]
+    )
+    whose = signed if is_whole else said
+    of_person = {name: value for name, value in said.items() if name not in OF_SIGN_IN}
+    address = {name: whose.get(name) for name in ("email", "email_verified")}
+    return {**of_person, **signed, **address}
+
+
 def _fault(error: JoseError) -> str:
     """What is wrong with an ID token, as a code: of its claims the name, never the value."""
     claim = error.claim if isinstance(error, ClaimError) else ""
@@ -385,11 +430,13 @@ def _fault(error: JoseError) -> str:
 
 
 def _usable(keys: Collection[Any]) -> Iterator[RSAKey | ECKey | OKPKey]:
-    """The public keys that sign; a secret one among them would be one that we share with others."""
+    """The public keys that sign; a secret one would be one that the provider shares with others."""
     for data in keys:
         if not isinstance(data, dict) or data.get("kty") not in ("RSA", "EC", "OKP"):
             continue
         if data.get("use", "sig") != "sig":
+            continue
+        if "d" in data:  # its secret half: anybody signs with it, and reading it takes seconds
             continue
         try:
             key = JWKRegistry.import_key(data)

@@ -35,7 +35,11 @@ LONGEST_SUBJECT = 255
 
 LONGEST_NAME = 80
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UNFIT = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""What no name has: it leads elsewhere on a page, or is half a letter that nothing can store."""
+
 _APP_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+:/[A-Za-z0-9._~/-]*", re.ASCII)
 _LOOPBACK_PAGE = re.compile(
     r"http://(?:127\.0\.0\.1|\[::1\]|localhost)(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?", re.ASCII
@@ -177,18 +181,22 @@ def has_second_factor(claims: Mapping[str, Any], values: Collection[str]) -> boo
     return not set(values).isdisjoint([*said, *([level] if isinstance(level, str) else [])])
 
 
-def is_fresh(claims: Mapping[str, Any], *, since: datetime) -> bool:
-    """Whether somebody signed in at their provider since then, and not just was signed in."""
+def is_fresh(claims: Mapping[str, Any], *, since: datetime, now: datetime) -> bool:
+    """Whether somebody signed in at their provider since then, and not just was signed in.
+
+    A provider that says later than now counts otherwise than in seconds, and vouches for nothing.
+    """
     at = claims.get("auth_time")
     if isinstance(at, bool) or not isinstance(at, int | float):
         return False
-    return at >= (since - AUTH_TIME_LEEWAY).timestamp()
+    earliest, latest = since - AUTH_TIME_LEEWAY, now + AUTH_TIME_LEEWAY
+    return earliest.timestamp() <= at <= latest.timestamp()
 
 
 def name_of(claims: Mapping[str, Any], email: str) -> str:
     """What to call a new person: the provider's word on one line, else the address before its @."""
     said = claims.get("name")
-    text = " ".join(_CONTROL.sub(" ", said).split()) if isinstance(said, str) else ""
+    text = " ".join(_UNFIT.sub(" ", said).split()) if isinstance(said, str) else ""
     return (text or email.rpartition("@")[0])[:LONGEST_NAME].strip()
 
 

@@ -1,10 +1,15 @@
 """A provider that breaks, leads elsewhere, or takes its time."""
 
+import tracemalloc
 from contextlib import suppress
 
 import pytest
 
 from tests.api.openid.door import speaking
+from tests.openid import CLIENT, DESK
+from waylight.channels.guard import Guard
+from waylight.channels.openid import OpenIdProviders
+from waylight.domain.identity_providers import Asked, RelyingParty
 
 BROKEN = {
     "answers 500": lambda talk: talk.say({}, status=500),
@@ -89,3 +94,55 @@ def test_dripping_provider_is_given_up(at, app, monkeypatch):
 
     at.fake.says["/.well-known/openid-configuration"] = drip
     assert at.begin().status_code == 503
+
+
+@pytest.mark.parametrize("path", ["/token", "/userinfo"])
+@pytest.mark.parametrize("name", ["answers 500", "is no JSON", "breaks off"])
+def test_provider_that_stumbles_over_one_persons_code_goes_on_serving_the_others(at, path, name):
+    """Anybody may bring any code: a firewall before the provider answers some in its own way."""
+    at.fake.userinfo = {"sub": "robin", "groups": ["desk"]}
+    del at.fake.claims["groups"]
+    at.fake.says[path] = BROKEN[name]
+    assert at.enter().status_code == 503
+    del at.fake.says[path]
+    assert at.enter().status_code == 201
+    assert at.fake.called("/.well-known/openid-configuration") == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        5,
+        "error",
+        ["error"],
+        {"error": 5},
+        {"error": ["invalid_client"]},
+        {"expires_in": "soon"},
+        {"expires_in": float("inf")},
+        {"expires_at": []},
+        {"id_token": {}},
+    ],
+)
+def test_token_answer_that_a_library_stumbles_over_is_no_fault_of_ours(at, said):
+    def say(talk):
+        good = {"access_token": "access", "id_token": at.fake.id_token("code-0")}
+        talk.say({**good, **said} if isinstance(said, dict) else said)
+
+    at.fake.says["/token"] = say
+    assert at.enter().status_code in (401, 503)
+
+
+def test_documents_of_a_hostile_provider_fill_no_memory(fake):
+    """One of 130 kB has 43,000 lists: read, they are twenty times as large."""
+    asked = Asked(DESK, "state", "nonce", "verifier" * 8, fresh=False)
+    fake.metadata["x"] = [[]] * 30_000
+    speaks = OpenIdProviders(Guard(loopback_ports=[fake.port], total_s=5.0))
+    tracemalloc.start()
+    try:
+        for path in range(4):
+            issuer = fake.metadata["issuer"] = f"{fake.issuer}/{path}"
+            speaks.authorization_url(RelyingParty(issuer, CLIENT, None), asked, scopes=[])
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 2_000_000

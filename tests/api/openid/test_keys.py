@@ -46,3 +46,20 @@ def test_key_that_takes_long_to_check_signs_nothing(at):
     at.fake.says["/keys"] = lambda talk: talk.say({"keys": [slow | {"e": exponent}]})
     refused(at.enter())
     assert at.why() == ["id_token_invalid_key_id"]
+
+
+def test_key_whose_secret_half_is_published_signs_nothing(at):
+    """Anybody could sign with it, and reading one of 8,192 bits takes a second of the process."""
+    whole = key_of("first").as_dict(private=True)
+    for parts in (whole, {name: whole[name] for name in ("kty", "kid", "n", "e", "d")}):
+        at.fake.says["/keys"] = lambda talk, parts=parts: talk.say({"keys": [parts]})
+        refused(at.enter())
+        assert at.why() == ["id_token_invalid_key_id"]
+
+
+def test_key_that_comes_with_the_token_signs_nothing(at):
+    evil = key_of("evil")
+    at.fake.key = evil
+    at.fake.header = {"jwk": evil.as_dict(private=False), "jku": f"{at.fake.issuer}/evil"}
+    refused(at.enter())
+    assert at.fake.called("/evil") == 0

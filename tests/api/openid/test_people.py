@@ -6,7 +6,8 @@ import psycopg
 import pytest
 
 from schemas.common import WireId
-from tests.api.openid.door import ROBIN, refused
+from tests.api.openid.door import ROBIN, accounts_of, refused
+from tests.staff import person
 from waylight.services import identity_providers
 
 
@@ -117,3 +118,42 @@ def test_a_person_cannot_be_linked_to_a_provider_of_another_organisation(at, hos
             at.ada.id,
             at.desk.operator.organisation_id,
         )
+
+
+@pytest.mark.parametrize(
+    ("signed", "said"),
+    [
+        ({"email": "ada@police.example", "email_verified": None}, {"email": "robin@evil.example"}),
+        ({"email": None, "email_verified": True}, {"email": "ada@police.example"}),
+    ],
+)
+def test_no_address_is_verified_by_what_is_said_of_another(at, signed, said):
+    """Ada's address typed in where it stands in one document, their own verified in the other."""
+    at.fake.claims |= signed
+    is_verified = signed["email_verified"] is None
+    at.fake.userinfo = {"sub": "robin", "email_verified": is_verified, **said}
+    refused(at.enter())
+    assert at.why() == ["no_verified_email"]
+    assert accounts_of(at.desk) == {"Ada": ["administrator"]}
+
+
+def test_userinfo_may_say_that_the_address_in_the_token_is_verified(at):
+    at.fake.claims["email_verified"] = None
+    at.fake.userinfo = {"sub": "robin", "email": ROBIN["email"], "email_verified": True}
+    assert at.enter().status_code == 201
+
+
+def test_another_letter_that_looks_like_theirs_is_not_their_address(at):
+    """The Kelvin sign folds into a k; the mailbox is another."""
+    person(at.desk, "kim@police.example", roles=("dispatcher",))
+    at.fake.claims["email"] = "\N{KELVIN SIGN}im@police.example"
+    refused(at.enter())
+    assert at.why() == ["no_verified_email"]
+
+
+def test_subjects_that_differ_in_what_no_text_can_hold_are_two(at):
+    at.fake.claims["sub"] = "\ud800"
+    assert at.enter().status_code == 201
+    at.fake.claims["sub"] = "?"
+    refused(at.enter())
+    assert at.why() == ["linked_otherwise"]

@@ -126,3 +126,14 @@ def test_everybody_of_an_organisation_that_demands_it_needs_a_second_factor(at):
     assert at.enter().json["must_enrol"]
     at.fake.claims["amr"] = ["mfa"]
     assert not at.enter().json["must_enrol"]
+
+
+def test_second_factor_and_freshness_are_of_the_id_token_alone(at):
+    """In userinfo stands what people wrote into their profile, where their provider lets them."""
+    del at.fake.claims["groups"]
+    head(at, email="head@police.example")
+    said = {"amr": ["mfa"], "acr": "mfa", "auth_time": int(datetime.now(UTC).timestamp())}
+    at.fake.userinfo = {"sub": "head", "groups": ["desk"], **said}
+    assert at.enter().json["must_enrol"]
+    refused(at.enter(begin={"fresh": True}))
+    assert at.why() == ["not_asked_anew"]

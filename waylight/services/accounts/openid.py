@@ -311,10 +311,10 @@ def _prove(
             wanted={"email", "email_verified", *claim_names(rules_of(row))},
             now=now,
         )
-        if asked.fresh and not is_fresh(claims, since=began_at):
+        if asked.fresh and not is_fresh(claims, since=began_at, now=now):
             raise Unfit("not_asked_anew")
     # By no key of ours: whoever a subject is must be known after every change of keys.
-    named = b"\0".join((row["id"].bytes, claims["sub"].encode(errors="replace")))
+    named = b"\0".join((row["id"].bytes, claims["sub"].encode(errors="surrogatepass")))
     return _Proved(row, claims, sha256(named).digest(), asked.fresh)
 
 
