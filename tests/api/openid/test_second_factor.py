@@ -137,3 +137,24 @@ def test_second_factor_and_freshness_are_of_the_id_token_alone(at):
     assert at.enter().json["must_enrol"]
     refused(at.enter(begin={"fresh": True}))
     assert at.why() == ["not_asked_anew"]
+
+
+def test_whoever_has_not_shown_the_second_factor_sees_and_ends_their_own_session_alone(at):
+    """Who has got hold of a password at the provider must not sign the person's devices out."""
+    head(at, email=at.ada.email)
+    other = at.enter()
+    code = {"code": at.ada.code(datetime.now(UTC) + timedelta(seconds=30))}
+    at.client.post("/v1/sessions/current/step-up", json=code, headers=bearer(other))
+    session = at.enter()
+    assert session.json["must_prove"]
+    (own,) = at.get("/v1/sessions", session).json["items"]
+    assert own["current"]
+    ids = [one["id"] for one in at.get("/v1/sessions", other).json["items"]]
+    for one in {*ids} - {own["id"]}:
+        ended = at.client.delete(f"/v1/sessions/{one}", headers=bearer(session))
+        assert ended.status_code == 404
+    ended = at.client.delete("/v1/sessions", headers=bearer(session))
+    assert (ended.status_code, ended.json["code"]) == (401, "step_up_needed")
+    assert at.get("/v1/staff", other).status_code == 200
+    ended = at.client.delete(f"/v1/sessions/{own['id']}", headers=bearer(session))
+    assert ended.status_code == 204

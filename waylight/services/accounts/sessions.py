@@ -5,11 +5,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from psycopg import Connection
+
 from waylight.db import accounts as db_accounts
 from waylight.db import sessions as db
 from waylight.db.session import Database
 from waylight.domain.accounts import Session
-from waylight.domain.errors import NotFound
+from waylight.domain.errors import NotFound, StepUpNeeded
 from waylight.domain.principals import Principal
 from waylight.services import audit
 from waylight.services.accounts.identity import person_of, tell
@@ -17,10 +19,12 @@ from waylight.vault import Vault
 
 
 def list_sessions(database: Database, principal: Principal, *, now: datetime) -> list[Session]:
-    """The caller's own sessions, the newest first. Raises NotAllowed for whoever is no person."""
-    staff_id, _ = person_of(principal)
+    """The caller's own sessions, the newest first; before the code that is due, this one alone.
+
+    Raises NotAllowed for whoever is no person.
+    """
     with database.intake(autocommit=True) as conn:
-        rows = db.live(conn, staff_id, now=now)
+        rows = _own(conn, principal, now=now)
     return [_session(row, principal.key_id) for row in rows]
 
 
@@ -33,7 +37,7 @@ def end_session(
     """
     staff_id, organisation_id = person_of(principal)
     with database.intake() as conn:
-        if session_id not in {row["id"] for row in db.live(conn, staff_id, now=now)}:
+        if session_id not in {row["id"] for row in _own(conn, principal, now=now)}:
             raise NotFound
         db.end(conn, [session_id], now=now)
         tell(
@@ -48,8 +52,13 @@ def end_session(
 
 
 def end_others(database: Database, principal: Principal, *, now: datetime) -> None:
-    """Ends all sessions of the caller but the one that they call with."""
+    """Ends all sessions of the caller but the one that they call with.
+
+    Raises StepUpNeeded where a code is due first.
+    """
     staff_id, organisation_id = person_of(principal)
+    if principal.must_prove:
+        raise StepUpNeeded
     with database.intake() as conn:
         others = [one for one in db.sessions_of(conn, staff_id) if one != principal.key_id]
         if db.end(conn, others, now=now):
@@ -141,6 +150,16 @@ def _end_of(
                 now=now,
             )
     return ended
+
+
+def _own(conn: Connection[Any], principal: Principal, *, now: datetime) -> list[dict[str, Any]]:
+    """The sessions that a caller sees and ends; before the code that is due, this one alone.
+
+    Who has got hold of somebody's password at a provider must not sign their devices out.
+    """
+    staff_id, _ = person_of(principal)
+    rows = db.live(conn, staff_id, now=now)
+    return [row for row in rows if not principal.must_prove or row["id"] == principal.key_id]
 
 
 def _session(row: Mapping[str, Any], current: UUID | None) -> Session:
