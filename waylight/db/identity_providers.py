@@ -106,13 +106,15 @@ def enabled(conn: Connection[Any], provider_id: UUID) -> dict[str, Any] | None:
     )
 
 
-def hold(conn: Connection[Any], provider_id: UUID) -> bool:
-    """Keeps a provider as it is until the end of the transaction; False when disabled. As staff.
+def hold(conn: Connection[Any], provider_id: UUID, *, version: int) -> bool:
+    """Keeps a provider as it is until the end of the transaction. As staff.
 
-    Before anything of its people is locked: whoever takes it away begins with it as well.
+    False when it is disabled, or another version by now. Before anything of its people is locked:
+    whoever takes it away begins with it as well.
     """
     held = conn.execute(
-        "select from identity_providers where id = %s and enabled for share", [provider_id]
+        "select from identity_providers where id = %s and version = %s and enabled for share",
+        [provider_id, version],
     )
     return held.fetchone() is not None
 

@@ -15,6 +15,7 @@ from uuid_utils import uuid7
 from waylight.db import accounts as db_accounts
 from waylight.db import events
 from waylight.db import identity_providers as db
+from waylight.db import sessions as db_sessions
 from waylight.db.session import Database
 from waylight.domain.changes import check_says_something, check_version
 from waylight.domain.errors import (
@@ -123,8 +124,9 @@ def edit_provider(
 ) -> IdentityProvider:
     """Changes everything but its issuer and client, whose people would be others.
 
-    Disabled, it ends the sessions that it opened, at once. Raises as `read_provider`, StaleVersion,
-    InvalidRequest, and StateConflict for a new secret where what is sealed cannot be opened.
+    Disabled, or where it vouches for less than before, it ends the sessions that it opened, at
+    once. Raises as `read_provider`, StaleVersion, InvalidRequest, and StateConflict for a new
+    secret where what is sealed cannot be opened.
     """
     check_says_something(is_empty=not values)
     checked = _checked(values, [])
@@ -134,7 +136,7 @@ def edit_provider(
         if SECRET in values:
             changes[SECRET] = _sealed(vault, row, values[SECRET])
         changed = db.change(conn, provider_id, changes, now=now)
-        if not changed["enabled"]:
+        if not changed["enabled"] or _vouches_for_less(row, changed):
             db.end_sessions(conn, provider_id, now=now)
         return changed
 
@@ -198,7 +200,8 @@ def forget_person(
 ) -> None:
     """Forgets which of the provider's people this is: the next who has their address becomes them.
 
-    Raises NotFound where none was known, and for a provider or a person of others.
+    Every session of the account ends: one may be of whoever it was taken for. Raises NotFound where
+    none was known, and for a provider or a person of others.
     """
     organisation_id = organisation_of(principal)
     with database.staff(organisation_id) as conn:
@@ -206,6 +209,7 @@ def forget_person(
         known = db_accounts.find(conn, organisation_id, staff_id)
         if known is None or not db.unlink(conn, provider_id, staff_id):
             raise NotFound
+        db_sessions.end_of(conn, staff_id, now=now)
         audit.write(
             conn,
             vault,
@@ -304,6 +308,21 @@ def _own(
     if row is None:
         raise NotFound
     return row
+
+
+def _vouches_for_less(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether somebody may be in who would not come in so any more."""
+    gone = any(
+        one not in after[name]
+        for name in ("role_mapping", "second_factor_values")
+        for one in before[name]
+    )
+    # Without a rule, and without a domain, none keeps anybody out.
+    first = any(after[name] and not before[name] for name in ("role_mapping", "email_domains"))
+    fewer = after["email_domains"] and not set(before["email_domains"]) <= set(
+        after["email_domains"]
+    )
+    return gone or first or bool(fewer)
 
 
 def _secret_in(values: Mapping[str, Any]) -> dict[str, str]:

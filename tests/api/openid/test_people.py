@@ -157,3 +157,29 @@ def test_subjects_that_differ_in_what_no_text_can_hold_are_two(at):
     at.fake.claims["sub"] = "?"
     refused(at.enter())
     assert at.why() == ["linked_otherwise"]
+
+
+def test_who_has_left_the_named_domains_comes_in_no_more(at):
+    at.desk.do("update identity_providers set email_domains = '{police.example}'")
+    assert at.enter().status_code == 201
+    for left in ({"email": "robin@elsewhere.example"}, {"email_verified": False}, {"email": None}):
+        at.fake.claims |= ROBIN | left
+        refused(at.enter())
+        assert at.why() == ["no_verified_email"]
+    at.fake.claims |= ROBIN | {"email": "robin.shah@police.example"}
+    assert at.enter().status_code == 201
+
+
+def test_whoever_is_forgotten_is_signed_out(at):
+    """They may be somebody else, who was taken for this person."""
+    session = at.enter()
+    (row,) = at.desk.rows("select staff_id from identities")
+    identity_providers.forget_person(
+        at.desk.database,
+        at.desk.vault,
+        at.caller,
+        provider_id=at.row.id,
+        staff_id=row["staff_id"],
+        now=datetime.now(UTC),
+    )
+    assert at.get("/v1/alerts", session).status_code == 401

@@ -209,8 +209,9 @@ def _let_in(
     """
     row, session_id = proved.provider, UUID(bytes=uuid7().bytes)
     with database.staff(row["organisation_id"]) as conn:
-        if not db.hold(conn, row["id"]):
-            raise Unfit("provider_gone")
+        # What was changed while the provider was asked must not be got round.
+        if not db.hold(conn, row["id"], version=row["version"]):
+            raise Unfit("provider_changed")
         account = _person(conn, vault, proved, request_id=request_id, now=now)
         if not db.open_session(
             conn,
@@ -342,16 +343,19 @@ def _person(
     """The account of whom a provider vouches for, with their roles of today. As staff.
 
     By their subject; the first time by the address that the provider has verified, and a new
-    person where nobody has it and the mapping gives a role. Raises Unfit.
+    person where nobody has it and the mapping gives a role. Where it vouches for some domains alone
+    the address is looked at every time: who has left them there has left. Raises Unfit.
     """
     row, rules = proved.provider, rules_of(proved.provider)
     organisation_id = row["organisation_id"]
     given = sorted(roles_of(rules, proved.claims))
     if rules and not given:
         raise Unfit("no_role")
+    email = verified_email(proved.claims, row["email_domains"])
+    if email is None and row["email_domains"]:
+        raise Unfit("no_verified_email")
     staff_id = db.person_of(conn, row["id"], proved.subject_hash, now=now)
     if staff_id is None:
-        email = verified_email(proved.claims, row["email_domains"])
         if email is None:
             raise Unfit("no_verified_email")
         staff_id = db_accounts.whose(conn, organisation_id, login_hashes(vault, email))
