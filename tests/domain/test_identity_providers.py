@@ -74,6 +74,25 @@ def test_only_a_verified_address_of_a_named_domain_counts(claims, domains, email
 
 
 @pytest.mark.parametrize(
+    ("said", "counts"),
+    [
+        ({"xms_edov": True}, True),
+        ({"xms_edov": 1}, True),
+        ({"xms_edov": "1"}, True),
+        ({"xms_edov": False}, False),
+        ({"xms_edov": "0"}, False),
+        ({"xms_edov": [True]}, False),
+        ({"xms_edov": True, "email_verified": False}, False),
+        ({"xms_edov": True, "email_verified": "true"}, False),
+        ({"xms_edov": False, "email_verified": True}, True),
+    ],
+)
+def test_entra_says_that_the_domain_is_its_directorys_where_others_say_verified(said, counts):
+    found = verified_email({"email": "robin@police.example", **said}, ["police.example"])
+    assert (found is not None) is counts
+
+
+@pytest.mark.parametrize(
     ("claims", "is_one"),
     [
         ({"amr": ["pwd", "mfa"]}, True),

@@ -32,7 +32,9 @@ from waylight.domain.endpoints import problem_with
 from waylight.domain.errors import Unavailable
 from waylight.domain.identity_providers import (
     ALWAYS_ASKED,
+    DOMAIN_OWNER,
     LONGEST_SUBJECT,
+    PROOFS,
     Asked,
     RelyingParty,
     Unfit,
@@ -77,9 +79,9 @@ MOST = 64
 AT_ONCE = 8
 """Calls to one provider at the same time, in one process: a slow one holds up nobody else."""
 
-OF_SIGN_IN = frozenset({"acr", "amr", "auth_time"})
-"""How somebody signed in: of this sign-in only the ID token tells. In userinfo stands what people
-wrote into their profile, where a provider lets them."""
+OF_ID_TOKEN = frozenset({"acr", "amr", "auth_time", DOMAIN_OWNER})
+"""What is not taken from userinfo: how somebody signed in, and what Entra writes beside an address.
+In userinfo stands what people wrote into their profile, where a provider lets them."""
 
 LEEWAY_S = 60
 """How far a provider's clock may be off."""
@@ -414,13 +416,12 @@ def _joined(signed: Mapping[str, Any], said: Mapping[str, Any]) -> Mapping[str, 
     That an address is verified is said of the address beside it, never of the one that the other
     document has.
     """
+    said = {name: value for name, value in said.items() if name not in OF_ID_TOKEN}
     is_whole = "email" in signed and (
-        "email_verified" in signed or said.get("email") != signed["email"]
+        not signed.keys().isdisjoint(PROOFS) or said.get("email") != signed["email"]
     )
     whose = signed if is_whole else said
-    of_person = {name: value for name, value in said.items() if name not in OF_SIGN_IN}
-    address = {name: whose.get(name) for name in ("email", "email_verified")}
-    return {**of_person, **signed, **address}
+    return {**said, **signed, **{name: whose.get(name) for name in ("email", *PROOFS)}}
 
 
 def _fault(error: JoseError) -> str:

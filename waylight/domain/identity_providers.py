@@ -24,6 +24,12 @@ MOST_VALUES = 20
 
 ALWAYS_ASKED = ("openid", "email", "profile")
 
+DOMAIN_OWNER = "xms_edov"
+"""What Entra says instead of `email_verified`, which it never does: that the domain of the address
+is one that the person's directory has proved to own."""
+
+PROOFS = ("email_verified", DOMAIN_OWNER)
+
 LASTS = timedelta(minutes=10)
 """How long somebody may take at their provider, from begin to end."""
 
@@ -159,10 +165,14 @@ def claim_names(rules: Iterable[RoleRule]) -> frozenset[str]:
 def verified_email(claims: Mapping[str, Any], domains: Collection[str]) -> str | None:
     """The address that the provider has seen its person use; None without, and outside `domains`.
 
-    Only the JSON value true counts: an address that somebody typed in proves nothing.
+    Only the JSON value true counts: an address that somebody typed in proves nothing. Where nothing
+    is said of it, Entra's word that the directory owns its domain does.
     """
-    email = claims.get("email")
-    if claims.get("email_verified") is not True or not isinstance(email, str):
+    email, is_verified = claims.get("email"), claims.get("email_verified")
+    if is_verified is None:
+        # Written as true, 1 and "1" by turns.
+        is_verified = claims.get(DOMAIN_OWNER) in (True, "1")
+    if is_verified is not True or not isinstance(email, str):
         return None
     normal = normal_email(email)
     if normal is None or (domains and normal.rpartition("@")[2].lower() not in domains):

@@ -143,6 +143,16 @@ def test_userinfo_may_say_that_the_address_in_the_token_is_verified(at):
     assert at.enter().status_code == 201
 
 
+def test_entras_word_for_the_domain_of_an_address_is_of_the_signed_address_alone(at):
+    at.fake.claims |= {"email_verified": None, "xms_edov": True}
+    at.fake.userinfo = {"sub": "robin", "email": ROBIN["email"]}
+    assert at.enter().status_code == 201
+    at.fake.claims |= {"sub": "another", "email": None}
+    at.fake.userinfo = {"sub": "another", "email": "ada@police.example", "xms_edov": True}
+    refused(at.enter())
+    assert at.why() == ["no_verified_email"]
+
+
 def test_another_letter_that_looks_like_theirs_is_not_their_address(at):
     """The Kelvin sign folds into a k; the mailbox is another."""
     person(at.desk, "kim@police.example", roles=("dispatcher",))
