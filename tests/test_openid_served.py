@@ -99,3 +99,26 @@ def test_real_provider_signs_somebody_in_through_the_served_door(desk, database,
             assert server.ask("POST", path, b"{}", JSON)[0] == 404
             log = server.told()
             assert not [one for one in (*back.values(), session["token"]) if one in log]
+
+
+def test_nobody_signs_in_to_a_database_that_is_read_only_and_all_hear_it_at_once(
+    desk, database, tmp_path
+):
+    """A standby that is asked before it is its turn: 503 and come again, no fault of ours."""
+    with fake_provider() as fake:
+        path = f"/v1/sign-in/{provider_of(desk, fake)}"
+        with serving(
+            database._settings.database_url,
+            tmp_path,
+            WAYLIGHT_ALLOWED_LOOPBACK_PORTS=str(fake.port),
+            PGOPTIONS="-c default_transaction_read_only=on",
+        ) as server:
+            status, begun = post(server, path, {})
+            assert status == 201, server.told()
+            ends = {"sign_in": begun["sign_in"], **fake.visit(begun["url"])}
+            password = {"email": "ada@police.example", "password": "x"}
+            for at, body in (("/v1/sessions/openid", ends), ("/v1/sessions", password)):
+                status, refused = post(server, at, body)
+                assert (status, refused["code"]) == (503, "unavailable"), server.told()
+            assert fake.called("/token") == 0
+            assert post(server, "/v1/reports", report())[0] == 503
