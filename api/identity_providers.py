@@ -73,7 +73,11 @@ def one(provider_id: UUID) -> ResponseReturnValue:
 @blueprint.arguments(IdentityProviderEditIn, example=IdentityProviderEditIn.example)
 @blueprint.response(200, IdentityProviderOut, headers=versions.HEADERS)
 def edit(body: dict[str, Any], provider_id: UUID) -> ResponseReturnValue:
-    """Change whom it lets in as what. Disabled, it ends the sessions that it opened, at once."""
+    """Change whom it lets in as what.
+
+    Disabled, or where it vouches for less than before, it ends the sessions that it opened, at
+    once.
+    """
     changed = identity_providers.edit_provider(
         **_by(), provider_id=provider_id, values=body, if_match=versions.if_match()
     )
@@ -97,7 +101,7 @@ def delete(provider_id: UUID) -> None:
 def forget(provider_id: UUID, staff_id: UUID) -> None:
     """Forget which of the provider's people this is, where it has made another of them.
 
-    The next whom it vouches for with their address becomes them.
+    Their sessions end. The next whom it vouches for with their address becomes them.
     """
     identity_providers.forget_person(**_by(), provider_id=provider_id, staff_id=staff_id)
 

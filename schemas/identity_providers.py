@@ -45,8 +45,8 @@ MAPPING: dict[str, Any] = {
     " signs in."
 }
 DOMAINS: dict[str, Any] = {
-    "description": "Whose addresses the provider may vouch for. Empty: any; the account found or"
-    " made is of your organisation all the same.",
+    "description": "Whose addresses the provider may vouch for, at every sign-in. Empty: any; the"
+    " account found or made is of your organisation all the same.",
     "examples": [["police.example"]],
 }
 FACTORS: dict[str, Any] = {
