@@ -158,3 +158,25 @@ def test_whoever_has_not_shown_the_second_factor_sees_and_ends_their_own_session
     assert at.get("/v1/staff", other).status_code == 200
     ended = at.client.delete(f"/v1/sessions/{own['id']}", headers=bearer(session))
     assert ended.status_code == 204
+
+
+def test_guesses_of_whoever_has_not_shown_the_second_factor_keep_its_owner_from_nothing(
+    at, app, monkeypatch
+):
+    moment = datetime.now(UTC)  # a clock that stands: no turn comes while the test is slow
+    monkeypatch.setitem(app.extensions, "waylight.clock", lambda: moment)
+    head(at, email=at.ada.email)
+    owner = at.enter()
+
+    def try_code(session, code):
+        return at.client.post(
+            "/v1/sessions/current/step-up", json={"code": code}, headers=bearer(session)
+        ).status_code
+
+    assert try_code(owner, at.ada.code(moment + timedelta(seconds=30))) == 200
+    # However many sessions a stranger opens with the password at the provider.
+    strangers = [at.enter() for _ in range(3)]
+    guesses = [try_code(one, "000000") for one in strangers for _ in range(3)]
+    assert guesses == [401] * 5 + [429] * 4
+    assert try_code(owner, at.ada.recovery[0]) == 200
+    assert try_code(strangers[0], at.ada.recovery[1]) == 429

@@ -117,7 +117,7 @@ def step_up(
     """
     staff_id, organisation_id = person_of(principal)
     session_id = session_of(principal)
-    turn = turns.of_person(vault, staff_id, FROM_ADDRESS)
+    turn = turns.of_person(vault, staff_id, FROM_ADDRESS, is_proved=not principal.must_prove)
     turns.take(database, turn, now=now)
     with database.intake(autocommit=True) as conn:
         row = db.own(conn, staff_id)

@@ -57,9 +57,14 @@ def of_sign_in(
     )
 
 
-def of_person(vault: Vault, staff_id: UUID, throttle: Throttle) -> Turn:
-    """Whom a try of somebody who is signed in counts for."""
-    return Turn([(_name(vault, b"person", staff_id.bytes), throttle)])
+def of_person(vault: Vault, staff_id: UUID, throttle: Throttle, *, is_proved: bool = True) -> Turn:
+    """Whom a try of somebody who is signed in counts for.
+
+    Whoever has not shown the second factor that is due may be a stranger with the person's password
+    at a provider: their guesses are counted together, and keep nobody waiting who has shown it.
+    """
+    kind = b"person" if is_proved else b"unproved"
+    return Turn([(_name(vault, kind, staff_id.bytes), throttle)])
 
 
 def take(database: Database, turn: Turn, *, now: datetime) -> None:
