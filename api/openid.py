@@ -25,7 +25,7 @@ from schemas.identity_providers import (
 from schemas.sessions import FreshOut
 from waylight.channels.openid import OpenIdProviders
 from waylight.domain.accounts import ProviderSession
-from waylight.domain.errors import SignInRefused
+from waylight.domain.errors import SignInRefused, Unavailable
 from waylight.domain.principals import Kind
 from waylight.services import accounts
 from waylight.services.accounts import Answer, Begun
@@ -37,11 +37,12 @@ EXTENSION = "waylight.openid"
 
 @contextmanager
 def counting_failures() -> Iterator[None]:
-    """Counts a refused sign-in against the address it came from. Raises TooManyRequests."""
+    """Counts a sign-in that comes to nothing against its address. Raises TooManyRequests."""
+    limits.check_failures(limits.FAILED_SIGN_INS)
     try:
         yield
-    except SignInRefused:
-        limits.count_failure(limits.FAILED_KEYS)
+    except (SignInRefused, Unavailable):
+        limits.count_failure(limits.FAILED_SIGN_INS)
         raise
 
 

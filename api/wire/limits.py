@@ -62,6 +62,10 @@ FAILED_RECEIPTS = Policy("failed-receipts", quota=30, window_s=300)
 FAILED_KEYS = Policy("failed-keys", quota=30, window_s=300)
 """Keys of an address that nobody has. A right one is never refused for others' wrong ones."""
 
+FAILED_SIGN_INS = Policy("failed-sign-ins", quota=100, window_s=60)
+"""Sign-ins by providers that came to nothing, of an address. Each asks the provider, which answers
+nobody of ours any more when it is asked too much: beyond, it is not asked for what is left of the
+minute. A depot is one address."""
 
 REPLAYS = Policy("webhook-replays", quota=60, window_s=60)
 PINGS = Policy("webhook-pings", quota=10, window_s=60)
@@ -176,6 +180,16 @@ class Limiter:
             log.exception("limiter_broken")
             return None
 
+    def has_left(self, policy: Policy, caller: str | None) -> bool:
+        """Whether one more may be counted; so when the caller is exempt, or the limiter broken."""
+        if caller is None or self.is_exempt(caller):
+            return True
+        try:
+            return bool(self._strategy.test(policy.item(), self._hashed(caller)))
+        except Exception:  # whatever breaks here, the request goes on
+            log.exception("limiter_broken")
+            return True
+
     def is_exempt(self, caller: str | None) -> bool:
         """Whether nothing is counted of this network."""
         return self._exempt_loopback and caller in ("127.0.0.0/8", "::1/128")
@@ -226,6 +240,16 @@ def count_failure(policy: Policy) -> None:
     """Counts a wrong key or receipt against the address it came from. Raises TooManyRequests."""
     if (request.method, request.path) not in NEVER_LIMITED:
         _spend(policy, network_of(request.remote_addr))
+
+
+def check_failures(policy: Policy) -> None:
+    """Refuses an address that has used its failures up, before the work that the next would be.
+
+    Raises TooManyRequests.
+    """
+    limiter: Limiter = current_app.extensions["waylight.limiter"]
+    if not limiter.has_left(policy, network_of(request.remote_addr)):
+        raise TooManyRequests(retry_after_s=policy.window_s)
 
 
 def count_use(policy: Policy, organisation_id: object | None) -> None:

@@ -80,6 +80,7 @@ def test_the_limits_are_those_of_the_code():
         limits.KEYS,
         limits.FAILED_RECEIPTS,
         limits.FAILED_KEYS,
+        limits.FAILED_SIGN_INS,
     ):
         assert f"| `{policy.name}` | {policy.quota} | {policy.window_s} |" in page
 
