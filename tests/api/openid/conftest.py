@@ -4,7 +4,6 @@ import pytest
 
 from schemas.common import WireId
 from tests.api.openid.door import ROBIN, Door, caller_of, made, speaking
-from tests.desk import Desk, open_desk
 from tests.openid import fake_provider
 from tests.staff import QUICK, administrator
 from waylight.services import passwords
@@ -13,11 +12,6 @@ from waylight.services import passwords
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr(passwords, "HASHER", QUICK)
-
-
-@pytest.fixture
-def desk(database, vault, settings) -> Desk:
-    return open_desk(database, vault, settings)
 
 
 @pytest.fixture

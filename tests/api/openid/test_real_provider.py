@@ -9,10 +9,8 @@ import requests
 
 from schemas.common import WireId
 from tests.api.openid.door import bearer, caller_of, made, refused, speaking
-from tests.desk import open_desk
 from tests.openid import DESK, NODE, brought_back, real_provider
-from tests.staff import QUICK, administrator, person
-from waylight.services import passwords
+from tests.staff import administrator, person
 
 PEOPLE = {
     "robin": {
@@ -37,12 +35,6 @@ def provider():
         pytest.skip("run bin/node-tools")
     with real_provider(PEOPLE) as found:
         yield found
-
-
-@pytest.fixture
-def desk(database, vault, settings, monkeypatch):
-    monkeypatch.setattr(passwords, "HASHER", QUICK)
-    return open_desk(database, vault, settings)
 
 
 @pytest.fixture
