@@ -24,6 +24,7 @@ from api import (
     consents,
     coverages,
     dry_runs,
+    grants,
     health,
     hubs,
     identity_providers,
@@ -104,6 +105,7 @@ BLUEPRINTS = (
     analysed_reports.blueprint,
     shared_reports.blueprint,
     support.blueprint,
+    grants.blueprint,
 )
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)

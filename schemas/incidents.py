@@ -81,7 +81,8 @@ class TimelineQuery(PageQuery):
     """How many entries, and from where."""
 
 
-def _words(limit: int, **others: Any) -> fields.String:
+def words(limit: int, **others: Any) -> fields.String:
+    """A text of a person, of at most `limit` characters and not blank."""
     return fields.String(
         required=others.pop("required", True),
         validate=[
@@ -95,7 +96,7 @@ def _words(limit: int, **others: Any) -> fields.String:
 class NoteIn(Body):
     """A note: free text, sealed like a story, never changed. A correction is a new note."""
 
-    text = _words(NOTE_LIMIT)
+    text = words(NOTE_LIMIT)
 
     example = {"text": "Spoke to the driver: the man left at Euston."}
 
@@ -104,7 +105,7 @@ class HandOverIn(Body):
     """Who is asked to take the incident over, and why."""
 
     to_team = WireId("team", required=True)
-    reason = _words(REASON_LIMIT)
+    reason = words(REASON_LIMIT)
 
     example = {
         "to_team": "team_01jdw2s4x0e6qv3t8k5n7b9c1d",
@@ -115,7 +116,7 @@ class HandOverIn(Body):
 class ReopenIn(Body):
     """Why it is opened again."""
 
-    reason = _words(REASON_LIMIT)
+    reason = words(REASON_LIMIT)
 
     example = {"reason": "She called: he is back."}
 
@@ -124,7 +125,7 @@ class MergeIn(Body):
     """The incident that takes the reports of this one."""
 
     into = WireId("incident", required=True)
-    reason = _words(REASON_LIMIT, required=False, load_default=None, allow_none=True)
+    reason = words(REASON_LIMIT, required=False, load_default=None, allow_none=True)
 
     example = {
         "into": "incident_01jdw2s4x0e6qv3t8k5n7b9c1d",
@@ -138,7 +139,7 @@ class SplitIn(Body):
     reports = fields.List(
         WireId("report"), required=True, validate=validate.Length(min=1, max=SPLIT_LIMIT)
     )
-    reason = _words(REASON_LIMIT, required=False, load_default=None, allow_none=True)
+    reason = words(REASON_LIMIT, required=False, load_default=None, allow_none=True)
 
     example = {"reports": ["report_01jdw2s4x0e6qv3t8k5n7b9c1d"]}
 
@@ -188,7 +189,7 @@ class RedactionIn(Body):
         validate=validate.Length(max=10_000),
         metadata={"description": "Instead of `ranges`: what is shown in the place of the text."},
     )
-    reason = _words(REASON_LIMIT)
+    reason = words(REASON_LIMIT)
 
     example = {
         "field": "narrative",

@@ -267,6 +267,10 @@ TABLE: Mapping[str, Route] = {
         before=acked,
         body={"field": "narrative", "ranges": [[0, 2]], "reason": "A bystander."},
     ),
+    "GET /v1/reports/{report_id}/grants": staff(INCIDENTS, 200, 200, 404),
+    "POST /v1/reports/{report_id}/grants/{organisation_id}/revoke": staff(
+        INCIDENTS, 200, 200, 404, before=closed, body={"reason": "It was not theirs."}
+    ),
     # teams
     "GET /v1/check-ins/default": staff(READ, 200, 200, 200),
     "PUT /v1/check-ins/default": staff(RUN, 200, 200, 200, body={"due_in_s": 1200}),

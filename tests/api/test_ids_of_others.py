@@ -97,6 +97,21 @@ POSITIONS = {
         "PATCH", "/v1/identity-providers/{theirs}", "provider_id", {"enabled": False}
     ),
     "path: a report of theirs": Position("GET", "/v1/reports/{theirs}/original", "report_id"),
+    "path: who reads a report of theirs": Position(
+        "GET", "/v1/reports/{theirs}/grants", "report_id"
+    ),
+    "path: taking a report of theirs from us": Position(
+        "POST",
+        "/v1/reports/{theirs}/grants/{our_organisation}/revoke",
+        "report_id",
+        {"reason": "Ours."},
+    ),
+    "path: taking our report from them": Position(
+        "POST",
+        "/v1/reports/{our_report}/grants/{theirs}/revoke",
+        "organisation_id",
+        {"reason": "Ours."},
+    ),
     "path: a report that is shared with them": Position(
         "GET", "/v1/shared-reports/{theirs}", "report_id"
     ),
@@ -187,6 +202,13 @@ def ours(world):  # noqa: F811 - the fixture
         far.id,
         desk.second,
     )
+    desk.do(
+        "insert into grants select report_id, %s, cause, level, created_at, created_by"
+        " from grants where report_id = %s and organisation_id = %s and cause = 'routing'",
+        desk.operator.organisation_id,
+        far.id,
+        desk.police.organisation_id,
+    )
     webhook = world.call("POST", "/v1/webhooks", key, HOOK).json["id"]
     provider = world.call("POST", "/v1/identity-providers", key, PROVIDER).json["id"]
     delivery = world.call("POST", f"/v1/webhooks/{webhook}/ping", key, None).json["id"]
@@ -209,6 +231,8 @@ def ours(world):  # noqa: F811 - the fixture
         "our_provider": provider,
         "our_delivery": delivery,
         "our_incident": WireId.of("incident", row["incident_id"]),
+        "our_report": WireId.of("report", far.id),
+        "our_organisation": WireId.of("organisation", desk.operator.organisation_id),
     }
 
 

@@ -176,6 +176,7 @@ class World:
             f"/v1/hubs/{WireId.of('hub', self.desk.hub)}/desk",
             *(f"/v1/reports/{one}/original" for one in ids),
             *(f"/v1/reports/{one}" for one in ids),
+            *(f"/v1/reports/{one}/grants" for one in ids),
             *(f"/v1/shared-reports/{one}" for one in ids),
             "/v1/analysed-reports",
             "/v1/shared-reports",

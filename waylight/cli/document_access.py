@@ -24,6 +24,10 @@ WHOSE: Mapping[str, tuple[str, str]] = {
         "granted to your organisation",
         "404; 403 if only told",
     ),
+    "/v1/reports/{report_id}/grants": (
+        "granted to your organisation, or given by it; all by whoever oversees",
+        "404; 403 for what another gave",
+    ),
     "/v1/reports/": ("of this receipt", "404"),
     "/v1/reports/mine/support-notes": ("of this receipt", "-"),
     "/v1/shared-reports/{report_id}/support-notes": ("your support service's own", "404"),

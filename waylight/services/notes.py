@@ -29,8 +29,8 @@ def write_note(
     """Seals a note and writes it with its event, in the caller's transaction; returns its id.
 
     The event says who and when, never what. `kind` is what the note was written with: `note` alone,
-    `decline`, `close`, `hand_over`, `reopen`, `merge`, `split`. None, and nothing written, when an
-    earlier try of the same request (`retry_hash`) has written it.
+    `decline`, `close`, `hand_over`, `reopen`, `merge`, `split`, `revocation`. None, and nothing
+    written, when an earlier try of the same request (`retry_hash`) has written it.
     """
     note_id = uuid_utils.compat.uuid7()
     sealed = vault.seal(note_id, {"note": text})

@@ -115,6 +115,22 @@ def has_unread(conn: Connection[Any], alert: Mapping[str, Any]) -> bool:
     )
 
 
+def is_shut_out(conn: Connection[Any], incident_id: UUID) -> bool:
+    """Whether the organisation of a staff connection was granted a report there and is no more."""
+    row = conn.execute("select organisation_is_shut_out(%s)", [incident_id]).fetchone()
+    return bool(row and row[0])
+
+
+def may_not_read(conn: Connection[Any], report_id: UUID, organisation_id: UUID) -> bool:
+    """Whether every grant of an organisation for a report was taken back. As staff."""
+    row = conn.execute(
+        "select bool_and(revoked_at is not null) from grants"
+        " where report_id = %s and organisation_id = %s",
+        [report_id, organisation_id],
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def set_state(
     conn: Connection[Any],
     alert_id: UUID,

@@ -33,10 +33,12 @@ told as (
     returning *),
 granted as (
     insert into grants (report_id, organisation_id, cause, level, created_at, created_by)
-    select r.id, told.organisation_id, 'hand_over', 'full', %(now)s, 'hand_over'
+    select r.id, told.organisation_id, 'hand_over', 'full', %(now)s, %(by)s
     from told join reports r on r.incident_id = told.incident_id and r.withdrawn_at is null
     on conflict (report_id, organisation_id, cause) do update
-        set level = 'full', revoked_at = null),
+        set level = 'full', created_at = excluded.created_at, created_by = excluded.created_by,
+            revoked_at = null, revoked_by = null
+        where grants.revoked_at is not null),
 said as (
     insert into events (kind, at, city_id, organisation_id, report_id, incident_id, alert_id, data,
                         exercise)
@@ -51,8 +53,8 @@ said as (
 select id, report_id, rank from told
 """
 
-# Each team at work on an incident is told of each report in it that it does not know yet, with a
-# grant of its own for each; one message an alert is enough.
+# Each team at work on an incident is told of each report in it that it does not know yet, or may
+# read no more, with a grant of its own for each; one message an alert is enough.
 TELL_THE_REST = """
 select tell_more(
     jsonb_populate_record(untold.report, jsonb_build_object('received_at', %(now)s::timestamptz)),
@@ -63,10 +65,14 @@ from (
     from alerts a join reports r on r.incident_id = a.incident_id
     where a.incident_id = %(incident)s and a.team_id is not null and r.withdrawn_at is null
       and a.state in ('pending', 'delivered', 'acknowledged', 'en_route', 'on_scene')
-      and not exists (
+      and (not exists (
           select from events e
           where e.report_id = r.id and e.alert_id = a.id
             and e.kind in ('alert.created', 'alert.updated'))
+        or not exists (
+          select from grants g
+          where g.report_id = r.id and g.organisation_id = a.organisation_id
+            and g.level = 'full' and g.revoked_at is null))
     order by a.id, nth) untold
 """
 
@@ -168,10 +174,12 @@ def ask_to_take_over(
     team_id: UUID,
     handed_from: UUID,
     reasons: Sequence[Mapping[str, Any]],
+    by: str,
     now: datetime,
 ) -> UUID | None:
-    """Raises the alert of a hand-over, with its grants and events; the caller queues the message.
+    """Raises the alert of a hand-over, with its grants `by` somebody and its events.
 
+    The caller queues the message.
     None when every report of the incident was withdrawn: there is nothing to hand over.
     """
     row = fetch_one(
@@ -182,6 +190,7 @@ def ask_to_take_over(
             "team": team_id,
             "from": handed_from,
             "reasons": Jsonb(list(reasons)),
+            "by": by,
             "now": now,
         },
     )
@@ -339,7 +348,20 @@ def write_left(conn: Connection[Any], incident_id: UUID, hold: Hold) -> None:
 
 
 def reopen(conn: Connection[Any], incident_id: UUID, hold: Hold, *, now: datetime) -> None:
-    """An incident is open again. Those who declined or closed it before may be asked again."""
+    """An incident is open again. Those who declined or closed it before may be asked again.
+
+    Whoever gave up its oversight when it was closed has it again: an open incident is watched over.
+    """
+    conn.execute(
+        """
+        update grants g set revoked_at = null, revoked_by = null, created_at = %s,
+            created_by = 'oversight'
+        from reports r
+        where r.incident_id = %s and g.report_id = r.id and g.cause = 'oversight'
+          and g.revoked_at is not null
+        """,
+        [now, incident_id],
+    )
     conn.execute(
         """
         update incidents set state = 'open', closed_at = null, held_by_alert_id = %s,

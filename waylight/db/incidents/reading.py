@@ -22,11 +22,12 @@ OVERSEES = """exists (
     where r.incident_id = i.id and g.organisation_id = %(organisation)s
       and g.cause = 'oversight' and g.revoked_at is null)"""
 
-# Whoever said no or was stood down is at work on it no more, and closing it was work.
-WORKS = """exists (
+# Whoever said no or was stood down is at work on it no more, and closing it was work, until what
+# they could read of it was taken back.
+WORKS = """(not organisation_is_shut_out(i.id) and exists (
     select from alerts a where a.incident_id = i.id and a.team_id is not null
       and a.organisation_id = %(organisation)s
-      and a.state not in ('declined', 'expired', 'withdrawn'))"""
+      and a.state not in ('declined', 'expired', 'withdrawn')))"""
 
 # Of one that was merged away nothing is left to ask but who had a part in it before.
 WAS_PART = """i.merged_into is not null

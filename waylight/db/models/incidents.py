@@ -69,7 +69,8 @@ class IncidentNote(Base):
     __tablename__ = "incident_notes"
     __table_args__ = (
         CheckConstraint(
-            "kind in ('note', 'decline', 'close', 'hand_over', 'reopen', 'merge', 'split')",
+            "kind in ('note', 'decline', 'close', 'hand_over', 'reopen', 'merge', 'split',"
+            " 'revocation')",
             name="kind",
         ),
         UniqueConstraint("retry_hash"),

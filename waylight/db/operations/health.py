@@ -149,8 +149,8 @@ from (
         submit_report,submit_reports,take_sign_in_turn,tell,tell_more,tell_of_all}'::text[])
         as name
     union all select 'waylight_staff', unnest('{acting_organisation,alert_was_sent,
-        is_colleague,last_event_number,move_team,rotate_client,organisation_acts_on,
-        organisation_is_told,organisation_may_read,
+        grants_of,is_colleague,last_event_number,move_team,rotate_client,organisation_acts_on,
+        organisation_is_shut_out,organisation_is_told,organisation_may_read,
         organisation_may_read_story,organisation_may_redact,organisation_may_say,
         organisation_oversees,organisation_supports,organisation_runs_team,organisation_watches_city,
         organisation_works_on,place_of_team,reads_as,renew_city,
@@ -262,6 +262,7 @@ MARKS: Mapping[str, str] = {
     "0018": "to_regclass('past_grants') is not null",
     "0019": "to_regproc('organisation_runs_team') is not null",
     "0020": "to_regproc('forget_sessions') is not null",
+    "0023": "to_regproc('grants_of') is not null",
 }
 """How each migration is recognised in a database, whatever number stands in it."""
 

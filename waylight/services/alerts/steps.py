@@ -12,6 +12,7 @@ from waylight.db import events
 from waylight.db.alerts import steps
 from waylight.db.session import Database
 from waylight.domain.alerts import (
+    ENDED,
     AlertDetail,
     DeclineCause,
     Ending,
@@ -201,6 +202,13 @@ def close(
     )
 
 
+def _is_shut_out(conn: Connection[Any], alert: Mapping[str, Any]) -> bool:
+    """Whether somebody would set out who may read nothing of what they set out to."""
+    if alert["hub_id"] is not None:
+        return steps.may_not_read(conn, alert["report_id"], alert["organisation_id"])
+    return steps.is_shut_out(conn, alert["incident_id"])
+
+
 def _take(
     database: Database,
     vault: Vault,
@@ -222,6 +230,11 @@ def _take(
         mine = next(alert for alert in alerts if alert["id"] == alert_id)
         if if_match is not None and if_match != mine["version"]:
             raise StaleVersion
+        if step is Step.ACKNOWLEDGE and mine["state"] in ENDED and _is_shut_out(conn, mine):
+            raise StateConflict(
+                "What your organisation could read of it was taken back: ask whoever has it now to"
+                " hand it over."
+            )
         if step is Step.CLOSE and if_match is None and steps.has_unread(conn, mine):
             raise StateConflict(
                 "Another report came after this was taken on: read the alert again, then close it."

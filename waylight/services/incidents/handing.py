@@ -28,6 +28,7 @@ from waylight.services.alerts.inbox import alert_for, open_alert
 from waylight.services.alerts.standing import check_is_of_reports, hold_of, rung_of
 from waylight.services.cities import held_capabilities
 from waylight.services.notes import write_note
+from waylight.services.reports.grants import author
 from waylight.services.staff import organisation_of
 from waylight.vault import Vault
 
@@ -106,6 +107,7 @@ def hand_over(
                 team=team,
                 giver=row["team"],
                 channels=channels,
+                by=author(principal),
                 now=now,
             )
             if live is None:
@@ -172,6 +174,7 @@ def _ask(
     team: Mapping[str, Any],
     giver: str,
     channels: Sequence[str],
+    by: str,
     now: datetime,
 ) -> None:
     """Writes who has it and tells the team that is asked. Raises StateConflict."""
@@ -188,6 +191,7 @@ def _ask(
             team_id=team["id"],
             handed_from=mine["id"],
             reasons=[{"code": "handed_over", "params": {"name": giver}}],
+            by=by,
             now=now,
         )
         message = "alert.created"

@@ -160,8 +160,8 @@ def reopen(
 
     Alerts that have ended stay so; whoever is told gets a new one. An incident that is open is
     returned as it is. Raises NotFound; NotAllowed for whoever neither closed an alert of it nor
-    oversees it; StaleVersion; StateConflict for one that was merged into another, or whose reports
-    were all withdrawn.
+    oversees it, or was shut out of it since; StaleVersion; StateConflict for one that was merged
+    into another, or whose reports were all withdrawn.
     """
     organisation_id = organisation_of(principal)
     with database.staff(organisation_id) as conn:
@@ -170,6 +170,9 @@ def reopen(
             raise StateConflict("This incident was merged into another: open that one again.")
         if not (row["oversees"] or _closed_one(conn, incident_id, organisation_id)):
             raise NotAllowed("Only whoever closed it, or the control room, opens it again.")
+        # Its ladder would tell them again, and grant them what was taken back.
+        if not row["oversees"] and steps.is_shut_out(conn, incident_id):
+            raise NotAllowed("What your organisation could read of it was taken back.")
     with database.intake() as conn:
         (incident,) = steps.lock_incidents(conn, incident_id)
         check_is_of_reports(incident)

@@ -153,6 +153,12 @@ def _story(events: Sequence[Mapping[str, Any]]) -> list[TimelineEntry]:
             return event["alert_id"] in later
         if event["kind"] == "incident.merged":
             return event["at"] not in moved
+        if event["kind"] == "grant.revoked" and event["data"].get("reason") != "consent":
+            # Whoever reads it by another grant reads it still; one that had two lost both at once.
+            ended = ("ended", event["organisation"], str(event["at"]))
+            is_new = ended not in readers and not event["data"].get("still_reads")
+            readers.add(ended)
+            return is_new
         return event["kind"] in STORY
 
     return [
