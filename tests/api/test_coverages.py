@@ -170,6 +170,64 @@ def test_shape_that_cannot_be_used_is_refused_with_the_place(  # noqa: PLR0917 -
     assert desk.rows("select from areas where organisation_id is not null") == []
 
 
+@pytest.mark.parametrize(
+    "ring",
+    [
+        f"[[0, 51], [1{'0' * 400}, 51], [1, 52], [0, 51]]",
+        "[[0, 51], [1e308, 51], [1, 52], [0, 51]]",
+        f"[[0, 51], [0.1, 51], [0.1, 51.1, 1{'0' * 400}], [0, 51]]",
+        "[[0, 51.5], [5e-324, 51.5], [5e-324, 51.6], [0, 51.6], [0, 51.5]]",
+        "[[0, 51.5], [1e-300, 51.5], [0, 51.50000000000001], [0, 51.5]]",
+        "[[0, 51.5], [0, 51.6], [0, 51.5], [0, 51.6], [0, 51.5]]",
+    ],
+)
+def test_numbers_at_the_edge_of_what_a_computer_holds_are_refused_like_any_other(
+    desk, client, robin, ring
+):
+    """As text: json of Python would not write them."""
+    shape = f'{{"type": "Polygon", "coordinates": [{ring}]}}'
+    answer = client.post(
+        path(desk.first),
+        data=f'{{"name": "Edge", "shape": {shape}}}',
+        headers={**robin, "Content-Type": "application/json"},
+    )
+    assert answer.status_code in (400, 422), answer.text
+    assert desk.rows("select from areas where organisation_id is not null") == []
+
+
+@pytest.mark.parametrize(
+    "ring",
+    [
+        # A hole that touches the outer ring in one point, and positions that are there twice.
+        [[[-0.16, 51.53], [-0.12, 51.53], [-0.12, 51.55], [-0.16, 51.55], [-0.16, 51.53]],
+         [[-0.14, 51.53], [-0.145, 51.54], [-0.135, 51.54], [-0.14, 51.53]]],
+        [[[-0.16, 51.53], [-0.16, 51.53], [-0.12, 51.53], [-0.12, 51.53, 7], [-0.12, 51.55],
+          [-0.16, 51.53]]],
+    ],
+)  # fmt: skip
+def test_shape_that_only_looks_odd_is_taken(desk, client, robin, ring):
+    answer = client.post(
+        path(desk.first), json=drawn({"type": "Polygon", "coordinates": ring}), headers=robin
+    )
+    assert answer.status_code == 201, answer.text
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"type": "GeometryCollection", "geometries": [square()]},
+        {"type": "Feature", "geometry": square(), "properties": {}},
+        {"type": "MultiPolygon", "coordinates": []},
+        {"type": "MultiPolygon", "coordinates": [[]]},
+        {"type": "Polygon", "coordinates": None},
+        {"type": ["Polygon"], "coordinates": [[]]},
+        {"coordinates": [[]]},
+    ],
+)
+def test_what_is_no_polygon_is_refused(desk, client, robin, shape):
+    assert refused(client.post(path(desk.first), json=drawn(shape), headers=robin))
+
+
 def test_crossing_says_where_it_is(desk, client, robin):
     answer = client.post(path(desk.first), json=drawn(BOW), headers=robin)
     (said,) = [one["detail"] for one in answer.json["errors"]]

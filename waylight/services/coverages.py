@@ -215,19 +215,23 @@ def _shape_problems(
         return [Problem("/shape/coordinates", "too_intricate", detail)]
     if fault is not None:
         return [_crossing(shape, fault)]
-    found = []
-    if place is not None and place["area_m2"] < coverages.LEAST_M2:
+    found: list[Problem] = []
+    if place is None:
+        return found
+    if place["area_m2"] < coverages.LEAST_M2:
         detail = f"This is smaller than {coverages.LEAST_M2:g} square metres."
         found.append(Problem("/shape/coordinates", "too_small", detail))
-    if place is not None and place["other_cities"]:
+    if place["other_cities"]:
         detail = (
             f"This reaches into {', '.join(place['other_cities'])}, which has teams of its own:"
             " leave it out."
         )
         found.append(Problem("/shape/coordinates", "other_city", detail))
-    if place is not None and not outside_city and place["outside"] > coverages.OUTSIDE_SHARE:
+    # Of no area at all, in the last digits of a number, there is no share.
+    outside = place["outside"] or 0.0
+    if not outside_city and outside > coverages.OUTSIDE_SHARE:
         detail = (
-            f"{max(place['outside'], 0.01):.0%} of this lies outside {place['city']}: draw it"
+            f"{max(outside, 0.01):.0%} of this lies outside {place['city']}: draw it"
             " within, or say `outside_city`: true if that is meant. Longitude comes first."
         )
         found.append(Problem("/shape/coordinates", "outside_city", detail))
