@@ -69,6 +69,22 @@ $$;
 revoke execute on function grants_of(uuid), organisation_is_shut_out(uuid) from public;
 grant execute on function grants_of(uuid), organisation_is_shut_out(uuid) to waylight_staff;
 
+-- By this name the city says whose job a report is, and consent for the police finds its reader.
+create function keep_job_names() returns trigger language plpgsql as $$
+begin
+    if current_user = 'waylight_staff' and exists (
+        select from cities c cross join jsonb_array_elements(c.jurisdiction) j
+        where c.id = new.city_id and j->>'organisation' in (old.name, new.name))
+    then
+        raise check_violation using message =
+            'the name by which reports are an organisation''s job is changed with the city';
+    end if;
+    return new;
+end
+$$;
+create trigger organisations_keep_job_names before update of name on organisations
+    for each row when (old.name is distinct from new.name) execute function keep_job_names();
+
 alter table incident_notes drop constraint ck_incident_notes_kind;
 alter table incident_notes add constraint ck_incident_notes_kind check (kind in ('note', 'decline',
     'close', 'hand_over', 'reopen', 'merge', 'split', 'revocation'));
@@ -122,6 +138,8 @@ def downgrade() -> None:
     for function, old, new in REWORDED:
         op.execute(REWORD.format(function=function, old=new, new=old))
     op.execute(
+        "drop trigger organisations_keep_job_names on organisations;"
+        "drop function keep_job_names();"
         "drop function grants_of(uuid), organisation_is_shut_out(uuid);"
         "alter table incident_notes drop constraint ck_incident_notes_kind;"
         "update incident_notes set kind = 'note' where kind = 'revocation';"

@@ -7,9 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from schemas.common import WireId
+from tests.api.test_rights_by_hand import by_hand
 from tests.desk import NOW, P1, P2, SPOT, headers_for
 from tests.desk import SCOPES as DESK
 from waylight.domain import roles
@@ -239,6 +241,55 @@ def test_organisation_changes_its_name_and_contact_and_no_more(desk, client, rob
         }
     assert "organisation.updated" in desk.kinds()
     assert actions(desk) == ["organisation.updated"]
+
+
+JOB = '[{"organisation": "Rail police", "modes": ["train"], "code": "on_rails"}]'
+
+
+@pytest.mark.parametrize(
+    "name", ["Operator", "operator", "OPERATOR", "Opera\u200btor", "Rail police", "rail  Police"]
+)
+def test_organisation_takes_the_name_of_no_other_in_its_city(desk, client, robin, name):
+    desk.do("update cities set jurisdiction = %s", JOB)
+    where = mine(client, robin)
+    got = client.patch(where, json={"name": name}, headers=any_version(robin))
+    assert codes(got) == {("/name", "name_taken")}
+    same = client.patch(where, json={"name": "Police"}, headers=any_version(robin))
+    assert same.status_code == 200
+
+
+def test_nobody_gets_the_stories_of_those_whose_job_it_is_by_taking_their_name(desk, client, robin):
+    """Consent for the police goes to whoever has the name that the city says whose job it is."""
+    desk.do("update cities set jurisdiction = %s", JOB)
+    where = mine(client, robin)
+    client.patch(where, json={"name": "Rail police"}, headers=any_version(robin))
+    with pytest.raises(psycopg.errors.CheckViolation):
+        by_hand(desk, desk.police, "update organisations set name = 'Rail police'")
+    assert desk.rows("select from organisations where name = 'Rail police'") == []
+
+
+def test_name_by_which_reports_are_an_organisation_s_job_stays(desk, client, robin):
+    desk.do("update cities set jurisdiction = replace(%s, 'Rail police', 'Police')::jsonb", JOB)
+    where = mine(client, robin)
+    got = client.patch(where, json={"name": "Harbour Police"}, headers=any_version(robin))
+    assert codes(got) == {("/name", "whose_job")}
+    with pytest.raises(psycopg.errors.CheckViolation):
+        by_hand(desk, desk.police, "update organisations set name = 'Harbour Police'")
+
+
+def test_report_after_the_last_team_of_a_place_is_retired_reaches_the_control_room(
+    desk, client, signed_in
+):
+    for name, team_id in (
+        ("Robin", desk.first), ("Ali", desk.second), ("Robin", desk.third)
+    ):  # fmt: skip
+        gone = client.delete(
+            f"/v1/teams/{WireId.of('team', team_id)}", headers=any_version(signed_in[name])
+        )
+        assert gone.status_code == 204, gone.text
+    report = desk.report(P1)
+    (told,) = desk.rows("select team_id from alerts where report_id = %s", report.id)
+    assert told["team_id"] == desk.room
 
 
 def test_another_s_organisation_is_like_one_that_there_is_not(desk, client, signed_in):

@@ -31,6 +31,25 @@ def city_id(conn: Connection[Any], organisation_id: UUID) -> UUID | None:
     return row[0] if row else None
 
 
+def names(conn: Connection[Any], organisation_id: UUID) -> dict[str, Any] | None:
+    """{others, jobs}: names of the other organisations of its city, and of those whose job it is.
+
+    By the second the city says whose job a report is, and consent for the police finds its reader.
+    """
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            """
+            select array(select o.name from organisations o
+                         where o.city_id = us.city_id and o.id <> us.id) as others,
+                   array(select distinct j->>'organisation'
+                         from jsonb_array_elements(c.jurisdiction) j
+                         where j->>'organisation' is not null) as jobs
+            from organisations us join cities c on c.id = us.city_id where us.id = %s
+            """,
+            [organisation_id],
+        ).fetchone()
+
+
 def change(
     conn: Connection[Any],
     organisation_id: UUID,

@@ -13,7 +13,7 @@ from waylight.db.session import Database
 from waylight.domain.alerts import BOUNDS, waits_of
 from waylight.domain.changes import check_says_something
 from waylight.domain.errors import InvalidRequest, NotFound, Problem, StaleVersion
-from waylight.domain.organisations import CONTACTS, Organisation
+from waylight.domain.organisations import CONTACTS, Organisation, looks
 from waylight.domain.principals import Principal
 from waylight.services import audit
 from waylight.services.staff import organisation_of
@@ -42,11 +42,13 @@ def edit_organisation(
     """Another `name`, or other ways of `contact`: those given change, the others stay.
 
     A pack that is loaded later leaves them. Raises NotFound, StaleVersion, and InvalidRequest when
-    nothing is to be changed.
+    nothing is to be changed, for the name of another organisation, and for any other name than that
+    by which the city says that reports are this one's job.
     """
     check_says_something(is_empty=not values)
     with database.staff(organisation_of(principal)) as conn:
         row = _own(conn, principal, organisation_id)
+        _check_name(conn, row, values.get("name"))
         changed = dict(values)
         if "contact" in changed:
             changed["contact"] = {**row["contact"], **changed["contact"]}
@@ -110,6 +112,22 @@ def check_waits(waits_s: Mapping[int, float | None], *, under: str = "") -> None
             problems.append(Problem(f"{under}/priority_{priority}_s", "out_of_bounds", detail))
     if problems:
         raise InvalidRequest(problems=problems)
+
+
+def _check_name(conn: Connection[Any], row: Mapping[str, Any], name: str | None) -> None:
+    """Raises InvalidRequest: passengers choose whom they trust by a name."""
+    known = db.names(conn, row["id"])
+    if name is None or name == row["name"] or known is None:
+        return
+    if row["name"] in known["jobs"]:
+        detail = (
+            "By this name the city says whose job a report is: whoever runs the installation"
+            " changes both."
+        )
+        raise InvalidRequest(problems=[Problem("/name", "whose_job", detail)])
+    if looks(name) in {looks(one) for one in (*known["others"], *known["jobs"])}:
+        detail = "Another organisation of this city has this name: choose one of your own."
+        raise InvalidRequest(problems=[Problem("/name", "name_taken", detail)])
 
 
 def _change(
