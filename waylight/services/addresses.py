@@ -199,7 +199,7 @@ def change_address(
             changes["fingerprint"] = fingerprint_of(vault, opened)
         changed = db.change(conn, address_id, changes, if_match=if_match)
         if changed is None:
-            raise StaleVersion
+            raise StaleVersion(version=_one(conn, organisation_id, address_id)["version"])
         if not changed:
             raise StateConflict("The same address was added again: it is in the list.")
         found = _one(conn, organisation_id, address_id)
@@ -225,7 +225,7 @@ def remove_address(
     with database.staff(organisation_id) as conn:
         row = _one(conn, organisation_id, address_id)
         if not db.remove(conn, address_id, if_match=if_match, now=now):
-            raise StaleVersion
+            raise StaleVersion(version=_one(conn, organisation_id, address_id)["version"])
         _tell(conn, vault, "address.removed", row, principal, request_id=request_id, now=now)
 
 

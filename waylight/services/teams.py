@@ -126,7 +126,7 @@ def set_duty(
     with database.staff(organisation_of(principal)) as conn:
         row = own_team(conn, principal, team_id, now=now)
         if not db_teams.set_duty(conn, team_id, status=duty, until=until, if_match=if_match):
-            raise StaleVersion
+            raise StaleVersion(version=visible_team(conn, principal, team_id, now=now)["version"])
         if duty is Duty.OFF:
             db_teams.forget_position(conn, team_id)
         _tell(conn, principal, row, "team.duty_changed", {"duty": duty}, now=now)
@@ -155,7 +155,7 @@ def set_capabilities(
     with database.staff(organisation_of(principal)) as conn:
         row = own_team(conn, principal, team_id, now=now)
         if not db_teams.set_capabilities(conn, team_id, said, if_match=if_match):
-            raise StaleVersion
+            raise StaleVersion(version=visible_team(conn, principal, team_id, now=now)["version"])
         _tell(
             conn,
             principal,

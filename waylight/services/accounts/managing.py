@@ -372,7 +372,7 @@ def change_policy(
     by, organisation_id = person_of(principal)
     with database.staff(organisation_id) as conn:
         if not db.keep_policy(conn, organisation_id, requires_totp=requires_totp, version=if_match):
-            raise StaleVersion
+            raise StaleVersion(version=db.policy(conn, organisation_id)["version"])
         tell(
             conn,
             "sign_in_policy.changed",

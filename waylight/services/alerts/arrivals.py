@@ -12,11 +12,11 @@ from waylight.db.alerts import arrivals, steps
 from waylight.db.session import Database
 from waylight.domain.alerts import AlertDetail, State
 from waylight.domain.arrivals import Arrival, Expected, all_ended, follows
+from waylight.domain.changes import check_version
 from waylight.domain.errors import (
     InvalidRequest,
     NotAllowed,
     Problem,
-    StaleVersion,
     StateConflict,
 )
 from waylight.domain.principals import Principal
@@ -62,8 +62,7 @@ def log_arrival(
             raise StateConflict("This alert is a team's: arrivals are logged on a hub's alert.")
         incident, alerts = steps.lock(conn, row)
         mine = next(alert for alert in alerts if alert["id"] == alert_id)
-        if if_match is not None and if_match != mine["version"]:
-            raise StaleVersion
+        check_version(if_match, mine["version"])
         everybody = expected_by(conn, row)
         person = _person(everybody, report_id)
         happened_at = _within_reason(at, person, now=now)

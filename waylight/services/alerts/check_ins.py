@@ -129,7 +129,7 @@ def set_default(
             staff_id=principal.staff_id,
             now=now,
         ):
-            raise StaleVersion
+            raise StaleVersion(version=_default(conn, principal).version)
         events.write(
             conn,
             events.Event(

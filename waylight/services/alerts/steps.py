@@ -22,7 +22,8 @@ from waylight.domain.alerts import (
     Taken,
     take,
 )
-from waylight.domain.errors import NotAllowed, StaleVersion, StateConflict
+from waylight.domain.changes import check_version
+from waylight.domain.errors import NotAllowed, StateConflict
 from waylight.domain.principals import Kind, Principal
 from waylight.log import get_logger
 from waylight.services.alerts import check_ins
@@ -228,8 +229,7 @@ def _take(
             raise NotAllowed("Only the recipient's own people can act on its alert.")
         incident, alerts = steps.lock(conn, row)
         mine = next(alert for alert in alerts if alert["id"] == alert_id)
-        if if_match is not None and if_match != mine["version"]:
-            raise StaleVersion
+        check_version(if_match, mine["version"])
         if step is Step.ACKNOWLEDGE and mine["state"] in ENDED and _is_shut_out(conn, mine):
             raise StateConflict(
                 "What your organisation could read of it was taken back: ask whoever has it now to"

@@ -15,11 +15,11 @@ from waylight.db.session import Database
 from waylight.domain import alerts as rules
 from waylight.domain import routing
 from waylight.domain.alerts import AlertDetail, Released, Taken
+from waylight.domain.changes import check_version
 from waylight.domain.errors import (
     InvalidRequest,
     NotAllowed,
     Problem,
-    StaleVersion,
     StateConflict,
 )
 from waylight.domain.principals import Principal
@@ -65,8 +65,7 @@ def hand_over(
         team = _fit_team(conn, incident, to_team, now=now)
         live = _live_alert(alerts, to_team)
         if live is None or live["handed_from"] != alert_id:
-            if if_match is not None and if_match != mine["version"]:
-                raise StaleVersion
+            check_version(if_match, mine["version"])
             if to_team == mine["team_id"]:
                 raise InvalidRequest(
                     problems=[Problem("/to_team", "same_team", "Name another team than your own.")]

@@ -18,12 +18,12 @@ from waylight.db.session import Database
 from waylight.domain import alerts as rules
 from waylight.domain import routing
 from waylight.domain.alerts import Merged, Released
+from waylight.domain.changes import check_version
 from waylight.domain.errors import (
     InvalidRequest,
     NotAllowed,
     NotFound,
     Problem,
-    StaleVersion,
     StateConflict,
 )
 from waylight.domain.incidents import IncidentDetail
@@ -75,8 +75,7 @@ def merge(
     with database.intake() as conn:
         source, target = steps.lock_incidents(conn, incident_id, into)
         if source["merged_into"] != into:
-            if if_match is not None and if_match != source["version"]:
-                raise StaleVersion
+            check_version(if_match, source["version"])
             moved = moves.reports(conn, incident_id)
             _check_together(source, target, moved, moves.reports(conn, into))
             _merge(conn, source, target, moved, principal=principal, channels=channels, now=now)
@@ -126,8 +125,7 @@ def split(
     if new is None:
         with database.intake() as conn:
             (incident,) = steps.lock_incidents(conn, incident_id)
-            if if_match is not None and if_match != incident["version"]:
-                raise StaleVersion
+            check_version(if_match, incident["version"])
             new = _split(conn, incident, wanted, principal=principal, channels=channels, now=now)
             if reason is not None:
                 write_note(
@@ -177,8 +175,7 @@ def reopen(
         (incident,) = steps.lock_incidents(conn, incident_id)
         check_is_of_reports(incident)
         if incident["state"] == "closed":
-            if if_match is not None and if_match != incident["version"]:
-                raise StaleVersion
+            check_version(if_match, incident["version"])
             left = [r for r in moves.reports(conn, incident_id) if r["withdrawn_at"] is None]
             if not left:
                 raise StateConflict("Every report of this incident was withdrawn.")
