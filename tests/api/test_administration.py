@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import psycopg
 import pytest
 
@@ -14,6 +15,7 @@ from schemas.common import WireId
 from tests.api.test_rights_by_hand import by_hand
 from tests.desk import NOW, P1, P2, SPOT, headers_for
 from tests.desk import SCOPES as DESK
+from waylight.cli.organisations import organisation
 from waylight.domain import roles
 from waylight.domain.alerts import BOUNDS
 from waylight.domain.coverages import Rule
@@ -21,6 +23,7 @@ from waylight.domain.errors import StaleVersion
 from waylight.domain.principals import Kind, Principal
 from waylight.services import coverages, organisations, teams
 from waylight.services.packs import load_pack
+from waylight.services.packs.shapes import ORGANISATION_KINDS
 
 TINYTOWN = Path(__file__).parents[1] / "data" / "tinytown"
 HERE = {"type": "Point", "coordinates": [SPOT.lon, SPOT.lat]}
@@ -241,6 +244,18 @@ def test_organisation_changes_its_name_and_contact_and_no_more(desk, client, rob
         }
     assert "organisation.updated" in desk.kinds()
     assert actions(desk) == ["organisation.updated"]
+
+
+@pytest.mark.parametrize("kind", sorted(ORGANISATION_KINDS))
+def test_organisation_of_every_kind_that_a_pack_may_have_is_administered(desk, client, robin, kind):
+    desk.do("update organisations set kind = %s where id = %s", kind, desk.police.organisation_id)
+    (found,) = client.get("/v1/organisations", headers=robin).json["items"]
+    assert found["kind"] == kind
+    said = client.get("/openapi.json").json["components"]["schemas"]["Organisation"]
+    assert kind in said["properties"]["kind"]["enum"]
+    create = next(one for one in organisation.commands["create"].params if one.name == "kind")
+    assert isinstance(create.type, click.Choice)
+    assert kind in create.type.choices
 
 
 JOB = '[{"organisation": "Rail police", "modes": ["train"], "code": "on_rails"}]'

@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 import click
 
 from waylight.cli.terminal import opened, say
-
-KINDS = ("operator", "police", "council", "charity", "health", "control_room")
+from waylight.domain.organisations import KINDS
 
 
 @click.group()

@@ -5,7 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-KINDS = ("operator", "police", "council", "charity", "health", "control_room")
+KINDS = (
+    "operator",
+    "police",
+    "council",
+    "charity",
+    "health",
+    "control_room",
+    "support_service",
+)
 CONTACTS = ("sms", "phone", "url")
 
 

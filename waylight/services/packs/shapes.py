@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 from waylight.domain.geo import Bounds, Point
+from waylight.domain.organisations import KINDS
 
 PLACE_KINDS = frozenset({"station", "bus_stop", "taxi_rank", "venue", "hospital", "alley"})
 MODES = frozenset(
@@ -23,9 +24,7 @@ MODES = frozenset(
         "river",
     }
 )
-ORGANISATION_KINDS = frozenset(
-    {"operator", "police", "council", "charity", "health", "control_room", "support_service"}
-)
+ORGANISATION_KINDS = frozenset(KINDS)
 TEAM_KINDS = frozenset({"field", "control_room"})
 CAPABILITIES = frozenset({"first_aid", "sign_language", "women_officers", "safeguarding"})
 HUB_KINDS = frozenset({"safe_travel_hub", "hospital", "station", "hub_bus"})
