@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from waylight import texts
 from waylight.domain.categories import CATEGORIES, GROUPS
 from waylight.domain.reports import Need
+from waylight.domain.roles import Role
 
 ROOT = Path(__file__).parents[1]
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -164,6 +165,16 @@ def test_modes_and_capabilities_are_said_in_the_callers_language():
     assert "إسعافات أولية" in texts.say(
         "reasons", "capability_met", "ar", {"capability": "first_aid"}
     )
+
+
+@pytest.mark.parametrize("language", ["en", "es", "ar"])
+def test_roles_are_said_in_words_and_what_somebody_wrote_as_it_is(language):
+    for role in (*Role, "hub_host"):
+        said = texts.say("timeline", "read", language, {"organisation": "P", "role": role})
+        assert "_" not in said
+        assert texts.say("roles", role, language) in said
+    said = texts.say("timeline", "read", language, {"organisation": "P", "role": "night shift"})
+    assert "night shift" in said
 
 
 def test_an_unknown_code_is_said_as_it_is_and_an_unknown_language_in_english():

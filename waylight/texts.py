@@ -15,7 +15,13 @@ DEFAULT = "en"
 UNKNOWN = "\u2026"
 """Stands where a sentence has a placeholder and the caller has no value for it."""
 
-SPOKEN_AS = {"mode": "modes", "capability": "capabilities", "group": "groups", "need": "needs"}
+SPOKEN_AS = {
+    "mode": "modes",
+    "capability": "capabilities",
+    "group": "groups",
+    "need": "needs",
+    "role": "roles",
+}
 """Placeholders whose values are codes, and the section that has the words for them."""
 
 HEADER_LIMIT = 500

@@ -11,6 +11,7 @@ from schemas.common import WireId
 from schemas.events import envelope
 from tests.api.test_rights_by_hand import by_hand, cannot_say, refused
 from tests.desk import NOW, P2, SCOPES, SPOT, headers_for
+from waylight.db import consents as db_consents
 from waylight.db.events import give_numbers
 from waylight.domain.reports import LocationClaim, ShareWith, Submission, Want
 from waylight.services import audit, events
@@ -204,6 +205,67 @@ def test_consent_ticked_with_the_report_is_told_like_any_other(desk, call, timel
     ]
 
 
+def test_consent_ticked_with_a_report_that_alerts_nobody_is_given_all_the_same(
+    desk, client, call, timeline, signed_in
+):
+    report = desk.report(replace(STORY, share_with=(ShareWith.OPERATOR,)))
+    assert (report.status, report.alerting, report.warnings) == ("recorded", "none", ())
+    assert [one.code for one in report.safety_card.who_sees_this] == ["shared_operator"]
+    assert item(call(report), "operator")["given_at"] is not None
+    assert "consent_given" in [one["code"] for one in timeline(report)]
+    assert shared(client, signed_in["Ali"], report).status_code == 200
+    for who in ("Robin", "Casey", "Jo"):
+        assert shared(client, signed_in[who], report).status_code == 404
+    for table in ("alerts", "deliveries", "incidents"):
+        assert desk.rows(f"select from {table}") == []
+    assert len(desk.rows("select from grants")) == 1
+
+
+def test_police_ticked_with_the_report_are_those_whose_job_it_is_whoever_is_nearer(desk, call):
+    desk.do(
+        "insert into organisations (city_id, key, name, kind)"
+        " select city_id, 'rail', 'Rail police', 'police' from organisations where key = 'police'"
+    )
+    rule = '[{"organisation": "Rail police", "code": "on_the_railway"}]'
+    desk.do("update cities set jurisdiction = %s, version = version + 1", rule)
+    report = desk.report(replace(STORY, wants=(Want.HELP,), share_with=(ShareWith.POLICE,)))
+    found = item(call(report), "police")
+    assert found["given_at"] is not None
+    assert found["organisation"]["name"] == "Rail police"
+
+
+def test_consent_ticked_while_no_team_is_on_duty_is_given_to_whom_it_would_be_later(desk, call):
+    desk.do("update teams set duty_status = 'off' where kind = 'field'")
+    report = desk.report(replace(STORY, wants=(Want.HELP,), share_with=(ShareWith.OPERATOR,)))
+    assert item(call(report), "operator")["given_at"] is not None
+
+
+def test_whoever_ticks_somebody_of_whom_there_are_two_is_told_that_nobody_has_it(desk, call):
+    desk.do("delete from coverages")
+    desk.do(
+        "insert into organisations (city_id, key, name, kind)"
+        " select city_id, 'trams', 'Trams', 'operator' from organisations where key = 'police'"
+    )
+    ticked = (ShareWith.OPERATOR, ShareWith.POLICE)
+    report = desk.report(replace(STORY, wants=(Want.HELP,), share_with=ticked))
+    assert [(one.pointer, one.code) for one in report.warnings] == [
+        ("/share_with", "share_nobody_there")
+    ]
+    seen_by = [one.code for one in report.safety_card.who_sees_this]
+    assert "shared_police" in seen_by
+    assert "shared_operator" not in seen_by
+    assert item(call(report), "operator")["given_at"] is None
+    assert item(call(report), "police")["given_at"] is not None
+
+
+def test_report_goes_its_way_although_nobody_knows_whom_to_share_it_with(desk, monkeypatch):
+    monkeypatch.setattr(db_consents, "readers_of_sent", refuse)
+    report = desk.report(replace(STORY, wants=(Want.HELP,), share_with=(ShareWith.OPERATOR,)))
+    assert [one.code for one in report.warnings] == ["share_nobody_there"]
+    assert desk.rows("select from alerts")
+    assert desk.rows("select from grants where cause = 'consent'") == []
+
+
 def test_consent_ticked_with_the_report_is_in_the_audit_log_once(desk, client, signed_in):
     ticked = replace(STORY, wants=(Want.HELP,), share_with=(ShareWith.OPERATOR,))
     placed = replace(ticked, location=LocationClaim(point=SPOT))
@@ -233,7 +295,10 @@ def refuse(*_, **__):
 
 
 def test_a_child_s_report_is_shared_by_no_tick(desk, call):
-    report = desk.report(replace(STORY, under_18=True))
+    ticked = tuple(ShareWith)
+    report = desk.report(replace(STORY, under_18=True, share_with=ticked))
+    assert [one.code for one in report.warnings] == ["share_asked_first"]
+    assert [one.code for one in report.safety_card.who_sees_this] == ["nobody"]
     assert {one["unavailable"]["code"] for one in call(report).json["items"]} == {"asked_first"}
     for recipient in ("operator", "police", "support"):
         answer = call(report, "PUT", recipient)

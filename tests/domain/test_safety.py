@@ -82,6 +82,7 @@ def card(
     groups=("pursuit",),
     modes=("tube",),
     recipients=(TEAM,),
+    shared=(),
     alerting="live",
 ):
     return safety_card(
@@ -91,6 +92,7 @@ def card(
         groups=groups,
         modes=modes,
         recipients=recipients,
+        shared=shared,
         alerting=alerting,
     )
 
@@ -280,8 +282,21 @@ def test_record_only_says_that_nobody_is_told_and_still_gives_999():
 def test_who_sees_names_everybody_told_and_the_room_that_may_look():
     assert who(recipients=(TEAM, HUB)) == ["team", "hub", "control_room_may"]
     assert who(recipients=(TEAM, ROOM)) == ["team", "control_room"]
-    shared = NewReport(share_with=(ShareWith.OPERATOR, ShareWith.POLICE))
-    assert who(shared)[-2:] == ["shared_operator", "shared_police"]
+    shared = (ShareWith.OPERATOR, ShareWith.POLICE)
+    assert who(shared=shared)[-2:] == ["shared_operator", "shared_police"]
+    assert who(recipients=(), shared=shared[:1]) == ["nobody_yet", "shared_operator"]
+    ticked = NewReport(share_with=shared)
+    assert who(ticked) == ["team", "control_room_may"], "there was nobody to share it with"
+
+
+@pytest.mark.parametrize("want", [Want.RECORD_ONLY, Want.SUPPORT_ONLY])
+def test_who_is_told_of_by_nobody_and_shared_is_seen_by_those_alone(want):
+    shared = (ShareWith.SUPPORT,)
+    found = card(NewReport(wants=(want,)), recipients=(), alerting="none", shared=shared)
+    assert [reason.code for reason in found.who_sees_this] == ["shared_support"]
+    codes = [reason.code for reason in found.advice]
+    assert "alerted_nobody" in codes
+    assert "told_nobody" not in codes
 
 
 def test_a_refusal_of_police_and_the_care_for_a_child_are_said():
@@ -333,6 +348,7 @@ reports = st.builds(
     groups=st.lists(st.sampled_from(GROUPS), min_size=1, unique=True),
     modes=st.lists(st.sampled_from([*RAILS, "bus", "taxi", "street"]), max_size=3, unique=True),
     alerting=st.sampled_from(["live", "delayed", "none"]),
+    shared=st.lists(st.sampled_from(ShareWith), unique=True),
     language=st.sampled_from(texts.languages()),
 )
 def test_every_card_is_short_small_and_said_in_words(*, language, **case):

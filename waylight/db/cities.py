@@ -10,9 +10,6 @@ select c.id, c.slug, c.name, c.time_zone, c.version + coalesce(t.version, 0) as 
        c.jurisdiction, c.contacts, c.contacts_verified_at, c.holidays, t.id as team_id,
        t.name as team_name, t.capabilities, t.staff_capabilities, t.demo as team_demo,
        o.id as organisation_id, o.name as organisation_name, o.escalation,
-       (select (array_agg(s.id))[1] from organisations s
-        where s.city_id = c.id and s.kind = 'support_service' having count(*) = 1)
-           as support_service,
        array(select unnest(v.modes) from coverages v join teams m on m.id = v.team_id
              where m.city_id = c.id
              union select l.mode from lines l where l.city_id = c.id) as modes

@@ -1,6 +1,6 @@
 """Consent: grants that a passenger gives and takes back. As intake."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -21,12 +21,12 @@ LOCKED_REPORT = f"{REPORT} for no key update of r"
 # only one of its kind in the city. Of several that nothing tells apart none is chosen: a story does
 # not go to whoever comes first in a list.
 READERS = """
-with able as (
+with r as ({report}),
+able as (
     select o.id, o.name, o.kind, o.key,
-           coalesce(o.kind = 'police' and o.name = r.routing->'jurisdiction'->>'body', false)
-               as has_job,
+           coalesce(o.kind = 'police' and o.name = r.police, false) as has_job,
            near.distance_m, count(*) over (partition by o.kind) as of_kind
-    from reports r
+    from r
     join organisations o on o.city_id = r.city_id and o.kind = any (%(kinds)s)
     left join lateral (
         select min(st_distance(t.base, r.position)) as distance_m
@@ -37,14 +37,24 @@ with able as (
           and st_covers(part.geom, r.position::geometry)
           and (c.modes is null or r.mode is null or r.mode = any (c.modes))
           and (c.routes is null or r.route_id = any (c.routes))
-          and (c.category_groups is null or c.category_groups && r.category_groups)) near on true
-    where r.id = %(report)s)
+          and (c.category_groups is null or c.category_groups && r.category_groups)) near on true)
 select distinct on (kind) id, name, kind,
        case when has_job then 'whose_job' when distance_m is not null then 'covers_place'
             else 'only_one' end as reason
 from able where has_job or distance_m is not null or of_kind = 1
 order by kind, has_job desc, distance_m nulls last, key
 """
+
+STORED = """
+    select city_id, position, mode, route_id, category_groups,
+           routing->'jurisdiction'->>'body' as police
+    from reports where id = %(report)s"""
+
+SENT = """
+    select %(city_id)s::uuid as city_id, %(position)s::geography as position,
+           %(mode)s::text as mode, %(route_id)s::text as route_id,
+           %(category_groups)s::text[] as category_groups, %(police)s::text as police"""
+"""A report that is not stored yet."""
 
 GRANTED = """
 select g.organisation_id, o.name as organisation, o.kind, g.cause, g.created_at, g.revoked_at
@@ -98,7 +108,19 @@ def readers(
     conn: Connection[Any], report_id: UUID | None, kinds: Sequence[str]
 ) -> list[dict[str, Any]]:
     """The one organisation of each kind that a report would be shared with, and why that one."""
-    return fetch_all(conn, READERS, {"report": report_id, "kinds": list(kinds)})
+    return fetch_all(
+        conn, READERS.format(report=STORED), {"report": report_id, "kinds": list(kinds)}
+    )
+
+
+def readers_of_sent(
+    conn: Connection[Any], facts: Mapping[str, Any], kinds: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The same of a report that is not stored yet.
+
+    `facts` are {city_id, position, mode, route_id, category_groups, police}: whose job it is.
+    """
+    return fetch_all(conn, READERS.format(report=SENT), {**facts, "kinds": list(kinds)})
 
 
 def granted(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, Any]]:

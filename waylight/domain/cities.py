@@ -54,8 +54,6 @@ class City:
     contacts_verified_at: str | None = None
     modes: frozenset[str] = frozenset()
     holidays: Mapping[str, Any] = field(default_factory=dict)
-    support_service: UUID | None = None
-    """The organisation of this kind; None where there is none, or where it might be another."""
 
     def at(self, moment: datetime) -> "City":
         """The same with its control room as that is at an instant."""

@@ -158,8 +158,11 @@ class NewReport:
 
     @property
     def consents(self) -> tuple[ShareWith, ...]:
-        """Who else may read it, by consent. A child's ticks share nothing: a person asks first."""
-        return () if self.under_18 or self.tells_nobody else self.share_with
+        """Who else may read it, by consent, also where nobody is to be told.
+
+        A child's ticks share nothing: a person asks first.
+        """
+        return () if self.under_18 else self.share_with
 
     @property
     def only_describes_a_person(self) -> bool:

@@ -4,7 +4,7 @@ First aid after spiking: Drinkaware and the Metropolitan Police, as the field gu
 them. What to do without a signal: British Transport Police, the same guide (4.4).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from waylight.domain.cities import City
@@ -63,11 +63,13 @@ def safety_card(
     groups: Sequence[str],
     modes: Sequence[str],
     recipients: Sequence[Recipient],
+    shared: Collection[ShareWith] = (),
     alerting: str,
 ) -> SafetyCard:
     """The card: at most 4 emergency contacts, 3 of support, 5 pieces of advice, and who sees it.
 
-    `recipients` are those who are told now; `alerting` is live, delayed or none. Contacts are the
+    `recipients` are those who are told now, `shared` those who may read it by consent; `alerting`
+    is live, delayed or none. Contacts are the
     pack's, by their own conditions; one without a number is left out, and so is a service with a
     minimum age for somebody who says they are under 18.
     """
@@ -89,10 +91,11 @@ def safety_card(
             groups=frozenset(groups),
             modes=frozenset(modes),
             alerting=alerting,
+            shared=bool(shared),
             phone=next((entry["phone"] for entry in emergency if entry.get("phone")), None),
             silent_contact=any(entry["need"] == "cannot_speak" for entry in emergency),
         ),
-        who_sees_this=who_sees(city, report, recipients),
+        who_sees_this=who_sees(city, report, recipients, shared),
         verified_at=city.contacts_verified_at if city else None,
     )
 
@@ -144,6 +147,7 @@ def _advice(
     groups: frozenset[str],
     modes: frozenset[str],
     alerting: str,
+    shared: bool,
     phone: str | None,
     silent_contact: bool,
 ) -> tuple[Reason, ...]:
@@ -161,7 +165,7 @@ def _advice(
         (alerting == "delayed", Reason(f"alerting_delayed{here}", call)),
         (danger and alerting != "delayed", Reason(f"call_emergency{here}", call)),
         (danger and bool(phone) and not silent_contact, Reason("silent_call", call)),
-        (report.tells_nobody, Reason("told_nobody")),
+        (report.tells_nobody, Reason("alerted_nobody" if shared else "told_nobody")),
         (bool(report.under_18), Reason("child_tell_adult")),
         (spiked and mine, Reason("spiking_stay")),
         (happened and live and not mine, Reason("stay_with_them")),
@@ -181,13 +185,20 @@ def _advice(
 
 
 def who_sees(
-    city: City | None, report: NewReport, recipients: Sequence[Recipient]
+    city: City | None,
+    report: NewReport,
+    recipients: Sequence[Recipient],
+    shared: Collection[ShareWith] = (),
 ) -> tuple[Reason, ...]:
-    """Everybody who may read this report, in plain words, and who may not."""
+    """Everybody who may read this report, in plain words, and who may not.
+
+    `shared` are those whom the passenger lets read it and for whom there is an organisation.
+    """
+    consents = tuple(Reason(f"shared_{who}") for who in ShareWith if who in shared)
     if report.tells_nobody:
-        return (Reason("nobody"),)
+        return consents or (Reason("nobody"),)
     if not recipients:
-        return (Reason("nobody_yet"),)
+        return (Reason("nobody_yet"), *consents)
     lines = [
         Reason(
             recipient.role if recipient.role in ("control_room", "hub") else "team",
@@ -202,12 +213,7 @@ def who_sees(
         and (not report.under_18 or "safeguarding" in room.capabilities)
     ):
         lines.append(Reason("control_room_may", {"name": room.name}))
-    lines += [
-        Reason(f"shared_{who}")
-        for who in ShareWith
-        if who in report.consents
-        and (who is not ShareWith.SUPPORT or (city is not None and city.support_service))
-    ]
+    lines += consents
     if not report.allows_police:
         lines.append(Reason("police_no"))
     if report.under_18:

@@ -95,5 +95,4 @@ def _city(row: dict[str, Any]) -> City:
         ),
         modes=frozenset(row["modes"]),
         holidays=row["holidays"],
-        support_service=row["support_service"],
     )

@@ -10,12 +10,15 @@ from psycopg import Connection
 
 from waylight.db import consents as db
 from waylight.db.session import Database
+from waylight.domain import safety
+from waylight.domain.cities import City
 from waylight.domain.consents import KINDS, Consent, Consents, Period, Reader, unavailable
 from waylight.domain.errors import ConsentNotPossible, Problem
 from waylight.domain.principals import Principal
 from waylight.domain.reports import Reason, ShareWith
 from waylight.services import audit
 from waylight.services.reports.mine import no_such_report
+from waylight.services.routing import Draft, Surroundings
 from waylight.vault import Vault
 
 Change = Callable[..., tuple[str, Sequence[UUID]]]
@@ -76,6 +79,30 @@ def withdraw_consent(
     lose the report: `still_reads` says so. Where none was given nothing changes. Raises NotFound.
     """
     return _change(database, vault, principal, _withdraw, recipient, now=now, request_id=request_id)
+
+
+def readers_of(
+    conn: Connection[Any], draft: Draft, around: Surroundings, city: City | None
+) -> Mapping[ShareWith, UUID]:
+    """Who reads a report that is on its way, of those whom its passenger ticked.
+
+    The same organisations as would be given consent later; nobody where it is not certain which.
+    """
+    report = draft.report
+    job = safety.jurisdiction(city, modes=around.modes, area_codes=around.area_codes)
+    rows = db.readers_of_sent(
+        conn,
+        {
+            "city_id": city and city.id,
+            "position": around.located.point and around.located.point.ewkt(),
+            "mode": report.journey.mode or next(iter(around.modes), None),
+            "route_id": report.journey.route_id,
+            "category_groups": list(draft.groups),
+            "police": job.body,
+        },
+        [KINDS[who] for who in report.consents],
+    )
+    return {WORDS[row["kind"]]: row["id"] for row in rows}
 
 
 def _change(

@@ -14,7 +14,7 @@ from waylight.config import Settings
 from waylight.domain import alerts, geo, routing
 from waylight.domain.cities import City
 from waylight.domain.principals import Kind
-from waylight.domain.reports import NewReport, Recipient, ReportReceipt, ShareWith, Submission, Want
+from waylight.domain.reports import NewReport, Recipient, ReportReceipt, Submission, Want
 from waylight.services.routing import Draft, Surroundings, control_room_fallback
 from waylight.vault import Vault
 
@@ -260,18 +260,11 @@ def _alert(recipient: Recipient, channels: Sequence[str]) -> dict[str, Any]:
 
 def _grants(one: Decided) -> list[dict[str, Any]]:
     """The control room's oversight, and what the passenger agreed to share."""
-    if one.report.tells_nobody:
-        return []
     found: list[tuple[UUID, str]] = []
-    room = one.city.control_room if one.city else None
+    room = one.city.control_room if one.city and not one.report.tells_nobody else None
     if room and (not one.report.under_18 or "safeguarding" in room.capabilities):
         found.append((room.organisation_id, "oversight"))
-    for kind in ("operator", "police"):
-        if kind in one.report.consents:
-            of_kind = (c for c in one.around.candidates if c.organisation_kind == kind)
-            found += [(c.organisation_id, "consent") for c in of_kind][:1]
-    if ShareWith.SUPPORT in one.report.consents and one.city and one.city.support_service:
-        found.append((one.city.support_service, "consent"))
+    found += [(organisation_id, "consent") for organisation_id in one.around.readers.values()]
     return [
         {"organisation_id": organisation, "cause": cause, "level": "full"}
         for organisation, cause in found

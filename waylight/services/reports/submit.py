@@ -30,6 +30,7 @@ from waylight.domain.routing import Routing
 from waylight.log import get_logger
 from waylight.services import audit
 from waylight.services.cities import known_cities
+from waylight.services.reports.consents import readers_of
 from waylight.services.reports.record import Decided, record, structured, usable_key
 from waylight.services.routing import (
     Draft,
@@ -83,12 +84,12 @@ def _write(
     """The read, the decision and the write, all before the commit: it may be tried again."""
     cities = known_cities(database)
     drafts = _drafts(submissions, cities)
-    surroundings = _look_around(database, drafts, cities)
+    surroundings = _look_around(database, drafts, cities, settings=settings)
     fresh = known_cities(database, version=surroundings[0].cities_version)
     if fresh is not cities:
         # A pack was loaded since: its control room and its contacts are the ones that count.
         cities, drafts = fresh, _drafts(submissions, fresh)
-        surroundings = _look_around(database, drafts, cities)
+        surroundings = _look_around(database, drafts, cities, settings=settings)
     decided = [
         _decide(submission, one, around, cities, settings=settings)
         for submission, one, around in zip(submissions, drafts, surroundings, strict=True)
@@ -173,11 +174,15 @@ def _permitted(submission: Submission) -> NewReport:
 
 
 def _look_around(
-    database: Database, drafts: Sequence[Draft], cities: Sequence[City]
+    database: Database, drafts: Sequence[Draft], cities: Sequence[City], *, settings: Settings
 ) -> list[Surroundings]:
     try:
         with database.intake(autocommit=True) as conn:
-            return look_around(conn, drafts, cities)
+            found = look_around(conn, drafts, cities)
+            return [
+                _with_readers(conn, one, around, _city(around, cities, settings))
+                for one, around in zip(drafts, found, strict=True)
+            ]
     except Unavailable as error:
         if not isinstance(error.__cause__, QueryCanceled):
             raise
@@ -191,6 +196,24 @@ def _look_around(
         return [blind(one) for one in drafts]
 
 
+def _with_readers(
+    conn: Connection[Any], one: Draft, around: Surroundings, city: City | None
+) -> Surroundings:
+    """With whom a passenger who ticked somebody lets read it: one statement, which others spare."""
+    if not one.report.consents:
+        return around
+    try:
+        return replace(around, readers=readers_of(conn, one, around, city))
+    except Exception:
+        # The report goes its way without: the answer says so, and consent can be given later.
+        log.exception("readers_not_found")
+        return around
+
+
+def _city(around: Surroundings, cities: Sequence[City], settings: Settings) -> City | None:
+    return around.city or default_city(cities, settings.default_city, point=around.located.point)
+
+
 def _decide(
     submission: Submission,
     one: Draft,
@@ -199,7 +222,7 @@ def _decide(
     *,
     settings: Settings,
 ) -> Decided:
-    city = around.city or default_city(cities, settings.default_city, point=around.located.point)
+    city = _city(around, cities, settings)
     # Who may oversee a child's report is asked of what the control room may do now.
     city = city.at(submission.received_at) if city else None
     try:
@@ -211,7 +234,13 @@ def _decide(
         decision = decide(one, around, city)
     report_id = uuid_utils.compat.uuid7()
     key_warning = _key_warning(submission)
-    warnings = (*one.report.warnings, *one.warnings, *around.warnings, *key_warning)
+    warnings = (
+        *one.report.warnings,
+        *one.warnings,
+        *around.warnings,
+        *key_warning,
+        *_share_warnings(one.report, around),
+    )
     job = safety.jurisdiction(city, modes=around.modes, area_codes=around.area_codes)
     status, alerting = _standing(one.report, decision, worker_alive=around.worker_alive)
     answer = ReportReceipt(
@@ -234,6 +263,7 @@ def _decide(
             groups=one.groups,
             modes=around.modes,
             recipients=decision.told,
+            shared=around.readers,
             alerting=alerting,
         ),
         warnings=_few(warnings),
@@ -262,6 +292,15 @@ def _key_warning(submission: Submission) -> tuple[ReportWarning, ...]:
     if submission.idempotency_key is None or usable_key(submission):
         return ()
     return (ReportWarning("Idempotency-Key", "idempotency_key_ignored"),)
+
+
+def _share_warnings(report: NewReport, around: Surroundings) -> tuple[ReportWarning, ...]:
+    """What was ticked and gives nobody anything."""
+    if report.under_18 and report.share_with:
+        return (ReportWarning("/share_with", "share_asked_first"),)
+    if any(who not in around.readers for who in report.consents):
+        return (ReportWarning("/share_with", "share_nobody_there"),)
+    return ()
 
 
 def _few(warnings: Sequence[ReportWarning]) -> tuple[ReportWarning, ...]:
@@ -317,7 +356,7 @@ def _as_it_went(
         # It is committed: an error now would only make the phone send it again.
         log.exception("report_answered_as_planned")
         return replace(answer, joined=outcome["joined"])
-    seen_by = safety.who_sees(one.city, one.report, told)
+    seen_by = safety.who_sees(one.city, one.report, told, one.around.readers)
     return replace(
         answer,
         joined=outcome["joined"],

@@ -1,7 +1,7 @@
 """Looking around a report: what is near it, who could help, and who is told."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -49,6 +49,8 @@ class Surroundings:
     moving: bool = False
     """In a vehicle whose next stops are known; `notes` say why they are not."""
     notes: tuple[Reason, ...] = ()
+    readers: Mapping[ShareWith, UUID] = field(default_factory=dict)
+    """The organisations that those whom the passenger ticked stand for."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,7 @@ def query(draft: Draft, *, n: int) -> dict[str, Any]:
         "route_id": report.journey.route_id,
         "groups": draft.groups,
         "capabilities": routing.required_capabilities(report, draft.groups),
-        # Police who may read, by consent, must be found; whether they are told is routing's choice.
-        "allows_police": report.allows_police or ShareWith.POLICE in report.consents,
+        "allows_police": report.allows_police,
         "prefers_police": "police" in report.wants,
         "excluded": (),
         "exercise": report.exercise,
