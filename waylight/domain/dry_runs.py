@@ -8,7 +8,7 @@ from uuid import UUID
 
 from waylight.domain.alerts import Waits, ladder_step_s
 from waylight.domain.coverages import Rule
-from waylight.domain.geo import EARTH_RADIUS_M, Point
+from waylight.domain.geo import ROUNDED_M, Point
 from waylight.domain.reports import Recipient
 from waylight.domain.routing import Candidate, Routing
 from waylight.domain.teams import Capability
@@ -16,10 +16,6 @@ from waylight.domain.teams import Capability
 LONGEST = timedelta(days=31)
 MOST_CHANGES = 20
 """Of a kind, in one proposal."""
-
-GRID_M = 50.0
-"""Reports count at the nearest point of this grid, as analysts see them (design, 6.4): by drawing
-one shape after the other nobody finds out where exactly somebody was."""
 
 WEEK = timedelta(days=7)
 
@@ -29,8 +25,10 @@ ASSUMPTIONS: Mapping[str, str] = {
     "shifts": "Shifts and schedules are those set now, at the same hour of the same day of a coming"
     " week; a holiday, or the night the clocks change, may have been another.",
     "positions": "Teams count from their base: where they were is not kept.",
-    "reports": f"A report counts at the nearest point of a {GRID_M:g} m grid, so one close to the"
-    " edge of a shape may fall on its other side. Vehicles are not followed.",
+    # The grid of the analysts (design, 6.4): by drawing one shape after the other nobody finds out
+    # more, not even who holds the two lists against each other.
+    "reports": f"A report counts in the middle of its cell of a {ROUNDED_M:g} m grid, so one close"
+    " to the edge of a shape may fall on its other side. Vehicles are not followed.",
     "first": "Compared is who is told first, not the rungs below.",
     "timetable": "A rung climbs when its team had not answered within its time; whoever was told"
     " next is taken to answer as late as they did.",
@@ -113,15 +111,6 @@ def as_if(received_at: datetime, *, now: datetime) -> datetime:
     """The same hour of the week between a day and eight days from now, where shifts are known."""
     weeks = math.ceil((now + timedelta(days=1) - received_at) / WEEK)
     return received_at + weeks * WEEK
-
-
-def coarse(point: Point) -> Point:
-    """The nearest point of the grid."""
-    step = math.degrees(GRID_M / EARTH_RADIUS_M)
-    lat = max(-90.0, min(90.0, round(point.lat / step) * step))
-    wide = step / max(math.cos(math.radians(lat)), 0.01)
-    lon = max(-180.0, min(180.0, round(point.lon / wide) * wide))
-    return Point(lon, lat)
 
 
 def told(routing: Routing) -> Told | None:

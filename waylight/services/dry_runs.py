@@ -35,7 +35,7 @@ from waylight.domain.errors import (
     Unavailable,
     WaylightError,
 )
-from waylight.domain.geo import Point
+from waylight.domain.geo import Point, rounded
 from waylight.domain.principals import Principal
 from waylight.services import audit
 from waylight.services.cities import read_cities
@@ -296,7 +296,7 @@ def _compare(
 
 def _query(row: Mapping[str, Any], *, n: int, now: datetime) -> dict[str, Any]:
     """The question of a submit, as the ladder asks it again of a stored report."""
-    here = dry_runs.coarse(Point(row["lon"], row["lat"]))
+    here = rounded(Point(row["lon"], row["lat"]))
     return {
         "n": n,
         "at": dry_runs.as_if(row["received_at"], now=now),
