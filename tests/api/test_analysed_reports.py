@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+import uuid_utils.compat
 
 from schemas.common import WireId
 from tests.desk import NOW, P2, headers_for
@@ -59,6 +61,12 @@ def counted(client, signed_in):
         return answer.json["items"]
 
     return counted
+
+
+def uuid_of(at):
+    """A UUIDv7 of an instant."""
+    rest = uuid4().int & ~(0xF << 76) & ((1 << 80) - 1)
+    return UUID(int=(int(at.timestamp() * 1000) << 80) | (7 << 76) | rest)
 
 
 def as_analyst(desk, who, statement, *values):
@@ -163,6 +171,55 @@ def test_pages_go_on_and_the_cursor_tells_no_time(desk, client, signed_in, count
     assert len(counted("Casey", f"?until={since}")) == 2
     wrong = client.get(f"{PATH}?from={since}&until={since}", headers=signed_in["Casey"])
     assert wrong.status_code == 422
+
+
+def test_within_an_hour_nothing_tells_which_came_first(desk, client, signed_in, counted):
+    """Else whoever sends reports meanwhile finds them between the others, and knows the minute."""
+    sent = [desk.report(replace(P2, wants=STORY.wants), now=EARLIER) for _ in range(9)]
+    hours = {(report.id.int >> 80) // 3_600_000 for report in sent}
+    if len(hours) > 1:
+        pytest.skip("the clock struck meanwhile")
+    listed = counted()
+    assert len(listed) == 9
+    with desk.database.staff(desk.police.organisation_id, reads_as="analyst") as conn:
+        rows = conn.execute("select id from analysed_reports order by id desc").fetchall()
+    organisation_id = desk.police.organisation_id
+    in_order = [
+        desk.vault.keyed_hash("analysed report", organisation_id.bytes + row[0].bytes)[:16]
+        for row in rows
+    ]
+    shown = [WireId.read("analysed", one["id"]).bytes for one in listed]
+    assert sorted(shown) == sorted(in_order)
+    assert shown != in_order
+    one_by_one, path = [], f"{PATH}?limit=2"
+    while path:
+        answer = client.get(path, headers=signed_in["Robin"])
+        one_by_one += [one["id"] for one in answer.json["items"]]
+        path = answer.headers.get("Link", "").partition("<")[2].partition(">")[0]
+    assert one_by_one == [one["id"] for one in listed]
+
+
+def test_pages_go_on_from_hour_to_hour(desk, client, signed_in, counted, monkeypatch):
+    """The newest hour first, however many each has, and each report once."""
+    made = iter(
+        uuid_of(EARLIER - timedelta(hours=hour, seconds=number))
+        for hour in (0, 1, 3)
+        for number in range(3)
+    )
+    monkeypatch.setattr(uuid_utils.compat, "uuid7", lambda: next(made))
+    for hour in (0, 1, 3):
+        for _ in range(3):
+            desk.report(replace(P2, wants=STORY.wants), now=EARLIER - timedelta(hours=hour))
+    monkeypatch.undo()
+    for limit in (1, 2, 4, 9):
+        seen, path = [], f"{PATH}?limit={limit}"
+        while path:
+            answer = client.get(path, headers=signed_in["Robin"])
+            seen += answer.json["items"]
+            path = answer.headers.get("Link", "").partition("<")[2].partition(">")[0]
+        assert len({one["id"] for one in seen}) == len(seen) == 9
+        said = [one["received_hour"] for one in seen]
+        assert said == sorted(said, reverse=True)
 
 
 def test_counting_is_audited_and_its_passenger_told_once_for_each_role(desk, client, counted):

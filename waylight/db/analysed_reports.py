@@ -1,7 +1,7 @@
 """What analysts read, in a transaction that reads as one: the database shows it nothing else."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,13 +9,30 @@ from psycopg import Connection
 
 from waylight.db.rows import fetch_all
 
-PAGE = """
+HOUR = """date_trunc('hour', to_timestamp(
+    ('x' || left(translate(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0), 'UTC')"""
+"""The hour in which an id was made: the first 48 bits of a UUIDv7 are milliseconds."""
+
+BEYOND = """
+    (%(after)s::uuid is null
+     or id < uuid_v7_floor(%(after_hour)s::timestamptz + interval '1 hour')
+        and (id < uuid_v7_floor(%(after_hour)s::timestamptz)
+             or sha256(%(salt)s || uuid_send(id))
+                > sha256(%(salt)s || uuid_send(%(after)s::uuid))))
+    and (%(since)s::timestamptz is null or received_hour >= %(since)s)
+    and (%(until)s::timestamptz is null or received_hour < %(until)s)"""
+
+# Within an hour they come in an order that has nothing to do with when they came: whoever sends
+# reports of their own meanwhile would else find them in the list, with others between them. So a
+# page is chosen from whole hours, as many as it needs.
+PAGE = f"""
+with newest as (
+    select id from analysed_reports where {BEYOND} order by id desc limit %(limit)s),
+oldest as (select {HOUR} as hour from newest order by id limit 1)
 select * from analysed_reports
-where (%(after)s::uuid is null or id < %(after)s)
-  and (%(since)s::timestamptz is null or received_hour >= %(since)s)
-  and (%(until)s::timestamptz is null or received_hour < %(until)s)
-order by id desc limit %(limit)s
-"""
+where {BEYOND} and id >= uuid_v7_floor((select hour from oldest))
+order by {HOUR} desc, sha256(%(salt)s || uuid_send(id)) limit %(limit)s
+"""  # noqa: S608 - constants
 
 
 def page(
@@ -24,14 +41,28 @@ def page(
     since: datetime | None,
     until: datetime | None,
     after: UUID | None,
+    salt: bytes,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """Reports that the organisation may count, the newest first, older than the report `after`.
+    """Reports that the organisation may count, the newest hour first, beyond the report `after`.
 
-    `since` and `until` are compared with the hour in which a report came.
+    `since` and `until` are compared with the hour in which a report came. `salt` shuffles those of
+    one hour, always in the same way.
     """
-    values = {"since": since, "until": until, "after": after, "limit": limit}
+    values = {
+        "since": since,
+        "until": until,
+        "after": after,
+        "after_hour": after and _hour_of(after),
+        "salt": salt,
+        "limit": limit,
+    }
     return fetch_all(conn, PAGE, values)
+
+
+def _hour_of(made: UUID) -> datetime:
+    at = datetime.fromtimestamp((made.int >> 80) / 1000, UTC)
+    return at.replace(minute=0, second=0, microsecond=0)
 
 
 def told_of(conn: Connection[Any], report_ids: Sequence[UUID], *, role: str | None) -> set[UUID]:

@@ -32,12 +32,12 @@ def list_analysed(
     now: datetime,
     request_id: str | None = None,
 ) -> list[AnalysedReport]:
-    """Up to `limit` reports that the caller's organisation may see, the newest first.
+    """Up to `limit` reports that the caller's organisation may see, the newest hour first.
 
-    Those whose hour is over, no drills, none that was withdrawn. The transaction reads as an
-    analyst: the database itself shows it no position, no story and no name. Every report shown is
-    audited, and its passenger told of the first time by each role. `after` is `position_in_list`
-    of the last one before.
+    Within an hour in no order that tells anything. Those whose hour is over, no drills, none that
+    was withdrawn. The transaction reads as an analyst: the database itself shows it no position, no
+    story and no name. Every report shown is audited, and its passenger told of the first time by
+    each role. `after` is `position_in_list` of the last one before.
     """
     organisation_id = organisation_of(principal)
     with database.staff(organisation_id, reads_as="analyst") as conn:
@@ -46,6 +46,7 @@ def list_analysed(
             since=since,
             until=until,
             after=_opened(vault, after) if after else None,
+            salt=vault.keyed_hash("analysed order", organisation_id.bytes),
             limit=limit,
         )
         ids = [row["id"] for row in rows]
