@@ -231,6 +231,20 @@ def test_without_a_support_key_the_store_is_shut_and_the_rest_works(app, desk, c
     assert mine(report, "DELETE", "/consents/support")["items"]
 
 
+def test_case_whose_key_is_lost_takes_no_note_and_says_whose_matter_it_is(app, desk, call, mine):
+    report = desk.report(STORY)
+    consents(report, mine)
+    call("noor", report, WORDS)
+    for keys in ({1: bytes(range(32))}, {9: bytes(range(32))}):
+        other = replace(desk.settings, support_keys=keys)
+        app.extensions["waylight"] = Waylight(other, desk.database, Vault(other))
+        answer = call("noor", report, "More.")
+        assert (answer.status_code, answer.json["code"]) == (409, "state_conflict")
+        assert "WAYLIGHT_SUPPORT_KEYS" in answer.json["detail"]
+        assert [one["text"] for one in call("noor", report).json["items"]] == [None]
+    assert len(desk.rows("select from support_notes")) == 1
+
+
 def test_its_keys_are_wrapped_anew_by_a_new_support_key_and_counted_apart(desk, call, mine, people):
     report = desk.report(STORY)
     consents(report, mine)
@@ -284,3 +298,13 @@ def test_support_ticked_with_the_report_gives_consent(desk, call, mine, people):
     assert call("noor", report).status_code == 200
     items = mine(report, "GET", "/consents")["items"]
     assert [one["given_at"] is not None for one in items] == [False, False, True]
+
+
+def test_whoever_wants_support_only_and_ticks_it_is_read_by_support_alone(
+    desk, call, people, client
+):
+    only = replace(STORY, wants=(Want.SUPPORT_ONLY,), share_with=(ShareWith.SUPPORT,))
+    report = desk.report(only)
+    assert call("noor", report).status_code == 200
+    assert desk.rows("select from alerts") == []
+    assert len(desk.rows("select from grants")) == 1

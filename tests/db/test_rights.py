@@ -541,6 +541,7 @@ AS_OWNER = {
     "waylight_intake": {
         "end_keys",
         "forget_sessions",
+        "forget_with_reports",
         "last_event_number",
         "make_partitions",
         "open_session",

@@ -25,6 +25,7 @@ FUNCTIONS = {
     "end_provider_sessions",
     "forget_sessions",
     "forget_sign_in_turns",
+    "forget_with_reports",
     "give_up_addresses",
     "keep_engagement",
     "make_partitions",

@@ -4,6 +4,7 @@ Each test holds what the first has locked, lets the second come as far as it get
 that one holds by then.
 """
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -14,11 +15,15 @@ import pytest
 
 from tests.desk import NOW, P2, open_desk
 from tests.proxy import soon
+from waylight.db import events
 from waylight.db.webhooks import queue
 from waylight.domain.addresses import Medium
 from waylight.domain.alerts import Outcome, Result
-from waylight.services import addresses, alerts, webhooks
+from waylight.domain.principals import Kind, Principal
+from waylight.domain.reports import ShareWith
+from waylight.services import addresses, alerts, support, webhooks
 from waylight.services.alerts import check_ins
+from waylight.services.reports import withdraw_consent
 
 pytestmark = pytest.mark.commits
 
@@ -203,3 +208,31 @@ def test_webhook_deleted_while_an_event_is_queued_for_it_leaves_nothing_behind(d
     assert desk.rows("select from webhooks") == []
     (left,) = desk.rows("select status from deliveries where channel = 'webhook'")
     assert left["status"] == "dropped"
+
+
+def test_note_that_is_written_while_consent_is_taken_back_does_not_outlive_it(desk, monkeypatch):
+    desk.do("update organisations set kind = 'support_service' where key = 'operator'")
+    report = desk.report(replace(P2, share_with=(ShareWith.SUPPORT,)))
+    passenger = Principal(kind=Kind.PASSENGER, receipt=report.receipt)
+    written, go_on, write = threading.Event(), threading.Event(), events.write
+
+    def write_slowly(*args):
+        written.set()
+        assert go_on.wait(60)
+        write(*args)
+
+    monkeypatch.setattr(events, "write", write_slowly)
+    with ThreadPoolExecutor(2) as pool:
+        noting = pool.submit(
+            support.add_note, desk.database, desk.vault, desk.operator, report.id, "x", now=NOW
+        )
+        assert written.wait(60)
+        withdrawing = pool.submit(
+            withdraw_consent, desk.database, desk.vault, passenger, ShareWith.SUPPORT, now=SOON
+        )
+        waits(desk, withdrawing)
+        go_on.set()
+        noting.result(timeout=60)
+        withdrawing.result(timeout=60)
+    assert desk.rows("select from support_notes") == []
+    assert desk.rows("select from support_cases where wrapped_key is not null") == []

@@ -16,6 +16,13 @@ def may_support(conn: Connection[Any], report_id: UUID) -> bool:
     return bool(row and row[0])
 
 
+def wait_for_others(conn: Connection[Any], report_id: UUID) -> None:
+    """Waits for whoever writes or destroys notes of this report; until the end they wait for us."""
+    conn.execute(
+        "select pg_advisory_xact_lock(hashtextextended('support:' || %s::text, 0))", [report_id]
+    )
+
+
 def case(conn: Connection[Any], report_id: UUID) -> dict[str, Any] | None:
     """The organisation's open case of a report: {id, key_version, wrapped_key}."""
     return fetch_one(

@@ -24,6 +24,11 @@ from waylight.services.reports.mine import no_such_report
 from waylight.services.staff import organisation_of
 from waylight.vault import Keyring, Vault, VaultError
 
+KEY_LACKING = (
+    "The key that this case was opened with is not set: whoever runs Waylight has to put it back"
+    " into WAYLIGHT_SUPPORT_KEYS."
+)
+
 SHOWN = 200
 """The newest notes that are shown."""
 
@@ -75,11 +80,13 @@ def add_note(
 ) -> SupportNote:
     """Writes a note, sealed by the key of this case alone; it is never changed.
 
-    Raises as `list_notes` does.
+    Raises as `list_notes` does, and StateConflict where the key of this case is lost.
     """
     ring = _ring(vault)
     organisation_id = organisation_of(principal)
     with database.staff(organisation_id, reads_as="support") as conn:
+        # Else a note that is written while consent is taken back outlives it.
+        db.wait_for_others(conn, report_id)
         case = _case(conn, report_id)
         if case is None:
             case_id = uuid_utils.compat.uuid7()
@@ -100,9 +107,13 @@ def add_note(
         if case is None:
             raise NotFound
         note_id = uuid_utils.compat.uuid7()
-        sealed = ring.seal_more(
-            case["id"], case["key_version"], case["wrapped_key"], {_name(note_id): text}
-        )
+        try:
+            sealed = ring.seal_more(
+                case["id"], case["key_version"], case["wrapped_key"], {_name(note_id): text}
+            )
+        except VaultError as error:
+            log.exception("support_case_unreadable", case_id=str(case["id"]))
+            raise StateConflict(KEY_LACKING) from error
         db.add_note(
             conn,
             {

@@ -263,3 +263,52 @@ def test_who_tried_to_sign_in_is_forgotten_though_nobody_tries_again(desk, monke
             enter(desk, robin, password=OTHER, network="203.0.113.9/32")
         chores.purge(desk.database, now=NOW + timedelta(hours=hours))
         assert len(desk.rows("select from sign_in_attempts")) == left
+
+
+def case_of(desk, report_id, *, destroyed_at=None):
+    desk.do(
+        "with opened as (insert into support_cases (id, report_id, organisation_id, opened_at,"
+        " opened_by, key_version, wrapped_key, destroyed_at)"
+        " values (uuid_v7(), %s, %s, %s, uuid_v7(), 1, %s, %s) returning id, organisation_id)"
+        " insert into support_notes (id, case_id, organisation_id, staff_id, at, note)"
+        " select uuid_v7(), id, organisation_id, uuid_v7(), now(), '' from opened",
+        report_id,
+        desk.police.organisation_id,
+        NOW,
+        None if destroyed_at else b"",
+        destroyed_at,
+    )
+
+
+def test_what_grants_were_and_support_notes_go_with_their_report_and_no_sooner(desk):
+    stays, goes = desk.report(P2), desk.report(P2)
+    desk.do("update grants set revoked_at = now()")
+    desk.do("update grants set revoked_at = null")
+    for report in (stays, goes):
+        case_of(desk, report.id)
+    past = len(desk.rows("select from past_grants where report_id = %s", stays.id))
+    assert past > 0
+    chores.purge(desk.database, now=NOW)
+    assert len(desk.rows("select from past_grants")) == 2 * past
+    assert len(desk.rows("select from support_notes")) == 2
+    # As an operator does who drops the partitions of a month.
+    desk.do("delete from grants where report_id = %s", goes.id)
+    desk.do("delete from report_secrets where report_id = %s", goes.id)
+    desk.do("delete from reports where id = %s", goes.id)
+    chores.purge(desk.database, now=NOW)
+    left = [row["report_id"] for row in desk.rows("select report_id from past_grants")]
+    assert left == [stays.id] * past
+    assert [row["report_id"] for row in desk.rows("select report_id from support_cases")] == [
+        stays.id
+    ]
+    assert len(desk.rows("select from support_notes")) == 1
+
+
+def test_that_there_was_a_support_case_is_forgotten_a_month_after_it_was_destroyed(desk):
+    report = desk.report(P2)
+    for days in (29, 31):
+        case_of(desk, report.id, destroyed_at=NOW - timedelta(days=days))
+    case_of(desk, report.id)
+    chores.purge(desk.database, now=NOW)
+    assert len(desk.rows("select from support_cases where destroyed_at is null")) == 1
+    assert len(desk.rows("select from support_cases")) == 2

@@ -49,6 +49,15 @@ def forget_duty_desk(conn: Connection[Any], *, before: datetime) -> None:
     conn.execute("delete from shifts where kind <> 'recurring' and ends_at < %s", [before])
 
 
+def forget_with_reports(conn: Connection[Any], *, destroyed_before: datetime, limit: int) -> int:
+    """Forgets what hung on a report that is no more, and cases that were destroyed; how many.
+
+    At most `limit` of what grants were, and of the cases of support services with their notes.
+    """
+    row = conn.execute("select forget_with_reports(%s, %s)", [destroyed_before, limit]).fetchone()
+    return int(row[0]) if row else 0
+
+
 def beat(
     conn: Connection[Any],
     worker_id: str,

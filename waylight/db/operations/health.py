@@ -19,6 +19,7 @@ select current_setting('server_version_num')::int as server_version,
 STATE = """
 select (select max(beat_at) from worker_heartbeats) as last_beat,
        (select count(*) from cities) as cities,
+       (select count(*) from organisations where kind = 'support_service') as support_services,
        (select min(contacts_verified_at) from cities) as contacts_verified_at,
        (select bool_or(contacts_verified_at is null) from cities) as contacts_unverified,
        (select count(*) from cities where control_room_id is null) as without_control_room,
@@ -144,7 +145,7 @@ union all
 select need.role, format('execute on function %s of %s', f.oid::regprocedure, need.role)
 from (
     select 'waylight_intake' as role, unnest('{uuid_v7,uuid_v7_floor,make_partitions,open_incident,
-        destroy_support,end_devices,end_keys,forget_sessions,forget_sign_in_turns,give_up_addresses,open_session,person_of_address,
+        destroy_support,end_devices,end_keys,forget_sessions,forget_sign_in_turns,forget_with_reports,give_up_addresses,open_session,person_of_address,
         queue_messages,route,route_to_fallback,
         submit_report,submit_reports,take_sign_in_turn,tell,tell_more,tell_of_all}'::text[])
         as name
@@ -262,6 +263,7 @@ MARKS: Mapping[str, str] = {
     "0018": "to_regclass('past_grants') is not null",
     "0019": "to_regproc('organisation_runs_team') is not null",
     "0020": "to_regproc('forget_sessions') is not null",
+    "0022": "to_regproc('forget_with_reports') is not null",
     "0023": "to_regproc('grants_of') is not null",
 }
 """How each migration is recognised in a database, whatever number stands in it."""
@@ -278,6 +280,14 @@ from sample left join lateral (
                  ('contact', contact), ('location_description', location_description),
                  ('rejected', rejected)) texts (field, ciphertext)
     where ciphertext is not null limit 1) one on true
+"""
+
+SUPPORT = """
+with sample as (
+    (select * from support_cases where wrapped_key is not null order by id desc limit %(most)s)
+    union
+    (select * from support_cases where wrapped_key is not null order by id limit %(most)s))
+select id, key_version, wrapped_key from sample
 """
 
 RECEIPTS = """
@@ -339,6 +349,12 @@ def secrets(conn: Connection[Any], number: int) -> list[dict[str, Any]]:
     """The newest and the oldest secrets that are not erased, each with one of its texts."""
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(SECRETS, [number, number]).fetchall()
+
+
+def support_cases(conn: Connection[Any], number: int) -> list[dict[str, Any]]:
+    """The newest and the oldest cases of support services that are not destroyed."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(SUPPORT, {"most": number}).fetchall()
 
 
 def receipts(conn: Connection[Any], number: int) -> list[dict[str, Any]]:

@@ -27,6 +27,9 @@ ask about it. The audit log keeps its id."""
 ATTEMPTS_KEPT_FOR = timedelta(days=1)
 """How long it is counted who tried to sign in, as hashes whose salt lasts no longer."""
 
+CASES_KEPT_FOR = timedelta(days=30)
+"""How long it is known that a support service had a case, after what was in it was destroyed."""
+
 LONGEST_STEP = timedelta(minutes=15)
 """Of a ladder, and between two alarms of an exhausted one."""
 
@@ -92,7 +95,8 @@ def purge(database: Database, *, now: datetime) -> int:
 
     So it does sessions that are long over and who tried to sign in, who arrived at a hub, overrides
     and single shifts of more than a year ago, and sign-ins by a provider that are over, and ends
-    devices whose subscription or key has expired. Raises Unavailable.
+    devices whose subscription or key has expired. Of reports that are no more it forgets what their
+    grants were and what support workers wrote. Raises Unavailable.
     """
     purged = 0
     while True:
@@ -107,6 +111,7 @@ def purge(database: Database, *, now: datetime) -> int:
             push.end_expired(conn, now=now)
             identity_providers.forget_spent(conn, now=now)
             notices.purge(conn, now=now, kept_for=NOTICES_KEPT_FOR)
+            chores.forget_with_reports(conn, destroyed_before=now - CASES_KEPT_FOR, limit=BATCH)
             batch = chores.purge_idempotency_keys(conn, before=now - KEYS_KEPT_FOR, limit=BATCH)
         purged += batch
         if batch < BATCH:

@@ -177,6 +177,7 @@ def _data(
             now=now,
         )
         secrets, receipts = health.secrets(conn, SAMPLE), health.receipts(conn, SAMPLE)
+        cases = health.support_cases(conn, SAMPLE)
         webhooks, providers = health.webhooks(conn), identity_providers.everyone(conn)
     except psycopg.Error as error:
         if not is_behind:
@@ -190,5 +191,6 @@ def _data(
         yield look(state, now)
     yield tables.vault_keys(secrets, vault)
     yield tables.receipt_keys(receipts, vault)
+    yield tables.support_keys(cases, vault, services=state["support_services"])
     yield tables.webhooks(webhooks, vault, now=now)
     yield tables.identity_providers(providers, vault)

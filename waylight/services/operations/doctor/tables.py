@@ -8,7 +8,7 @@ from waylight.services.identity_providers import party_of
 from waylight.services.operations.doctor.finding import Finding, State
 from waylight.services.operations.health import WORKER_SILENCE
 from waylight.services.webhooks.managing import url_of
-from waylight.vault import Vault, VaultError
+from waylight.vault import Keyring, Vault, VaultError
 
 HORIZON = timedelta(days=7)
 """Hours, shifts and partitions must reach this far; a worker keeps them weeks ahead."""
@@ -207,6 +207,36 @@ def receipt_keys(sample: Sequence[State], vault: Vault) -> Finding:
             f"put the key that was version {versions} back into WAYLIGHT_RECEIPT_KEYS",
         )
     return Finding("receipt keys")
+
+
+def support_keys(sample: Sequence[State], vault: Vault, *, services: int) -> Finding:
+    """Whether what support workers wrote opens with the keys at hand, and they can write at all."""
+    closed = [row["key_version"] for row in sample if not _opens(row, vault.support)]
+    if closed:
+        versions = ", ".join(map(str, sorted(set(closed))))
+        return Finding(
+            "support keys",
+            f"{len(closed)} of {len(sample)} cases tried cannot be opened (key {versions}): their"
+            " support workers read nothing and write nothing",
+            f"put the key that was version {versions} back into WAYLIGHT_SUPPORT_KEYS, from where"
+            " secrets are kept; without it these notes are lost",
+        )
+    if services and vault.support is None:
+        return Finding(
+            "support keys",
+            "there is none, and the store of support services is shut",
+            "`waylight secrets new support`, and put it into WAYLIGHT_SUPPORT_KEYS of the processes"
+            " that serve a support service",
+            warning=True,
+        )
+    return Finding("support keys")
+
+
+def _opens(row: State, ring: Keyring | None) -> bool:
+    try:
+        return bool(ring and ring.rewrap(row["id"], row["key_version"], row["wrapped_key"]))
+    except VaultError:
+        return False
 
 
 def webhooks(rows: Sequence[State], vault: Vault, *, now: datetime) -> Finding:
