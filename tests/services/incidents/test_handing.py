@@ -65,11 +65,13 @@ def test_team_that_was_asked_is_granted_the_reports_by_the_hand_over_alone(desk,
     other = desk.report(replace(P2, narrative="I saw it too."), now=NOW + timedelta(seconds=5))
     room.hand_over(desk.police, held, desk.second)
     grants = desk.rows(
-        "select report_id, cause, level from grants where organisation_id = %s and cause <> %s",
+        "select report_id, cause, level, created_by from grants"
+        " where organisation_id = %s and cause <> %s",
         desk.operator.organisation_id,
         "oversight",
     )
     assert {grant["cause"] for grant in grants} == {"hand_over"}
+    assert {grant["created_by"] for grant in grants} == {str(desk.police.staff_id)}
     assert {grant["level"] for grant in grants} == {"full"}
     found = desk.read(desk.operator, desk.alert_of(desk.second), now=LATER)
     assert {report.story.narrative for report in found.reports} == {

@@ -83,6 +83,20 @@ def test_team_of_the_other_incident_is_told_of_what_it_did_not_know(desk, room, 
     assert room.row(into)["state"] == "closed"
 
 
+def test_merging_is_in_the_audit_log_for_each_report_that_others_may_read_by_it(desk, room, two):
+    here, there = two
+    source, into = room.of(here), room.of(there)
+    for _ in range(2):
+        room.merge(desk.control, source, into)
+    (entry,) = desk.rows("select * from audit_entries where action = 'incident.merged'")
+    assert (entry["report_id"], entry["incident_id"], entry["subject_id"]) == (
+        here.id,
+        into,
+        source,
+    )
+    assert entry["staff_id"] == desk.control.staff_id
+
+
 def test_holder_of_the_incident_that_is_merged_away_works_on(desk, room, two):
     here, there = two
     source, into = room.of(here), room.of(there)

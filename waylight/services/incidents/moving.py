@@ -28,6 +28,7 @@ from waylight.domain.errors import (
 )
 from waylight.domain.incidents import IncidentDetail
 from waylight.domain.principals import Principal
+from waylight.services import audit
 from waylight.services.alerts.ladder import start
 from waylight.services.alerts.standing import (
     check_is_of_reports,
@@ -79,6 +80,17 @@ def merge(
             moved = moves.reports(conn, incident_id)
             _check_together(source, target, moved, moves.reports(conn, into))
             _merge(conn, source, target, moved, principal=principal, channels=channels, now=now)
+            audit.write(
+                conn,
+                vault,
+                "incident.merged",
+                principal=principal,
+                report_ids=[report["id"] for report in moved],
+                incident_id=into,
+                subject_id=incident_id,
+                request_id=request_id,
+                now=now,
+            )
             if reason is not None:
                 write_note(
                     conn,
