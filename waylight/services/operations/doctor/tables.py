@@ -211,6 +211,14 @@ def receipt_keys(sample: Sequence[State], vault: Vault) -> Finding:
 
 def support_keys(sample: Sequence[State], vault: Vault, *, services: int) -> Finding:
     """Whether what support workers wrote opens with the keys at hand, and they can write at all."""
+    if vault.support is None and (services or sample):
+        return Finding(
+            "support keys",
+            "there is none here: the store of support services is shut to this process",
+            "leave it so where no support service is served; else put the key that there is into"
+            " WAYLIGHT_SUPPORT_KEYS, the first time one of `waylight secrets new support`",
+            warning=True,
+        )
     closed = [row["key_version"] for row in sample if not _opens(row, vault.support)]
     if closed:
         versions = ", ".join(map(str, sorted(set(closed))))
@@ -220,14 +228,6 @@ def support_keys(sample: Sequence[State], vault: Vault, *, services: int) -> Fin
             " support workers read nothing and write nothing",
             f"put the key that was version {versions} back into WAYLIGHT_SUPPORT_KEYS, from where"
             " secrets are kept; without it these notes are lost",
-        )
-    if services and vault.support is None:
-        return Finding(
-            "support keys",
-            "there is none, and the store of support services is shut",
-            "`waylight secrets new support`, and put it into WAYLIGHT_SUPPORT_KEYS of the processes"
-            " that serve a support service",
-            warning=True,
         )
     return Finding("support keys")
 
