@@ -1,7 +1,7 @@
 """What analysts read, in a transaction that reads as one: the database shows it nothing else."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,13 +14,13 @@ HOUR = """date_trunc('hour', to_timestamp(
 """The hour in which an id was made: the first 48 bits of a UUIDv7 are milliseconds."""
 
 BEYOND = """
-    (%(after)s::uuid is null
-     or id < uuid_v7_floor(%(after_hour)s::timestamptz + interval '1 hour')
-        and (id < uuid_v7_floor(%(after_hour)s::timestamptz)
-             or sha256(%(salt)s || uuid_send(id))
-                > sha256(%(salt)s || uuid_send(%(after)s::uuid))))
+    id < %(below)s and (id < %(hour)s
+        or sha256(%(salt)s || uuid_send(id)) > sha256(%(salt)s || uuid_send(%(after)s::uuid)))
     and (%(since)s::timestamptz is null or received_hour >= %(since)s)
     and (%(until)s::timestamptz is null or received_hour < %(until)s)"""
+
+HOUR_MS = 3_600_000
+LAST = UUID(int=(1 << 128) - 1)
 
 # Within an hour they come in an order that has nothing to do with when they came: whoever sends
 # reports of their own meanwhile would else find them in the list, with others between them. So a
@@ -53,16 +53,18 @@ def page(
         "since": since,
         "until": until,
         "after": after,
-        "after_hour": after and _hour_of(after),
+        "hour": LAST if after is None else _first_of_hour(after),
+        "below": LAST if after is None else _first_of_hour(after, later=1),
         "salt": salt,
         "limit": limit,
     }
     return fetch_all(conn, PAGE, values)
 
 
-def _hour_of(made: UUID) -> datetime:
-    at = datetime.fromtimestamp((made.int >> 80) / 1000, UTC)
-    return at.replace(minute=0, second=0, microsecond=0)
+def _first_of_hour(made: UUID, *, later: int = 0) -> UUID:
+    """Below every id of the hour in which this one was made, or of one so many hours later."""
+    hour = (made.int >> 80) // HOUR_MS + later
+    return UUID(int=hour * HOUR_MS << 80)
 
 
 def told_of(conn: Connection[Any], report_ids: Sequence[UUID], *, role: str | None) -> set[UUID]:
