@@ -62,8 +62,8 @@ def override(desk: Desk, status: str, *, now: datetime = NOW, **others: Any) -> 
 
 
 def codes(desk: Desk, receipt: str) -> list[str]:
-    """What a passenger's timeline says, as codes."""
-    return [entry.code for entry in my_report(desk.database, desk.vault, receipt).timeline]
+    """What a passenger's timeline says, as codes, but for who has read the report."""
+    return [code for code, _ in said(desk, receipt)]
 
 
 def said(desk: Desk, receipt: str) -> list[tuple[str, str | None]]:
@@ -71,4 +71,5 @@ def said(desk: Desk, receipt: str) -> list[tuple[str, str | None]]:
     return [
         (entry.code, entry.params.get("name"))
         for entry in my_report(desk.database, desk.vault, receipt).timeline
+        if entry.code != "read"
     ]

@@ -8,7 +8,8 @@ import pytest
 
 from tests.desk import NOW
 from waylight.db import events
-from waylight.services import incidents
+from waylight.domain.principals import Kind
+from waylight.services import alerts, incidents
 from waylight.services.alerts import list_alerts
 from waylight.services.reports import my_report, redactions
 
@@ -55,6 +56,33 @@ def test_a_reader_is_told_by_whatever_way_they_read(desk, report):
         assert readers(desk, report) == []
         way()
         assert readers(desk, report) == [("read", "Control", "controller")]
+
+
+@pytest.mark.parametrize("step", [alerts.acknowledge, alerts.decline])
+def test_answer_to_a_step_shows_the_report_too_and_is_told_as_it_is_audited(desk, report, step):
+    others = {"channels": ("console",)} if step is alerts.decline else {}
+    step(
+        desk.database,
+        desk.vault,
+        principal=desk.police,
+        alert_id=desk.alert_of(desk.first),
+        now=LATER,
+        **others,
+    )
+    entries = desk.rows("select action, staff_id from audit_entries")
+    assert entries == [{"action": "report.read", "staff_id": desk.police.staff_id}]
+    assert readers(desk, report) == [("read", "Police", "officer")]
+    desk.read(desk.police, desk.alert_of(desk.first), now=LATER)
+    assert {one for one in readers(desk, report) if one[0] == "read"} == {
+        ("read", "Police", "officer")
+    }
+
+
+def test_answer_by_text_shows_nothing_and_nobody_is_told_to_have_read(desk, report):
+    by_text = replace(desk.police, kind=Kind.PROVIDER)
+    desk.acknowledge(by_text, desk.alert_of(desk.first))
+    assert desk.rows("select from audit_entries") == []
+    assert readers(desk, report) == []
 
 
 def test_no_name_of_a_person_is_told(desk, report):

@@ -108,8 +108,8 @@ class Room:
         return my_report(self.desk.database, self.desk.vault, report.receipt)
 
     def codes(self, report):
-        """The words of its passenger's timeline."""
-        return [entry.code for entry in self.told(report).timeline]
+        """The words of its passenger's timeline, but for who has read it."""
+        return [entry.code for entry in self.told(report).timeline if entry.code != "read"]
 
 
 @pytest.fixture

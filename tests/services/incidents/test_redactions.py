@@ -150,7 +150,7 @@ def test_redactions_and_notes_survive_a_change_of_keys(desk, room, report, redac
 
 def test_passenger_is_told_and_keeps_their_words(desk, room, report, redact):
     redact(desk.control, ranges=[(0, 10)])
-    assert room.codes(report)[-2:] == ["redacted", "read"]
+    assert [entry.code for entry in room.told(report).timeline][-2:] == ["redacted", "read"]
 
 
 def test_nobody_redacts_or_reads_what_they_were_not_granted_whole(desk, report, redact):

@@ -111,17 +111,11 @@ def read_alert(
     """
     with database.staff(organisation_of(principal)) as conn:
         row = alert_for(conn, principal, alert_id)
-        found = open_alert(conn, vault, row, principal=principal, now=now, request_id=request_id)
+        found = _opened(conn, vault, row, principal=principal, now=now, request_id=request_id)
         # Not of the answer to a step: the phone that sent it may never have got it.
         if row["organisation_id"] == principal.organisation_id:
             _tell_who_has_seen(conn, row, found.reports, principal=principal, now=now)
-        tell_who_has_read(
-            conn,
-            [(report.id, report.exercise) for report in found.reports],
-            incident_id=row["incident_id"],
-            principal=principal,
-            now=now,
-        )
+        _tell_of_reading(conn, row, found, principal=principal, now=now)
         return found
 
 
@@ -142,7 +136,21 @@ def open_alert(
     now: datetime,
     request_id: str | None,
 ) -> AlertDetail:
-    """Shows an alert to a person: audits, marks as seen, decrypts."""
+    """Shows an alert in the answer to a step: audited, marked as seen, and told to passengers."""
+    found = _opened(conn, vault, row, principal=principal, now=now, request_id=request_id)
+    _tell_of_reading(conn, row, found, principal=principal, now=now)
+    return found
+
+
+def _opened(
+    conn: Connection[Any],
+    vault: Vault,
+    row: dict[str, Any],
+    *,
+    principal: Principal,
+    now: datetime,
+    request_id: str | None,
+) -> AlertDetail:
     organisation_id = organisation_of(principal)
     incident_id: UUID = row["incident_id"]
     if row["organisation_id"] == organisation_id and inbox.mark_seen(conn, row["id"], now=now):
@@ -279,6 +287,23 @@ def tell_who_has_read(
             for report_id, exercise in reports
             if report_id not in told
         ),
+    )
+
+
+def _tell_of_reading(
+    conn: Connection[Any],
+    row: Mapping[str, Any],
+    found: AlertDetail,
+    *,
+    principal: Principal,
+    now: datetime,
+) -> None:
+    tell_who_has_read(
+        conn,
+        [(report.id, report.exercise) for report in found.reports],
+        incident_id=row["incident_id"],
+        principal=principal,
+        now=now,
     )
 
 
