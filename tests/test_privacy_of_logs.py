@@ -84,6 +84,7 @@ def test_no_word_of_a_passenger_or_of_a_caller_is_in_any_log(desk, tmp_path):
         secrets = {receipt, receipt.replace("-", ""), *tokens.values()}
         ask_for_everything(server, receipt, tokens[controller])
         secrets |= sign_in_and_out(server, desk)
+        secrets |= share_and_support(server, desk, receipt)
         soon(lambda: desk.rows("select from deliveries where status = 'sent'"))
         soon(lambda: not desk.rows("select from events where sequence is null"))
 
@@ -195,6 +196,29 @@ def sign_in_and_out(server, desk):
         robin.email,
         *confirmed["recovery_codes"],
     }
+
+
+def share_and_support(server, desk, receipt):
+    """Consent given, notes of a support service, one whose key is lost; the token that reads."""
+    desk.do("update organisations set kind = 'support_service' where key = 'friends'")
+    noor = replace(desk.hub_host, scopes=frozenset({"reports:read", "support:work"}))
+    token = keys_for(desk, [noor])[noor]
+    mine = {"Authorization": f"Receipt {receipt}", "X-Forwarded-For": ADDRESS}
+    staff = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    consent = "/v1/reports/mine/consents/support"
+    assert server.ask("PUT", consent, b'"Zmarkbody"', mine)[0] == 200
+    status, answer = server.ask("GET", "/v1/shared-reports", None, staff)
+    (shared,) = json.loads(answer)["items"]
+    status, answer = server.ask("GET", f"/v1/shared-reports/{shared['id']}", None, staff)
+    assert (status, "Zmarkstory" in answer.decode()) == (200, True)
+    notes = f"/v1/shared-reports/{shared['id']}/support-notes"
+    for said, expected in ({"text": "Zmarksupport"}, 201), ({"text": "Zmark" * 900}, 422):
+        assert server.ask("POST", notes, json.dumps(said).encode(), staff)[0] == expected
+    desk.do("update support_cases set key_version = 9")
+    assert server.ask("POST", notes, b'{"text": "Zmarklost"}', staff)[0] == 409
+    assert "Zmarksupport" not in server.ask("GET", notes, None, staff)[1].decode()
+    assert server.ask("DELETE", consent, None, mine)[0] == 200
+    return {token}
 
 
 def ask_for_everything(server, receipt, token):
