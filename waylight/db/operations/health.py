@@ -263,8 +263,8 @@ MARKS: Mapping[str, str] = {
     "0018": "to_regclass('past_grants') is not null",
     "0019": "to_regproc('organisation_runs_team') is not null",
     "0020": "to_regproc('forget_sessions') is not null",
-    "0022": "to_regproc('forget_with_reports') is not null",
-    "0023": "to_regproc('grants_of') is not null",
+    "0021": "to_regproc('forget_with_reports') is not null",
+    "0022": "to_regproc('grants_of') is not null",
 }
 """How each migration is recognised in a database, whatever number stands in it."""
 

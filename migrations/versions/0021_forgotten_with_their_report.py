@@ -5,7 +5,7 @@ A note that is written while consent is taken back is destroyed with the others.
 
 from alembic import op
 
-revision = "0022"
+revision = "0021"
 down_revision = "0020"
 branch_labels = None
 depends_on = None

@@ -6,8 +6,8 @@ out of a report comes back to its incident by a new alert, and reads no note of 
 
 from alembic import op
 
-revision = "0023"
-down_revision = "0020"
+revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
