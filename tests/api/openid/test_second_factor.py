@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pyotp
 import pytest
 
-from tests.api.openid.door import bearer, refused
+from tests.api.openid.door import ROBIN, bearer, refused
 from tests.staff import PASSWORD
 
 
@@ -92,6 +92,9 @@ def test_session_is_stepped_up_by_the_provider_of_its_person(at):
     assert step_up(fresh=True).status_code == 200
     assert at.client.post("/v1/account/totp", headers=bearer(session)).status_code == 201
     at.fake.claims |= {"sub": "another", "email": "another@police.example"}
+    refused(step_up(fresh=True))
+    # Whoever has left the directory's group proves nothing with its word.
+    at.fake.claims |= {"sub": "robin", "email": ROBIN["email"], "groups": ["canteen"]}
     refused(step_up(fresh=True))
 
 

@@ -95,6 +95,23 @@ class _Proved:
         """Whether its organisation takes the provider's word for a second factor."""
         return has_second_factor(self.claims, self.provider["second_factor_values"])
 
+    @property
+    def roles(self) -> list[Role]:
+        """Those that the mapping gives them."""
+        return sorted(roles_of(rules_of(self.provider), self.claims))
+
+    @property
+    def email(self) -> str | None:
+        """The address that the provider has verified, where it may vouch for it."""
+        return verified_email(self.claims, self.provider["email_domains"])
+
+    def check_let_in(self) -> None:
+        """Raises Unfit for whom no rule fits, and who is of none of the domains vouched for."""
+        if self.provider["role_mapping"] and not self.roles:
+            raise Unfit("no_role")
+        if self.provider["email_domains"] and self.email is None:
+            raise Unfit("no_verified_email")
+
 
 def begin_sign_in(
     database: Database,
@@ -248,8 +265,9 @@ def step_up_with_provider(
 ) -> datetime:
     """Makes the caller's session fresh: their provider asked them anew. Returns until when.
 
-    Raises NotAllowed for a key; SignInRefused for whatever is wrong, also for somebody else and a
-    sign-in that was not begun with `fresh`; Unavailable where the provider does not answer.
+    Raises NotAllowed for a key; SignInRefused for whatever is wrong, also for somebody else, for
+    whoever would not be let in any more, and for a sign-in that was not begun with `fresh`;
+    Unavailable where the provider does not answer.
     """
     staff_id, organisation_id = person_of(principal)
     session_id = session_of(principal)
@@ -258,6 +276,7 @@ def step_up_with_provider(
     with _one_answer(row["id"]), database.staff(organisation_id) as conn:
         if not proved.fresh:
             raise Unfit("not_fresh")
+        proved.check_let_in()
         # Of a provider of another organisation this one knows nobody.
         if db.person_of(conn, row["id"], proved.subject_hash, now=now) != staff_id:
             raise Unfit("other_person")
@@ -346,14 +365,9 @@ def _person(
     person where nobody has it and the mapping gives a role. Where it vouches for some domains alone
     the address is looked at every time: who has left them there has left. Raises Unfit.
     """
-    row, rules = proved.provider, rules_of(proved.provider)
-    organisation_id = row["organisation_id"]
-    given = sorted(roles_of(rules, proved.claims))
-    if rules and not given:
-        raise Unfit("no_role")
-    email = verified_email(proved.claims, row["email_domains"])
-    if email is None and row["email_domains"]:
-        raise Unfit("no_verified_email")
+    row, organisation_id = proved.provider, proved.provider["organisation_id"]
+    proved.check_let_in()
+    given, email = proved.roles, proved.email
     staff_id = db.person_of(conn, row["id"], proved.subject_hash, now=now)
     if staff_id is None:
         if email is None:
@@ -365,7 +379,7 @@ def _person(
             staff_id = _hire(conn, vault, proved, email, given, request_id=request_id, now=now)
         _link(conn, vault, proved, staff_id, request_id=request_id, now=now)
     account = _enabled(conn, organisation_id, staff_id)
-    if rules and given != account["roles"]:
+    if given and given != account["roles"]:
         account = _change_roles(conn, vault, account, given, request_id=request_id, now=now)
     return account
 
