@@ -193,9 +193,10 @@ class OpenIdProviders:
         self, party: RelyingParty, asked: Asked, metadata: Mapping[str, Any], code: str
     ) -> Mapping[str, Any]:
         client = self._client(party, asked, _auth_method(party, metadata))
+        url = self._endpoint(metadata, "token_endpoint", party.issuer)
         try:
             token = client.fetch_token(
-                self._endpoint(metadata, "token_endpoint", party.issuer),
+                url,
                 grant_type="authorization_code",
                 code=code,
                 code_verifier=asked.code_verifier,

@@ -71,6 +71,7 @@ def test_endpoints_that_lead_inside_are_never_called_nor_given_to_a_browser(at, 
     answer = at.begin()
     if answer.status_code == 201:
         answer = at.end(answer, at.fake.visit(answer.json["url"]))
+        assert at.why() == [f"no_{name}"]
     assert answer.status_code == 503, answer.text
 
 
