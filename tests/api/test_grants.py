@@ -1,5 +1,7 @@
 """Grants of every kind but consent: listed, taken back, told to whom it concerns, and locked."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import psycopg
@@ -9,8 +11,10 @@ from schemas.common import WireId
 from tests.api.test_rights_by_hand import by_hand
 from tests.desk import NOW, P2, SCOPES, headers_for, open_desk
 from waylight.db.events import give_numbers
+from waylight.domain.errors import StateConflict
 from waylight.domain.reports import ShareWith, Want
 from waylight.services import audit, events
+from waylight.services.reports import grants
 
 STORY = replace(
     P2, narrative="He got on at King's Cross.", wants=(Want.HELP, Want.POLICE, Want.HUB)
@@ -437,3 +441,65 @@ def test_shared_consent_in_the_report_is_listed_as_the_passenger_s(desk, client,
     found = client.get(path(shared), headers=who["Ali"]).json["items"]
     (consent,) = [one for one in found if one["cause"] == "consent"]
     assert (consent["given_by"]["who"], consent["revocable"]) == ("passenger", False)
+
+
+# --- at once
+
+
+def at_once(*acts):
+    """Each in a thread of its own, at the same moment: what they raised, or None."""
+    start = threading.Barrier(len(acts))
+
+    def run(act):
+        start.wait()
+        try:
+            act()
+        except StateConflict as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return list(pool.map(run, acts))
+
+
+def take(desk, by, person, report_id):
+    return lambda: grants.revoke_grants(
+        desk.database,
+        desk.vault,
+        principal=by,
+        report_id=report_id,
+        organisation_id=person.organisation_id,
+        reason="Not theirs.",
+        now=NOW,
+    )
+
+
+@pytest.mark.commits
+@pytest.mark.parametrize("_round", range(2))
+def test_nobody_sets_out_blind_who_comes_back_while_it_is_taken(desk, report, declined, _round):
+    taken, came = at_once(
+        take(desk, desk.control, desk.police, report.id),
+        lambda: desk.acknowledge(desk.police, declined),
+    )
+    assert (taken is None) != (came is None)
+    is_at_work = desk.states()[desk.first] == "acknowledged"
+    assert is_at_work == ("routing" in live(desk, desk.police))
+
+
+@pytest.mark.commits
+def test_of_two_last_readers_who_both_give_it_up_one_keeps_it(desk, report):
+    desk.do("delete from alerts")
+    desk.do("delete from grants where cause = 'oversight'")
+    desk.do(
+        "insert into grants select report_id, %s, cause, level, created_at, created_by from grants"
+        " where organisation_id = %s on conflict do nothing",
+        desk.operator.organisation_id,
+        desk.police.organisation_id,
+    )
+    answers = at_once(
+        take(desk, desk.police, desk.police, report.id),
+        take(desk, desk.operator, desk.operator, report.id),
+    )
+    (refused,) = [one for one in answers if one is not None]
+    assert [one.code for one in refused.problems] == ["last_reader"]
+    assert len(desk.rows("select from grants where revoked_at is null and level = 'full'")) == 1
