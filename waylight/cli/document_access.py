@@ -26,7 +26,7 @@ WHOSE: Mapping[str, tuple[str, str]] = {
     ),
     "/v1/reports/{report_id}/grants": (
         "granted to your organisation, or given by it; all by whoever oversees",
-        "404; 403 for what another gave",
+        "404; 403 for consent",
     ),
     "/v1/reports/": ("of this receipt", "404"),
     "/v1/reports/mine/support-notes": ("of this receipt", "-"),
