@@ -74,7 +74,9 @@ create function keep_job_names() returns trigger language plpgsql as $$
 begin
     if current_user = 'waylight_staff' and exists (
         select from cities c cross join jsonb_array_elements(c.jurisdiction) j
-        where c.id = new.city_id and j->>'organisation' in (old.name, new.name))
+        where c.id = new.city_id
+          and (j->>'organisation' = new.name
+               or old.kind = 'police' and j->>'organisation' = old.name))
     then
         raise check_violation using message =
             'the name by which reports are an organisation''s job is changed with the city';

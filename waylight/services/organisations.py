@@ -42,8 +42,8 @@ def edit_organisation(
     """Another `name`, or other ways of `contact`: those given change, the others stay.
 
     A pack that is loaded later leaves them. Raises NotFound, StaleVersion, and InvalidRequest when
-    nothing is to be changed, for the name of another organisation, and for any other name than that
-    by which the city says that reports are this one's job.
+    nothing is to be changed, for the name of another organisation, and of police for any other name
+    than that by which the city says that reports are their job.
     """
     check_says_something(is_empty=not values)
     with database.staff(organisation_of(principal)) as conn:
@@ -119,7 +119,7 @@ def _check_name(conn: Connection[Any], row: Mapping[str, Any], name: str | None)
     known = db.names(conn, row["id"])
     if name is None or name == row["name"] or known is None:
         return
-    if row["name"] in known["jobs"]:
+    if row["kind"] == "police" and row["name"] in known["jobs"]:
         detail = (
             "By this name the city says whose job a report is: whoever runs the installation"
             " changes both."

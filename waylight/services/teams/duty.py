@@ -155,7 +155,7 @@ def tell(
     *,
     now: datetime,
 ) -> None:
-    """Writes an event about a team, in the caller\'s transaction."""
+    """Writes an event about a team, in the caller's transaction."""
     events.write(
         conn,
         events.Event(
