@@ -43,6 +43,7 @@ def list_analysed(
     with database.staff(organisation_id, reads_as="analyst") as conn:
         rows = db.page(
             conn,
+            organisation_id,
             since=since,
             until=until,
             after=_opened(vault, after) if after else None,
