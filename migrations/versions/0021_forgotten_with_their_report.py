@@ -35,14 +35,19 @@ FORGET = """
 create function forget_with_reports(destroyed_before timestamptz, most integer) returns integer
 language plpgsql volatile security definer set search_path = public, pg_temp as $$
 declare
+    -- A month that is detached, say to be copied, is not gone: its reports come back with it.
+    all_here constant boolean := not exists (
+        select from pg_class c
+        where c.relnamespace = 'public'::regnamespace and not c.relispartition
+          and c.relname ~ '^reports_[0-9]{4}_[0-9]{2}$');
     past constant uuid[] := array(
         select p.id from past_grants p
-        where not exists (select from reports r where r.id = p.report_id)
+        where not exists (select from reports r where r.id = p.report_id) and all_here
         order by p.id limit most);
     cases constant uuid[] := array(
         select c.id from support_cases c
         where c.destroyed_at < destroyed_before
-           or not exists (select from reports r where r.id = c.report_id)
+           or not exists (select from reports r where r.id = c.report_id) and all_here
         order by c.id limit most);
 begin
     delete from past_grants where id = any (past);

@@ -71,7 +71,7 @@ def test_team_that_was_asked_is_granted_the_reports_by_the_hand_over_alone(desk,
         "oversight",
     )
     assert {grant["cause"] for grant in grants} == {"hand_over"}
-    assert {grant["created_by"] for grant in grants} == {str(desk.police.staff_id)}
+    assert {grant["created_by"] for grant in grants} == {f"staff:{desk.police.staff_id}"}
     assert {grant["level"] for grant in grants} == {"full"}
     found = desk.read(desk.operator, desk.alert_of(desk.second), now=LATER)
     assert {report.story.narrative for report in found.reports} == {
