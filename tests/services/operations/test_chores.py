@@ -304,6 +304,19 @@ def test_what_grants_were_and_support_notes_go_with_their_report_and_no_sooner(d
     assert len(desk.rows("select from support_notes")) == 1
 
 
+def test_month_that_is_detached_is_not_gone(desk):
+    report = desk.report(P2)
+    case_of(desk, report.id)
+    (month,) = desk.rows("select tableoid::regclass::text as name from reports limit 1")
+    desk.do(f"alter table reports detach partition {month['name']}")
+    assert not desk.rows("select from reports")
+    chores.purge(desk.database, now=NOW)
+    assert len(desk.rows("select from support_notes")) == 1
+    desk.do(f"drop table {month['name']}")
+    chores.purge(desk.database, now=NOW)
+    assert not desk.rows("select from support_notes")
+
+
 def test_that_there_was_a_support_case_is_forgotten_a_month_after_it_was_destroyed(desk):
     report = desk.report(P2)
     for days in (29, 31):
