@@ -1,33 +1,22 @@
 """Addresses of teams and hubs on the wire: in with the address, out without."""
 
-import re
 from typing import Any
 
 from marshmallow import Schema, fields, validate
 
 from schemas.alerts import HubRefOut, PersonRefOut, TeamRefOut
-from schemas.common import Body, Flag, Timestamp, WireId, list_of
+from schemas.common import Body, Flag, Name, Timestamp, WireId, list_of
 from waylight.domain.addresses import AddressState, Medium
 from waylight.messages import DEFAULT, languages
 
 STATES = [state.value for state in AddressState]
 CHANNELS = [medium.value for medium in Medium]
-LABEL = r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]{0,58}[^\s\x00-\x1f\x7f])?$"
 
 
-def _label(*, required: bool) -> fields.String:
-    return fields.String(
+def _label(*, required: bool) -> Name:
+    return Name(
         required=required,
-        validate=validate.Regexp(
-            # Python's $ also matches before a line break at the end.
-            re.compile(LABEL.replace("$", r"\Z")),
-            error="This must be one line of at most 60 characters without spaces around it.",
-        ),
-        metadata={
-            "description": 'What it is, for colleagues: "On call", "Night desk".',
-            "pattern": LABEL,
-            "maxLength": 60,
-        },
+        metadata={"description": 'What it is, for colleagues: "On call", "Night desk".'},
     )
 
 

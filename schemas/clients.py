@@ -1,19 +1,15 @@
 """API clients on the wire."""
 
-import re
 from typing import Any
 
 from marshmallow import fields, validate
 
-from schemas.addresses import LABEL
-from schemas.common import Answer, Body, Codes, Timestamp, Whole, WireId, list_of
+from schemas.common import Answer, Body, Codes, Name, Timestamp, Whole, WireId, list_of
 from waylight.domain import tokens
 from waylight.domain.clients import LONGEST_OVERLAP, MOST_ORIGINS, OVERLAP, ClientState
 
 NAME: dict[str, Any] = {
     "description": "What program it is, for your colleagues.",
-    "pattern": LABEL,
-    "maxLength": 60,
     "examples": ["Night bus app"],
 }
 SCOPES: dict[str, Any] = {
@@ -42,15 +38,8 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-def _name(**kwargs: Any) -> fields.String:
-    return fields.String(
-        validate=validate.Regexp(
-            re.compile(LABEL.replace("$", r"\Z")),
-            error="This must be one line of at most 60 characters without spaces around it.",
-        ),
-        metadata=NAME,
-        **kwargs,
-    )
+def _name(**kwargs: Any) -> Name:
+    return Name(metadata=NAME, **kwargs)
 
 
 def _scopes(**kwargs: Any) -> fields.List[str]:

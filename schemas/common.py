@@ -12,6 +12,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from marshmallow.utils import get_value
 
 from waylight import texts
+from waylight.domain import names
 from waylight.domain.geo import Bounds, Point
 from waylight.ids import row_id, wire_id
 
@@ -207,6 +208,28 @@ def strict_number(value: object) -> float:
     if not math.isfinite(number):
         raise ValueError("not finite")
     return number
+
+
+class Name(fields.String):
+    """A text that is shown as a name, by the one rule for all of them (`waylight.domain.names`)."""
+
+    def __init__(self, *, most: int = 60, **kwargs: Any) -> None:
+        self._length = validate.Length(min=1, max=most)
+        metadata = {
+            "pattern": names.PATTERN,
+            "minLength": 1,
+            "maxLength": most,
+            **kwargs.pop("metadata", {}),
+        }
+        super().__init__(metadata=metadata, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        given = super()._deserialize(value, attr, data, **kwargs)
+        self._length(given)
+        try:
+            return str(self._length(names.read_name(given)))
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
 
 
 class Number(fields.Float):

@@ -4,8 +4,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, pre_dump, validate
 
-from schemas.addresses import LABEL
-from schemas.common import Answer, Body, Flag, Timestamp, WireId, list_of
+from schemas.common import Answer, Body, Flag, Name, Timestamp, WireId, list_of
 from waylight.domain.categories import GROUPS
 from waylight.domain.coverages import MOST_POLYGONS, MOST_POSITIONS, Coverage, Rule
 from waylight.domain.schedules import LONGEST_EXPRESSION
@@ -51,8 +50,6 @@ AREA: dict[str, Any] = {
 }
 NAME: dict[str, Any] = {
     "description": "What passengers read as the place that you cover. Of a shape.",
-    "pattern": LABEL,
-    "maxLength": 60,
     "examples": ["Camden Town and the Lock"],
 }
 SCHEDULE: dict[str, Any] = {
@@ -88,12 +85,7 @@ def _some(*, longest: int, **metadata: Any) -> fields.List[str]:
 class CoverageIn(Body):
     """Where, on what and when a team may be alerted: a shape or an area, and what else holds."""
 
-    name = fields.String(
-        load_default=None,
-        allow_none=True,
-        validate=[validate.Length(min=1, max=60), validate.Regexp(LABEL.replace("$", r"\Z"))],
-        metadata=NAME,
-    )
+    name = Name(load_default=None, allow_none=True, metadata=NAME)
     shape = Shape(load_default=None, allow_none=True)
     area = fields.String(
         load_default=None,

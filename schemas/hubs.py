@@ -6,11 +6,11 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, pre_dump, validate
 from marshmallow.utils import get_value
 
-from schemas.addresses import LABEL
 from schemas.common import (
     Body,
     Codes,
     Flag,
+    Name,
     PageQuery,
     Position,
     QueryBounds,
@@ -76,12 +76,8 @@ def _code() -> fields.String:
     )
 
 
-def _name(**kwargs: Any) -> fields.String:
-    return fields.String(
-        validate=[validate.Length(min=1, max=60), validate.Regexp(LABEL.replace("$", r"\Z"))],
-        metadata={"description": "What passengers read.", "pattern": LABEL, "maxLength": 60},
-        **kwargs,
-    )
+def _name(**kwargs: Any) -> Name:
+    return Name(metadata={"description": "What passengers read."}, **kwargs)
 
 
 class HubsQuery(PageQuery):
@@ -245,7 +241,7 @@ class HubEditIn(Body):
             "examples": ["Mo-Su 18:00-02:00"],
         },
     )
-    address = fields.String(validate=validate.Length(min=1, max=200))
+    address = Name(most=200)
     phone = fields.String(allow_none=True, validate=validate.Length(min=3, max=40))
     services = fields.List(_code(), validate=validate.Length(max=40))
     access = fields.List(_code(), validate=validate.Length(max=40))
@@ -275,7 +271,7 @@ class HubIn(Body):
         load_default=False,
         metadata={"description": "The place lies outside the city, and that is meant."},
     )
-    address = fields.String(required=True, validate=validate.Length(min=1, max=200))
+    address = Name(most=200, required=True)
     opening_hours = fields.String(
         required=True,
         validate=validate.Length(min=1, max=1000),

@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from schemas.common import Answer, Body, Codes, Flag, Timestamp, WireId, list_of
+from schemas.common import Answer, Body, Codes, Flag, Name, Timestamp, WireId, list_of
 from schemas.sessions import Opened
 from waylight.domain.endpoints import LENGTH
 from waylight.domain.identity_providers import MOST_RULES, MOST_URIS, MOST_VALUES
@@ -147,7 +147,7 @@ def _factors(**kwargs: Any) -> fields.List[str]:
 class IdentityProviderIn(Body):
     """A new provider. Its issuer and its client stay as they are."""
 
-    name = _line({**LINE, "description": "For you."}, most=80, required=True)
+    name = Name(most=80, required=True, metadata={"description": "For you."})
     issuer = _line(ISSUER, most=LENGTH, required=True)
     client_id = _line(CLIENT_ID, most=255, required=True)
     client_secret = _line(SECRET, most=1_000, load_default=None, allow_none=True)
@@ -172,7 +172,7 @@ class IdentityProviderIn(Body):
 class IdentityProviderEditIn(Body):
     """What changes; the rest stays."""
 
-    name = _line({**LINE, "description": "For you."}, most=80)
+    name = Name(most=80, metadata={"description": "For you."})
     client_secret = _line(SECRET, most=1_000, allow_none=True)
     redirect_uris = _redirects()
     scopes = _scopes()

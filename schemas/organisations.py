@@ -4,15 +4,12 @@ from typing import Any
 
 from marshmallow import Schema, fields, post_load, pre_dump, validate
 
-from schemas.addresses import LABEL
-from schemas.common import Answer, Body, Codes, Whole, WireId, list_of
+from schemas.common import Answer, Body, Codes, Name, Whole, WireId, list_of
 from waylight.domain.alerts import BOUNDS, LADDER_S
 from waylight.domain.organisations import KINDS, Organisation
 
 NAME: dict[str, Any] = {
     "description": "What passengers read.",
-    "pattern": LABEL,
-    "maxLength": 60,
     "examples": ["Safe Journeys"],
 }
 
@@ -48,10 +45,7 @@ class OrganisationContactIn(Body):
 class OrganisationEditIn(Body):
     """What changes; the rest stays."""
 
-    name = fields.String(
-        validate=[validate.Length(min=1, max=60), validate.Regexp(LABEL.replace("$", r"\Z"))],
-        metadata=NAME,
-    )
+    name = Name(metadata=NAME)
     contact = fields.Nested(OrganisationContactIn)
 
     example: Any = {"contact": {"phone": "0800 40 50 40"}}

@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
 
 from schemas.alerts import HubRefOut, TeamRefOut
-from schemas.common import Answer, Body, Timestamp, WireId, list_of, strict_number
+from schemas.common import Answer, Body, Name, Timestamp, WireId, list_of, strict_number
 from waylight.domain.endpoints import LENGTH
 from waylight.domain.push import NewDevice
 
@@ -22,7 +22,6 @@ PUBLIC_KEY = (
 )
 """The example of RFC 8291, Appendix A."""
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*={0,2}", re.ASCII)
 
 
@@ -66,11 +65,6 @@ class Milliseconds(fields.Field[datetime]):
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
-def _on_one_line(text: str) -> None:
-    if _CONTROL.search(text):
-        raise ValidationError("This must be on one line.")
-
-
 class SubscriptionKeysIn(Schema):
     """What a browser made for this subscription alone. Others than these two are ignored."""
 
@@ -110,14 +104,7 @@ class DeviceIn(Body):
         metadata={"description": "A team of yours; or a hub, one of the two."},
     )
     hub = WireId("hub", load_default=None, metadata={"description": "A hub of yours."})
-    name = fields.String(
-        required=True,
-        validate=[validate.Length(min=1, max=80), _on_one_line],
-        metadata={
-            "pattern": r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$",
-            "description": "What you call this device.",
-        },
-    )
+    name = Name(most=80, required=True, metadata={"description": "What you call this device."})
     application_server_key = Bytes(
         POINT_BYTES,
         load_default=None,

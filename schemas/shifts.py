@@ -8,6 +8,7 @@ from schemas.common import (
     Answer,
     Body,
     Codes,
+    Name,
     PageQuery,
     QueryInteger,
     Timestamp,
@@ -61,10 +62,10 @@ class ShiftIn(Body):
         allow_none=True,
         metadata={"description": "Of an extra or a cancelled stretch; not included."},
     )
-    name = fields.String(
+    name = Name(
+        most=80,
         load_default=None,
         allow_none=True,
-        validate=validate.Length(min=1, max=80),
         metadata={
             "description": "What you call it. No names of people: it is kept.",
             "examples": ["Late turn"],

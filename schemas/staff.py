@@ -1,18 +1,14 @@
 """Accounts of staff, on the wire."""
 
-import re
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from schemas.common import Answer, Body, Codes, Flag, Timestamp, WireId, list_of
+from schemas.common import Answer, Body, Codes, Flag, Name, Timestamp, WireId, list_of
 from waylight.domain.roles import Role
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-NAME: dict[str, Any] = {"pattern": r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"}
 ROLES: dict[str, Any] = {"description": "What the person may do: docs/staff.md says which is what."}
 JOB: dict[str, Any] = {
-    **NAME,
     "description": "What they are, in the organisation's own word: passengers read it.",
     "examples": ["officer"],
 }
@@ -32,17 +28,6 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-def _on_one_line(text: str) -> None:
-    if _CONTROL.search(text):
-        raise ValidationError("This must be on one line.")
-
-
-def _line(metadata: dict[str, Any], **kwargs: Any) -> fields.String:
-    return fields.String(
-        validate=[validate.Length(min=1, max=80), _on_one_line], metadata=metadata, **kwargs
-    )
-
-
 def _roles(**kwargs: Any) -> fields.List[str]:
     return fields.List(
         fields.String(validate=validate.OneOf([str(role) for role in Role])),
@@ -60,8 +45,8 @@ class StaffIn(Body):
         validate=validate.Length(max=320),
         metadata={"format": "email", "description": "What they sign in with; kept encrypted."},
     )
-    name = _line(NAME, required=True)
-    job = _line(JOB, load_default=None)
+    name = Name(most=80, required=True)
+    job = Name(most=80, load_default=None, metadata=JOB)
     roles = _roles(required=True)
 
     example = {
@@ -75,8 +60,8 @@ class StaffIn(Body):
 class StaffEditIn(Body):
     """What changes. Left out: as it is."""
 
-    name = _line(NAME)
-    job = _line(JOB)
+    name = Name(most=80)
+    job = Name(most=80, metadata=JOB)
     roles = _roles()
     disabled = Flag(
         metadata={"description": "True ends every session and key of the person, at once."}

@@ -4,12 +4,12 @@ from typing import Any
 
 from marshmallow import Schema, fields, post_load, validate
 
-from schemas.addresses import LABEL
 from schemas.common import (
     Answer,
     Body,
     Codes,
     Flag,
+    Name,
     Number,
     PageQuery,
     Position,
@@ -28,13 +28,10 @@ class TeamsQuery(PageQuery):
     """How many teams to list, and from where."""
 
 
-def _name(**kwargs: Any) -> fields.String:
-    return fields.String(
-        validate=[validate.Length(min=1, max=60), validate.Regexp(LABEL.replace("$", r"\Z"))],
+def _name(**kwargs: Any) -> Name:
+    return Name(
         metadata={
             "description": "What passengers and colleagues read. No name of a person.",
-            "pattern": LABEL,
-            "maxLength": 60,
             "examples": ["Camden night team"],
         },
         **kwargs,

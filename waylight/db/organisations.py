@@ -32,15 +32,15 @@ def city_id(conn: Connection[Any], organisation_id: UUID) -> UUID | None:
 
 
 def names(conn: Connection[Any], organisation_id: UUID) -> dict[str, Any] | None:
-    """{others, jobs}: names of the other organisations of its city, and of those whose job it is.
+    """{name, others, jobs}: its name, those of all others, and of those whose job its city says.
 
-    By the second the city says whose job a report is, and consent for the police finds its reader.
+    By the last consent for the police finds its reader.
     """
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
             """
-            select array(select o.name from organisations o
-                         where o.city_id = us.city_id and o.id <> us.id) as others,
+            select us.name,
+                   array(select o.name from organisations o where o.id <> us.id) as others,
                    array(select distinct j->>'organisation'
                          from jsonb_array_elements(c.jurisdiction) j
                          where j->>'organisation' is not null) as jobs
@@ -48,6 +48,19 @@ def names(conn: Connection[Any], organisation_id: UUID) -> dict[str, Any] | None
             """,
             [organisation_id],
         ).fetchone()
+
+
+def names_in(conn: Connection[Any], city_id: UUID) -> list[str]:
+    """The names of all organisations of a city, and of those whose job it says reports are."""
+    rows = conn.execute(
+        """
+        select name from organisations where city_id = %(city)s
+        union select j->>'organisation' from cities, jsonb_array_elements(jurisdiction) j
+        where id = %(city)s and j->>'organisation' is not null
+        """,
+        {"city": city_id},
+    ).fetchall()
+    return [row[0] for row in rows]
 
 
 def change(

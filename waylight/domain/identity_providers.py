@@ -13,6 +13,7 @@ from uuid import UUID
 
 from waylight.domain.addresses import normal_email
 from waylight.domain.endpoints import LENGTH, problem_with
+from waylight.domain.names import read_name
 from waylight.domain.roles import Role
 
 MOST = 10
@@ -204,10 +205,13 @@ def is_fresh(claims: Mapping[str, Any], *, since: datetime, now: datetime) -> bo
 
 
 def name_of(claims: Mapping[str, Any], email: str) -> str:
-    """What to call a new person: the provider's word on one line, else the address before its @."""
+    """What to call a new person: the provider's word if it is a name, else the address before @."""
     said = claims.get("name")
     text = " ".join(_UNFIT.sub(" ", said).split()) if isinstance(said, str) else ""
-    return (text or email.rpartition("@")[0])[:LONGEST_NAME].strip()
+    try:
+        return read_name(text[:LONGEST_NAME].strip())
+    except ValueError:
+        return email.rpartition("@")[0][:LONGEST_NAME]
 
 
 def problem_with_issuer(url: str, *, loopback_ports: Collection[int]) -> tuple[str, str] | None:

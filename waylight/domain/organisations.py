@@ -1,6 +1,5 @@
 """Organisations: operators, police forces, councils and charities, as their staff see them."""
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
@@ -33,11 +32,3 @@ class Organisation:
     edited: tuple[str, ...]
     waits_s: Mapping[int, float]
     demo: bool
-
-
-def looks(name: str) -> str:
-    """A name as people tell it from others: whatever its case, spaces and invisible characters."""
-    seen = "".join(
-        one for one in unicodedata.normalize("NFKC", name) if unicodedata.category(one) != "Cf"
-    )
-    return " ".join(seen.casefold().split())

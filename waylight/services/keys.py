@@ -15,7 +15,7 @@ from waylight.domain.accounts import lacking_factor
 from waylight.domain.clients import origin
 from waylight.domain.errors import InvalidRequest, NotFound, Problem
 from waylight.domain.principals import Kind, Principal
-from waylight.services import audit
+from waylight.services import audit, naming
 from waylight.vault import TOKEN_PREFIXES, Vault
 
 SCOPES = (
@@ -135,9 +135,10 @@ def create_staff_key(
     """A key that speaks for one person of an organisation, given by its key in the city's pack.
 
     The person is the one of that name and role there, new if there is none. Raises InvalidRequest
-    for an unknown scope, NotFound for an unknown organisation.
+    for an unknown scope or a name that is none, NotFound for an unknown organisation.
     """
     _check_scopes(scopes)
+    person, role = naming.read_name(person, "/person"), naming.read_name(role, "/role")
     token = vault.new_token(Kind.STAFF)
     with database.owner() as conn:
         works_for = organisation_named(conn, organisation, city=city)
@@ -175,6 +176,7 @@ def create_client_key(
     Without `allowed_origins` it is for no page in a browser; InvalidRequest for one that is none.
     """
     _check_scopes(scopes)
+    name = naming.read_name(name, "/client")
     pages = read_origins(allowed_origins)
     token = vault.new_token(Kind.CLIENT)
     with database.owner() as conn:

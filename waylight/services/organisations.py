@@ -13,9 +13,9 @@ from waylight.db.session import Database
 from waylight.domain.alerts import BOUNDS, waits_of
 from waylight.domain.changes import check_says_something
 from waylight.domain.errors import InvalidRequest, NotFound, Problem, StaleVersion
-from waylight.domain.organisations import CONTACTS, Organisation, looks
+from waylight.domain.organisations import CONTACTS, Organisation
 from waylight.domain.principals import Principal
-from waylight.services import audit
+from waylight.services import audit, naming
 from waylight.services.staff import organisation_of
 from waylight.vault import Vault
 
@@ -125,9 +125,8 @@ def _check_name(conn: Connection[Any], row: Mapping[str, Any], name: str | None)
             " changes both."
         )
         raise InvalidRequest(problems=[Problem("/name", "whose_job", detail)])
-    if looks(name) in {looks(one) for one in (*known["others"], *known["jobs"])}:
-        detail = "Another organisation of this city has this name: choose one of your own."
-        raise InvalidRequest(problems=[Problem("/name", "name_taken", detail)])
+    naming.check_not_taken(name, (*known["others"], *known["jobs"]))
+    naming.check_says_no_other(conn, row["id"], name)
 
 
 def _change(

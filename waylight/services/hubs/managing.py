@@ -26,7 +26,7 @@ from waylight.domain.geo import Point
 from waylight.domain.hubs import LONGEST_OVERRIDE, HubDesk, Override, Standing
 from waylight.domain.principals import Principal
 from waylight.log import get_logger
-from waylight.services import audit
+from waylight.services import audit, naming
 from waylight.services.cities import read_cities
 from waylight.services.hubs.reading import Clock, hub_of
 from waylight.services.hubs.walks import redirect_walks
@@ -62,7 +62,8 @@ def edit_hub(
     """Changes its hours, services and the like; a pack loaded later leaves them as they are.
 
     Hours are expanded anew in the same transaction. Raises as `read_desk`, StaleVersion, and
-    InvalidRequest for hours that cannot be read and when nothing is to be changed.
+    InvalidRequest for hours that cannot be read, for another organisation's name, and when nothing
+    is to be changed.
     """
     values = dict(values)
     outside_city = values.pop("outside_city", False)
@@ -80,6 +81,8 @@ def edit_hub(
             if wrong:
                 raise InvalidRequest(problems=wrong)
             managing.settle(conn, hub_id, here)
+        if "name" in values and values["name"] != row["name"]:
+            naming.check_says_no_other(conn, row["organisation_id"], values["name"])
         if set(values) - {"position"}:
             managing.edit(conn, hub_id, values)
         return {"changed": sorted(values)}
@@ -100,8 +103,8 @@ def found_hub(
 ) -> HubDesk:
     """A new hub of the caller's organisation: passengers are shown it from the next answer on.
 
-    Raises InvalidRequest for hours that cannot be read, a place outside the city unless
-    `outside_city`, and for one hub more than an organisation may have.
+    Raises InvalidRequest for hours that cannot be read, for another organisation's name, a place
+    outside the city unless `outside_city`, and for one hub more than an organisation may have.
     """
     organisation_id = organisation_of(principal)
     values = dict(values)
@@ -109,6 +112,7 @@ def found_hub(
     problems = _hours_problems(values)
     hub_id: UUID = uuid_utils.compat.uuid7()
     with database.staff(organisation_id) as conn:
+        naming.check_says_no_other(conn, organisation_id, values["name"])
         city = city_of(conn, organisation_id)
         if not outside_city:
             problems += outside_problems(city, values["position"], "/position")

@@ -12,7 +12,7 @@ from waylight.db import events
 from waylight.db import organisations as db
 from waylight.db.session import Database
 from waylight.domain.errors import InvalidRequest, NotFound, StateConflict
-from waylight.services import audit
+from waylight.services import audit, naming
 from waylight.services.cities import read_cities
 from waylight.vault import Vault
 
@@ -32,17 +32,19 @@ def create(
 ) -> UUID:
     """A new organisation in a city, the only one or the one with this slug; no pack takes it back.
 
-    Raises NotFound without such a city, InvalidRequest for a key that is none, StateConflict where
-    the city has an organisation with this key.
+    Raises NotFound without such a city, InvalidRequest for a key or a name that is none or looks
+    like another's of the city, StateConflict where the city has an organisation with this key.
     """
     if KEY.fullmatch(key) is None:
         raise InvalidRequest("A key has small letters, digits and hyphens, such as night-riders.")
+    name = naming.read_name(name, "/name")
     with database.owner() as conn:
         cities = read_cities(conn)
         found = [one for one in cities if city in (None, one.slug)]
         if len(found) != 1:
             known = ", ".join(one.slug for one in cities) or "none is loaded"
             raise NotFound(f"Say in which city with --city: {known}.")
+        naming.check_not_taken(name, db.names_in(conn, found[0].id))
         contact = {"sms": None, "phone": phone, "url": None}
         made = db.create(conn, city_id=found[0].id, key=key, name=name, kind=kind, contact=contact)
         if made is None:

@@ -15,7 +15,7 @@ from waylight.db import sessions as db_sessions
 from waylight.db.session import Database
 from waylight.domain.accounts import Invitation
 from waylight.domain.errors import NotFound, StateConflict
-from waylight.services import audit, keys, passwords
+from waylight.services import audit, keys, naming, passwords
 from waylight.services.accounts import managing
 from waylight.services.accounts.factors import NO_TOTP
 from waylight.services.accounts.identity import tell
@@ -46,10 +46,11 @@ def create(
     """An account for the person of this name and job in an organisation, new if there is none.
 
     With a password it can sign in at once, else it is invited. Raises NotFound for an unknown
-    organisation, InvalidRequest for an address or a password that is not taken, StateConflict
+    organisation, InvalidRequest for a name, address or password that is not taken, StateConflict
     where the person or the address has an account.
     """
     hashed = None
+    name, job = naming.read_name(name, "/name"), naming.read_name(job, "/job")
     with database.owner() as conn:
         works_for = keys.organisation_named(conn, organisation, city=city)
         if password is not None:

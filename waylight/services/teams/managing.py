@@ -26,7 +26,7 @@ from waylight.domain.teams import (
     Capability,
     Team,
 )
-from waylight.services import audit
+from waylight.services import audit, naming
 from waylight.services.cities import read_cities
 from waylight.services.schedules import expand_team
 from waylight.services.staff import organisation_of
@@ -53,13 +53,14 @@ def found_team(
     """A new team of the caller's organisation.
 
     It is told of nothing before it has a coverage and a shift.
-    Raises InvalidRequest for a base outside the city unless `outside_city`, for capabilities as
-    `set_capabilities`, and for one team more than an organisation may have.
+    Raises InvalidRequest for another organisation's name, a base outside the city unless
+    `outside_city`, capabilities as `set_capabilities`, and one team more than there may be.
     """
     organisation_id = organisation_of(principal)
     problems = capability_problems(capabilities, now=now)
     team_id: UUID = uuid_utils.compat.uuid7()
     with database.staff(organisation_id) as conn:
+        naming.check_says_no_other(conn, organisation_id, name)
         city = city_of(conn, organisation_id)
         if not outside_city:
             problems += outside_problems(city, base, "/base")
@@ -112,6 +113,8 @@ def edit_team(
     check_says_something(is_empty=name is None and base is None)
     with database.staff(organisation_of(principal)) as conn:
         row = own_team(conn, principal, team_id, now=now)
+        if name is not None and name != row["name"]:
+            naming.check_says_no_other(conn, row["organisation_id"], name)
         if base is not None and not outside_city:
             problems = outside_problems(city_of(conn, row["organisation_id"]), base, "/base")
             if problems:

@@ -1,0 +1,98 @@
+"""The one rule of names, at every door that takes one."""
+
+import pytest
+
+from schemas.common import WireId
+from tests.api.test_administration import HUB, TEAM, codes
+from tests.desk import NOW, headers_for
+from tests.desk import SCOPES as DESK
+from waylight.domain import roles
+from waylight.domain.errors import InvalidRequest
+from waylight.services import keys
+from waylight.services.operations import organisations
+from waylight.services.operations import staff as operations
+
+ADMINISTRATOR = DESK | roles.scopes_of(["administrator"])
+PERSON = {"email": "kim@police.example", "name": "Kim", "job": "officer", "roles": ["responder"]}
+UNFIT = (
+    "Police\u202eecilop",
+    "A\u200bda",
+    "\xa0",
+    " ",
+    "Ada\u0007",
+    "\u0412ritish",
+    "\u2066A\u2069",
+)
+
+
+@pytest.fixture
+def robin(desk):
+    return headers_for(desk, ADMINISTRATOR)["Robin"]
+
+
+def doors(desk):
+    """Where a name is taken: method, path, body, and the field."""
+    organisation = WireId.of("organisation", desk.police.organisation_id)
+    team = f"/v1/teams/{WireId.of('team', desk.first)}"
+    address = {"channel": "sms", "address": "+44 7400 123456", "name": "On call"}
+    client = {"name": "Night app", "scopes": ["alerts:read"]}
+    return [
+        ("PATCH", f"/v1/organisations/{organisation}", {}, "name"),
+        ("POST", "/v1/teams", TEAM, "name"),
+        ("PATCH", team, {}, "name"),
+        ("POST", "/v1/hubs", HUB, "name"),
+        ("POST", "/v1/hubs", HUB, "address"),
+        ("POST", "/v1/clients", client, "name"),
+        ("POST", f"{team}/coverages", {"area": "all"}, "name"),
+        ("POST", f"{team}/addresses", address, "name"),
+        ("POST", f"{team}/shifts", {"kind": "recurring", "rule": "24/7"}, "name"),
+        ("POST", "/v1/staff", PERSON, "name"),
+        ("POST", "/v1/staff", PERSON, "job"),
+    ]
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_no_door_takes_a_name_that_is_not_what_it_looks_like(desk, client, robin, name):
+    headers = {**robin, "If-Match": "*"}
+    for method, path, body, field in doors(desk):
+        got = client.open(path, method=method, json={**body, field: name}, headers=headers)
+        assert codes(got) == {(f"/{field}", "invalid")}, (path, field)
+
+
+def test_persian_name_with_its_joiner_is_taken_and_kept_in_one_form(desk, client, robin):
+    for name in ("\u0645\u06cc\u200c\u0631\u0648\u0645", "Zoe\u0308"):
+        made = client.post("/v1/teams", json={**TEAM, "name": name}, headers=robin)
+        assert made.status_code == 201, made.text
+    assert made.json["name"] == "Zo\u00eb"
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_command_line_takes_no_such_name_either(desk, name):
+    made = {"organisation": "police", "city": None, "now": NOW}
+    person = {"email": "kim@police.example", "roles": ["responder"], "password": None}
+    some = desk.database, desk.vault
+    with pytest.raises(InvalidRequest):
+        operations.create(*some, **made, **person, name=name, job="officer")
+    with pytest.raises(InvalidRequest):
+        operations.create(*some, **made, **person, name="Kim", job=name)
+    with pytest.raises(InvalidRequest):
+        keys.create_staff_key(*some, **made, person=name, role="officer", scopes=())
+    with pytest.raises(InvalidRequest):
+        keys.create_client_key(*some, **made, name=name, scopes=())
+    with pytest.raises(InvalidRequest):
+        organisations.create(
+            *some, key="new", name=name, kind="police", city=None, phone=None, now=NOW
+        )
+
+
+def test_new_organisation_looks_like_none_of_its_city(desk):
+    with pytest.raises(InvalidRequest, match="another organisation"):
+        organisations.create(
+            *(desk.database, desk.vault),
+            key="new",
+            name="P\u00f3lice.",
+            kind="police",
+            city=None,
+            phone=None,
+            now=NOW,
+        )
