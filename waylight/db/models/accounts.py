@@ -15,7 +15,8 @@ class Account(Base):
     """How one person signs in. The address and the secret of the codes are sealed.
 
     `totp_pending` is a secret that was shown and not confirmed yet; `totp_step` is the last step of
-    30 seconds whose code was used, so that none is used twice.
+    30 seconds whose code was used, so that none is used twice. With an invitation for a lost
+    telephone the second factor goes when it is accepted: `totp_goes`.
     """
 
     __tablename__ = "accounts"
@@ -47,6 +48,7 @@ class Account(Base):
     recovery_hashes: Mapped[list[bytes]] = mapped_column(server_default=sql("'{}'"))
     invitation_hash: Mapped[bytes | None] = mapped_column(unique=True)
     invited_until: Mapped[datetime | None]
+    totp_goes: Mapped[bool] = mapped_column(server_default=sql("false"))
     roles: Mapped[list[str]]
     disabled_at: Mapped[datetime | None]
     created_at: Mapped[datetime]

@@ -60,6 +60,7 @@ class AuditEntry(Base):
         Index("ix_audit_entries_staff_id", "staff_id", desc("id")),
         CheckConstraint("action ~ '^[a-z][a-z_.]{0,63}$'", name="action"),
         CheckConstraint("request_id ~ '^[A-Za-z0-9._-]{1,64}$'", name="request_id"),
+        CheckConstraint("role ~ '^[a-z][a-z_]{0,31}(,[a-z][a-z_]{0,31}){0,9}$'", name="role"),
     )
 
     id: Mapped[Id]
@@ -74,6 +75,7 @@ class AuditEntry(Base):
     key_id: Mapped[UUID | None]
     subject_id: Mapped[UUID | None]
     signature: Mapped[bytes | None]
+    role: Mapped[str | None]
 
 
 class AuditPosition(Base):

@@ -265,6 +265,8 @@ MARKS: Mapping[str, str] = {
     "0020": "to_regproc('forget_sessions') is not null",
     "0021": "to_regproc('forget_with_reports') is not null",
     "0022": "to_regproc('grants_of') is not null",
+    "0023": "exists (select from pg_attribute where attrelid = to_regclass('accounts')"
+    " and attname = 'totp_goes')",
 }
 """How each migration is recognised in a database, whatever number stands in it."""
 
