@@ -111,7 +111,9 @@ class InvitationIn(Body):
 
     reset_totp = Flag(
         load_default=False,
-        metadata={"description": "Take their second factor away: for a lost telephone."},
+        metadata={
+            "description": "Their second factor goes when they accept: for a lost telephone."
+        },
     )
 
     example = {"reset_totp": False}

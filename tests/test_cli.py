@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socket import socket
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from click.testing import CliRunner
@@ -20,6 +21,7 @@ from tests.desk import open_desk
 from tests.proxy import soon
 from waylight import cli
 from waylight.db.session import Database
+from waylight.ids import wire_id
 from waylight.services import accounts, keys
 from waylight.services.operations import doctor, migrations
 from waylight.vault import Vault
@@ -486,7 +488,9 @@ def test_first_administrator_is_made_and_invited_at_the_terminal(waylight, url, 
         database, vault, given, network=None, session_s=3600, idle_s=600, now=now
     )
     assert session.must_enrol
-    assert waylight(url, "staff", "sign-out", account).stderr == "1 sessions ended.\n"
+    as_written = wire_id("staff", UUID(account))
+    assert waylight(url, "staff", "sign-out", as_written).stderr == "1 sessions ended.\n"
+    assert waylight(url, "staff", "sign-out", wire_id("key", UUID(account))).exit_code == 2
     assert keys.authenticate(database, vault, session.token, now=now) is None
     again = waylight(url, "staff", "invite", account, "--reset-totp")
     assert again.stdout.startswith("waylight_in_")
@@ -495,6 +499,19 @@ def test_first_administrator_is_made_and_invited_at_the_terminal(waylight, url, 
     assert waylight(url, "staff", "invite", account).exit_code == 1
     assert "waylight_ss_" not in waylight(url, "key", "list").stdout
     assert waylight(url, "key", "list").stdout == ""
+    with database.owner() as conn:
+        said = conn.execute(
+            "select action, staff_id, organisation_id is not null from audit_entries"
+            " where subject_id = %s order by at, id",
+            [account],
+        ).fetchall()
+    assert Counter(said) == {
+        ("account.created", None, True): 1,
+        ("account.invited", None, True): 2,
+        ("account.password_set", None, True): 1,
+        ("session.ended", None, True): 1,
+        ("account.changed", None, True): 1,
+    }
 
 
 @pytest.mark.commits

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import click
 
-from waylight.cli.terminal import opened, say
+from waylight.cli.terminal import RowId, opened, say
 
 DEMO_FILE = Path(__file__).resolve().parents[2] / ".local" / "demo.json"
 
@@ -106,7 +106,7 @@ def list_keys() -> None:
 
 
 @key.command("rotate")
-@click.argument("key_id", type=click.UUID)
+@click.argument("key_id", type=RowId("key", "client"))
 @click.option(
     "--overlap-hours",
     type=click.IntRange(min=0, max=720),
@@ -128,7 +128,7 @@ def rotate_key(key_id: UUID, overlap_hours: int) -> None:
 
 
 @key.command("revoke")
-@click.argument("key_id", type=click.UUID)
+@click.argument("key_id", type=RowId("key", "client"))
 def revoke_key(key_id: UUID) -> None:
     """End the key with this id, at once."""
     from waylight.services import keys

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import click
 
-from waylight.cli.terminal import opened, say
+from waylight.cli.terminal import RowId, opened, say
 
 ROLES = ("responder", "dispatcher", "analyst", "support_worker", "administrator", "auditor")
 
@@ -87,8 +87,8 @@ def list_staff() -> None:
 
 
 @staff.command("invite")
-@click.argument("account", type=click.UUID)
-@click.option("--reset-totp", is_flag=True, help="Take the second factor away as well.")
+@click.argument("account", type=RowId("staff"))
+@click.option("--reset-totp", is_flag=True, help="With it the second factor goes as well.")
 def invite(account: UUID, *, reset_totp: bool) -> None:
     """Print a new invitation for an account: for a forgotten password, or a lost telephone."""
     from waylight.services.operations import staff as operations
@@ -102,24 +102,26 @@ def invite(account: UUID, *, reset_totp: bool) -> None:
 
 
 @staff.command("disable")
-@click.argument("account", type=click.UUID)
+@click.argument("account", type=RowId("staff"))
 def disable(account: UUID) -> None:
     """End an account with every session and key of its person, at once."""
     from waylight.services.operations import staff as operations
 
     with opened() as waylight:
-        operations.disable(waylight.database, account, now=datetime.now(UTC))
+        operations.disable(waylight.database, waylight.vault, account, now=datetime.now(UTC))
     say(f"Account {account} is disabled.")
 
 
 @staff.command("sign-out")
-@click.argument("account", type=click.UUID)
+@click.argument("account", type=RowId("staff"))
 def sign_out(account: UUID) -> None:
     """End every session of an account, at once."""
     from waylight.services.operations import staff as operations
 
     with opened() as waylight:
-        ended = operations.sign_out(waylight.database, account, now=datetime.now(UTC))
+        ended = operations.sign_out(
+            waylight.database, waylight.vault, account, now=datetime.now(UTC)
+        )
     say(f"{ended} sessions ended.")
 
 
@@ -138,7 +140,7 @@ def list_providers() -> None:
 
 
 @staff.command("disable-provider")
-@click.argument("provider", type=click.UUID)
+@click.argument("provider", type=RowId("provider"))
 def disable_provider(provider: UUID) -> None:
     """Let nobody in by an OpenID provider any more, and end the sessions that it opened."""
     from waylight.services.operations import staff as operations

@@ -2,17 +2,43 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import click
 
 from waylight.config import ConfigurationError, Settings
 from waylight.domain.errors import Unavailable, WaylightError
+from waylight.ids import row_id
 from waylight.log import configure_logging
 
 if TYPE_CHECKING:
     from waylight.services.context import Waylight
+
+
+class RowId(click.ParamType):
+    """An id as the API writes it, such as `staff_01...`, or as the commands list it, a UUID."""
+
+    name = "id"
+
+    def __init__(self, *prefixes: str) -> None:
+        self.prefixes = prefixes
+
+    def convert(
+        self, value: str | UUID, param: click.Parameter | None, ctx: click.Context | None
+    ) -> UUID:
+        """The row's own id. Fails for what is none, and for an id of something else."""
+        if isinstance(value, UUID):
+            return value
+        for prefix in self.prefixes:
+            with suppress(ValueError):
+                return row_id(prefix, value)
+        try:
+            return UUID(value)
+        except ValueError:
+            known = " or ".join(f"{prefix}_..." for prefix in self.prefixes)
+            self.fail(f"{value!r} is no id: give {known}, or the UUID of the list.", param, ctx)
 
 
 def say(message: object) -> None:

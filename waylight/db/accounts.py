@@ -36,7 +36,7 @@ limit 1
 SIGN_IN = """
 select a.staff_id as id, a.organisation_id, a.key_version, a.wrapped_key, a.email, a.roles,
        a.password_hash, a.totp_secret, a.totp_since, a.totp_pending, a.totp_step,
-       a.recovery_hashes, s.name, o.name as organisation, o.key as organisation_key,
+       a.recovery_hashes, a.totp_goes, s.name, o.name as organisation, o.key as organisation_key,
        coalesce(p.requires_totp, false) as requires_totp
 from accounts a
 join staff s on s.id = a.staff_id
@@ -50,6 +50,7 @@ CHANGEABLE = frozenset(
     {
         "invitation_hash",
         "invited_until",
+        "totp_goes",
         "roles",
         "disabled_at",
         "totp_secret",

@@ -115,9 +115,29 @@ def test_password_set_by_invitation_ends_sessions_and_leaves_the_second_factor(d
 def test_lost_telephone_is_replaced_by_an_administrator(desk, caller):
     robin = with_totp(desk, person(desk), now=NOW - timedelta(minutes=5))
     session = enter(desk, robin)
-    accounts.invite(desk.database, desk.vault, caller, robin.id, reset_totp=True, now=NOW)
+    made = accounts.invite(desk.database, desk.vault, caller, robin.id, reset_totp=True, now=NOW)
+    # Until it is accepted whoever has the password alone gets no further than before.
+    assert keys.authenticate(desk.database, desk.vault, session.token, now=NOW) is not None
+    with pytest.raises(WrongCredentials):
+        enter(desk, robin, code=None)
+    later = NOW + timedelta(minutes=1)
+    assert enter(desk, robin, now=later).token
+    accept(desk, made.token, OTHER)
     assert keys.authenticate(desk.database, desk.vault, session.token, now=NOW) is None
-    assert enter(desk, robin, code=None).token
+    with pytest.raises(WrongCredentials):
+        enter(desk, robin, code=None, now=later)
+    assert enter(desk, robin, password=OTHER, code=None, now=later).token
+    actions = [row["action"] for row in desk.rows("select action from audit_entries")]
+    assert actions.count("account.totp_removed") == 1
+
+
+def test_invitation_made_anew_without_it_leaves_the_second_factor(desk, caller):
+    robin = with_totp(desk, person(desk), now=NOW - timedelta(minutes=5))
+    accounts.invite(desk.database, desk.vault, caller, robin.id, reset_totp=True, now=NOW)
+    made = accounts.invite(desk.database, desk.vault, caller, robin.id, now=NOW)
+    accept(desk, made.token, OTHER)
+    with pytest.raises(WrongCredentials):
+        enter(desk, robin, password=OTHER, code=None)
 
 
 def test_disabled_person_is_out_at_once_with_every_key(desk, caller, change):

@@ -194,7 +194,7 @@ def change_account(
             changes["roles"] = sorted(set(roles))
         if disabled is not None:
             changes["disabled_at"] = (row["disabled_at"] or now) if disabled else None
-            changes["invitation_hash"] = changes["invited_until"] = None
+            changes |= NO_INVITATION
         if name is not None or job is not None:
             db.rename(conn, staff_id, name=name, job=job)
         db.change(conn, staff_id, changes, now=now)
@@ -236,7 +236,7 @@ def invite(
 ) -> Invitation:
     """What a person sets their password with, once, within a day; the one before ends.
 
-    With `reset_totp` their second factor goes as well, at once: for a lost telephone. Raises
+    With `reset_totp` their second factor goes when it is accepted: for a lost telephone. Raises
     NotFound for an account of others, StateConflict for a disabled one.
     """
     by, organisation_id = person_of(principal)
@@ -244,11 +244,7 @@ def invite(
         row = _found(conn, organisation_id, staff_id, lock=True)
         if row["disabled_at"] is not None:
             raise StateConflict("This account is disabled: enable it first.")
-        invitation = write_invitation(
-            conn, vault, row, by=by, also=NO_TOTP if reset_totp else {}, now=now
-        )
-        if reset_totp:
-            db_sessions.end_of(conn, staff_id, now=now)
+        invitation = write_invitation(conn, vault, row, by=by, reset_totp=reset_totp, now=now)
         audit.write(
             conn,
             vault,
@@ -267,13 +263,14 @@ def write_invitation(
     row: Mapping[str, Any],
     *,
     by: UUID | None,
-    also: Mapping[str, Any] | None = None,
+    reset_totp: bool = False,
     now: datetime,
 ) -> Invitation:
     """Writes a new invitation for the account of a row, and that it was made."""
     token, until = vault.new_token("invitation"), now + INVITED_FOR
     changes = {"invitation_hash": vault.hash_token(token), "invited_until": until}
-    db.change(conn, row["id"], {**changes, **(also or {})}, now=now)
+    # Until it is accepted the factor stays: whoever knows the old password alone would come in.
+    db.change(conn, row["id"], {**changes, "totp_goes": reset_totp}, now=now)
     tell(
         conn,
         "account.invited",
@@ -281,7 +278,7 @@ def write_invitation(
         account=row["id"],
         by=by,
         now=now,
-        totp_reset=bool(also),
+        totp_reset=reset_totp,
     )
     return Invitation(token=token, expires_at=until, organisation=row["organisation_key"])
 
@@ -298,8 +295,9 @@ def accept_invitation(
     """Sets the password of whoever was invited; returns what to sign in with beside it.
 
     That is the organisation's key, and a token for this device. Every session of the account ends.
-    A second factor that is set up stays: a link alone opens nothing. Raises NotFound for an
-    invitation that was used, is over or never was, InvalidRequest for a password that is not taken.
+    A second factor that is set up stays, unless the invitation was made for a lost one: a link
+    alone opens nothing. Raises NotFound for an invitation that was used, is over or never was,
+    InvalidRequest for a password that is not taken.
     """
     token_hash = vault.hash_token(token)
     with database.intake(autocommit=True) as conn:
@@ -313,9 +311,27 @@ def accept_invitation(
         if row is None:
             raise NotFound(OVER)
         _set_password(conn, vault, row, hashed, by=None, request_id=request_id, now=now)
+        if row["totp_goes"]:
+            db.change(conn, row["id"], NO_TOTP, now=now)
+            record(
+                conn,
+                vault,
+                "account.totp_removed",
+                principal=None,
+                organisation_id=row["organisation_id"],
+                account=row["id"],
+                request_id=request_id,
+                now=now,
+            )
     login = login_hash(vault, opened(vault, row, "email") or "")
     return row["organisation_key"], turns.device_of(vault, login, row["id"])
 
+
+NO_INVITATION: Mapping[str, Any] = {
+    "invitation_hash": None,
+    "invited_until": None,
+    "totp_goes": False,
+}
 
 OVER = "This invitation was used, is over, or never was: ask for another."
 
@@ -406,8 +422,7 @@ def _set_password(
     changes = {
         "password_hash": hashed,
         "password_set_at": now,
-        "invitation_hash": None,
-        "invited_until": None,
+        **NO_INVITATION,
     }
     db.change(conn, row["id"], changes, now=now)
     kept = by.key_id if by is not None else None

@@ -17,7 +17,6 @@ from waylight.domain.accounts import Invitation
 from waylight.domain.errors import NotFound, StateConflict
 from waylight.services import audit, keys, naming, passwords
 from waylight.services.accounts import managing
-from waylight.services.accounts.factors import NO_TOTP
 from waylight.services.accounts.identity import tell
 from waylight.vault import Vault
 
@@ -71,8 +70,10 @@ def create(
             by=None,
             now=now,
         )
+        row = _found(conn, staff_id)
+        _audit(conn, vault, "account.created", row, now=now)
         if hashed is None:
-            row = _found(conn, staff_id)
+            _audit(conn, vault, "account.invited", row, now=now)
             return Made(staff_id, managing.write_invitation(conn, vault, row, by=None, now=now))
         db.change(conn, staff_id, {"password_hash": hashed, "password_set_at": now}, now=now)
         return Made(staff_id, None)
@@ -92,27 +93,29 @@ def invite(
         row = _found(conn, staff_id)
         if row["disabled_at"] is not None:
             raise StateConflict("This account is disabled.")
-        also = NO_TOTP if reset_totp else {}
-        return managing.write_invitation(conn, vault, row, by=None, also=also, now=now)
+        _audit(conn, vault, "account.invited", row, now=now)
+        return managing.write_invitation(conn, vault, row, by=None, reset_totp=reset_totp, now=now)
 
 
-def disable(database: Database, staff_id: UUID, *, now: datetime) -> None:
+def disable(database: Database, vault: Vault, staff_id: UUID, *, now: datetime) -> None:
     """Ends an account with every key of its person. Raises NotFound."""
     with database.owner() as conn:
         row = _found(conn, staff_id)
-        changes = {"disabled_at": row["disabled_at"] or now, "invitation_hash": None}
-        db.change(conn, staff_id, {**changes, "invited_until": None}, now=now)
+        changes = {"disabled_at": row["disabled_at"] or now, **managing.NO_INVITATION}
+        db.change(conn, staff_id, changes, now=now)
         db_sessions.end(conn, db_keys.live_of(conn, staff_id), now=now)
         _tell(conn, "account.changed", row, now=now, disabled=True)
+        _audit(conn, vault, "account.changed", row, now=now)
 
 
-def sign_out(database: Database, staff_id: UUID, *, now: datetime) -> int:
+def sign_out(database: Database, vault: Vault, staff_id: UUID, *, now: datetime) -> int:
     """Ends every session of an account; how many there were. Raises NotFound."""
     with database.owner() as conn:
         row = _found(conn, staff_id)
         ended = db_sessions.end(conn, db_sessions.sessions_of(conn, staff_id), now=now)
         if ended:
             _tell(conn, "session.ended", row, now=now)
+            _audit(conn, vault, "session.ended", row, now=now)
         return ended
 
 
@@ -169,4 +172,18 @@ def _tell(
         by=None,
         now=now,
         **data,
+    )
+
+
+def _audit(
+    conn: Connection[Any], vault: Vault, action: str, row: dict[str, Any], *, now: datetime
+) -> None:
+    audit.write(
+        conn,
+        vault,
+        action,
+        principal=None,
+        subject_id=row["id"],
+        organisation_id=row["organisation_id"],
+        now=now,
     )
