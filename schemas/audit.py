@@ -30,6 +30,7 @@ EXPORTED = (
     "alert",
     "subject",
     "request_id",
+    "role",
 )
 """The columns of an export, in order."""
 
@@ -113,7 +114,13 @@ class AuditEntryOut(Answer):
         metadata={"description": "Null for a program, a passenger, and the command line."},
     )
     role = fields.String(
-        required=True, allow_none=True, metadata={"description": "That person's role now."}
+        attribute="entry.role",
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "By which roles that person did it then, with commas between; for a key"
+            " the role it was made with."
+        },
     )
     key = WireId("key", attribute="entry.key_id", required=True, allow_none=True)
     report = WireId("report", attribute="entry.report_id", required=True, allow_none=True)
@@ -176,6 +183,7 @@ def _row(entry: Entry) -> Iterator[tuple[str, str | None]]:
         *(None if id is None else wire_id(prefix, id) for prefix, id in ids),
         _subject(entry),
         entry.request_id,
+        entry.role,
     )
     return zip(EXPORTED, values, strict=True)
 

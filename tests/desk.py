@@ -202,6 +202,7 @@ def open_desk(database: Database, vault: Vault, settings: Settings) -> Desk:
                 organisation_id=works_for,
                 staff_id=staff_id,
                 role=role,
+                roles=(role,),
                 scopes=SCOPES,
             )
 

@@ -61,7 +61,7 @@ where p.position between %s and %s order by p.position
 # Every filter names the organisation (design, D11); the policy of the staff role is the second lock
 # on the same door.
 PAGE = """
-select e.*, s.name as person, s.role
+select e.*, s.name as person
 from audit_entries e
 left join staff s on s.id = e.staff_id and s.organisation_id = e.organisation_id
 where e.organisation_id = %(organisation)s

@@ -87,14 +87,13 @@ def timeline(conn: Connection[Any], report_id: UUID | None) -> list[dict[str, An
             where report_id = %(id)s and kind in ('alert.created', 'alert.updated')
             group by alert_id)
         select e.kind, e.at, e.data, e.alert_id, o.name as organisation,
-               coalesce(t.name, h.name) as name, a.role, s.role as staff_role
+               coalesce(t.name, h.name) as name, a.role
         from story e
         left join told on told.alert_id = e.alert_id
         left join alerts a on a.id = e.alert_id
         left join organisations o on o.id = coalesce(a.organisation_id, e.organisation_id)
         left join teams t on t.id = a.team_id
         left join hubs h on h.id = a.hub_id
-        left join staff s on s.id = e.staff_id
         where not exists (
             -- About a responder who did not check in: that is no part of the passenger's story.
             select from incidents i where i.id = e.incident_id and i.about_alert_id is not null)

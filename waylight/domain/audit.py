@@ -36,6 +36,8 @@ class Entry:
     subject_id: UUID | None = None
     """What else it is about: the grant, key, account, address or webhook that was changed."""
     request_id: str | None = None
+    role: str | None = None
+    """By which roles that person did it, with commas between; None before it was written down."""
 
     def canonical(self) -> bytes:
         """The one text of this entry. Times to the microsecond, in UTC."""
@@ -52,6 +54,8 @@ class Entry:
             self.alert_id,
             self.subject_id,
             self.request_id,
+            # Entries of before have the text that they were signed with.
+            *(() if self.role is None else (self.role,)),
         )
 
 

@@ -27,6 +27,9 @@ class Principal:
     organisation_id: UUID | None = None
     staff_id: UUID | None = None
     role: str | None = None
+    """The word that passengers read of this person."""
+    roles: tuple[str, ...] = ()
+    """Those by which this person acts, for the audit log."""
     scopes: frozenset[str] = frozenset()
     allowed_origins: frozenset[str] = frozenset()
     """The pages that a client's key may be used from; none: from no page."""

@@ -43,6 +43,22 @@ SCOPES: Mapping[Role, tuple[str, ...]] = {
     ),
 }
 
+OFFICES = ("officer", "controller", "hub_host")
+"""What somebody may be called to passengers beside their roles; the texts have a word for each."""
+
+WORDS = frozenset((*Role, *OFFICES))
+"""What passengers may read of a person. A job in an organisation's own words stays inside it."""
+
+_TOLD_BY: tuple[tuple[str, Role], ...] = (
+    ("incidents:manage", Role.DISPATCHER),
+    ("alerts:read", Role.RESPONDER),
+    ("support:work", Role.SUPPORT_WORKER),
+    ("reports:analyse", Role.ANALYST),
+    ("audit:read", Role.AUDITOR),
+    ("staff:manage", Role.ADMINISTRATOR),
+)
+"""Whose the scopes of a key are that says no role."""
+
 TOTP_ALWAYS = frozenset({Role.ADMINISTRATOR})
 """Roles that nobody uses with a password alone."""
 
@@ -50,6 +66,21 @@ TOTP_ALWAYS = frozenset({Role.ADMINISTRATOR})
 def scopes_of(roles: Iterable[str]) -> frozenset[str]:
     """Everything that somebody with these roles may do. Raises ValueError for an unknown role."""
     return frozenset(scope for role in roles for scope in SCOPES[Role(role)])
+
+
+def word_of(job: str, *, roles: Iterable[str] = (), scopes: Iterable[str] = ()) -> str:
+    """The one of WORDS that passengers read of a person, by their job if it is one that they have.
+
+    Nobody is told of a support worker or an auditor because somebody wrote that as their job.
+    `roles` are those of an account; without, it is a key, whose role was given with it.
+    """
+    has = tuple(roles)
+    if job in OFFICES or job in (has or WORDS):
+        return job
+    if has:
+        return next(role for role in Role if role in has)
+    given = frozenset(scopes)
+    return next((role for scope, role in _TOLD_BY if scope in given), Role.RESPONDER)
 
 
 def needs_totp(roles: Iterable[str], *, demanded: bool) -> bool:

@@ -93,6 +93,9 @@ def principal_of(found: Mapping[str, Any]) -> Principal:
     """The caller with a key that was found, or with a session: that has the scopes of its roles."""
     must_enrol = must_prove = False
     scopes = frozenset(found["scopes"])
+    # A key of a person with an account has no role of theirs: only the scopes that it was given.
+    by = tuple(found["roles"]) if found["is_session"] else ()
+    role = found["role"] and roles.word_of(found["role"], roles=by, scopes=scopes)
     if found["is_session"]:
         demanded = roles.needs_totp(found["roles"], demanded=bool(found["requires_totp"]))
         must_enrol, must_prove = lacking_factor(
@@ -108,7 +111,8 @@ def principal_of(found: Mapping[str, Any]) -> Principal:
         name=found["person"] or found["name"],
         organisation_id=found["organisation_id"],
         staff_id=found["staff_id"],
-        role=found["role"],
+        role=role,
+        roles=by or ((role,) if role else ()),
         scopes=scopes,
         allowed_origins=frozenset(found["allowed_origins"]),
         is_session=found["is_session"],

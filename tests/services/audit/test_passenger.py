@@ -7,9 +7,13 @@ import psycopg
 import pytest
 
 from tests.desk import NOW
+from tests.staff import enter, person
+from waylight import texts
 from waylight.db import events
+from waylight.domain import roles
 from waylight.domain.principals import Kind
-from waylight.services import alerts, incidents
+from waylight.domain.roles import Role
+from waylight.services import alerts, incidents, keys
 from waylight.services.alerts import list_alerts
 from waylight.services.reports import my_report, redactions
 
@@ -34,13 +38,54 @@ def readers(desk, report):
 def test_the_first_reading_by_each_role_of_each_organisation_is_told_once(desk, report):
     alert = desk.alert_of(desk.first)
     for minute in range(2):
-        for who in (desk.police, replace(desk.police, role="sergeant"), desk.control):
+        for who in (desk.police, replace(desk.police, role="dispatcher"), desk.control):
             desk.read(who, alert, now=NOW + timedelta(minutes=minute))
     assert readers(desk, report) == [
         ("seen", "Police", "officer"),
-        ("read", "Police", "sergeant"),
+        ("read", "Police", "dispatcher"),
         ("read", "Control", "controller"),
     ]
+
+
+def test_passenger_reads_a_word_of_ours_and_the_log_the_roles_whatever_somebody_calls_their_job(
+    desk, report
+):
+    robin = person(desk, roles=[Role.RESPONDER, Role.DISPATCHER])
+    desk.do("update staff set role = 'Kim of flat 4, support_worker' where id = %s", robin.id)
+    session = enter(desk, robin)
+    who = keys.authenticate(desk.database, desk.vault, session.token, now=NOW)
+    assert who is not None
+    desk.read(who, desk.alert_of(desk.first))
+    assert readers(desk, report) == [("seen", "Police", "responder")]
+    desk.acknowledge(who, desk.alert_of(desk.first))
+    told = my_report(desk.database, desk.vault, report.receipt).timeline
+    assert not any("Kim" in str(entry.params) for entry in told)
+    said = desk.rows("select distinct role from audit_entries where staff_id = %s", robin.id)
+    assert [row["role"] for row in said] == ["dispatcher,responder"]
+
+
+def test_job_that_was_written_into_an_event_before_is_told_to_nobody(desk, report):
+    desk.read(replace(desk.police, role="Kim of flat 4"), desk.alert_of(desk.first))
+    told = my_report(desk.database, desk.vault, report.receipt).timeline
+    assert not any("Kim" in str(entry.params) for entry in told)
+
+
+@pytest.mark.parametrize(
+    ("job", "has", "scopes", "word"),
+    [
+        ("officer", ["responder"], [], "officer"),
+        ("dispatcher", ["responder", "dispatcher"], [], "dispatcher"),
+        ("support_worker", ["responder"], [], "responder"),
+        ("Head of everything", ["administrator", "analyst"], [], "analyst"),
+        ("analyst", [], [], "analyst"),
+        ("night desk", [], ["alerts:read", "incidents:manage"], "dispatcher"),
+        ("night desk", [], [], "responder"),
+    ],
+)
+def test_word_is_one_of_ours_and_theirs(job, has, scopes, word):
+    assert roles.word_of(job, roles=has, scopes=scopes) == word
+    assert word in roles.WORDS
+    assert word in texts.section("roles", "en")
 
 
 def test_a_reader_is_told_by_whatever_way_they_read(desk, report):

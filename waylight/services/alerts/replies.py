@@ -14,6 +14,7 @@ from uuid import UUID
 
 from waylight.db import notices
 from waylight.db.session import Database
+from waylight.domain import roles
 from waylight.domain.alerts import State, Step
 from waylight.domain.alerts.replies import (
     CODE_LENGTH,
@@ -101,7 +102,7 @@ def answer_by_text(
         name=message["person"] or message["name"],
         organisation_id=message["organisation_id"],
         staff_id=staff_id,
-        role=message["role"] or "text_message",
+        role=roles.word_of(message["role"]) if message["role"] else "text_message",
     )
     try:
         heard = _act(

@@ -37,7 +37,6 @@ class AuditEntry:
 
     entry: Entry
     actor: Named | None
-    role: str | None
 
 
 def list_entries(
@@ -123,5 +122,4 @@ def _entry(row: Mapping[str, Any]) -> AuditEntry:
     return AuditEntry(
         entry=db.entry_of(row),
         actor=Named(person, name or "") if person is not None else None,
-        role=row["role"],
     )

@@ -57,6 +57,7 @@ def write(
                     alert_id=alert_id,
                     subject_id=subject_id,
                     request_id=request_id,
+                    role=",".join(principal.roles) or None if principal else None,
                 ),
             )
             for report_id in report_ids

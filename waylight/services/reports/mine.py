@@ -13,6 +13,7 @@ from waylight.domain.reports import (
     Recipient,
     TimelineEntry,
 )
+from waylight.domain.roles import WORDS
 from waylight.services.reports.stored import located, priority, reasons
 from waylight.vault import ReceiptCheck, Vault
 
@@ -182,9 +183,12 @@ def _story(events: Sequence[Mapping[str, Any]]) -> list[TimelineEntry]:
 
 
 def _role(event: Mapping[str, Any]) -> str | None:
-    """Whose act it was: the role of the person then, else what the alert was for."""
-    role: str | None = event["staff_role"] or event["role"]
-    return event["data"].get("role") if event["kind"] in READING else role
+    """Whose act it was: the word for the person then, else what the alert was for."""
+    said: str | None = event["data"].get("role")
+    if said in WORDS:
+        return said
+    # No word of an organisation's own reaches a passenger.
+    return None if event["kind"] in READING else event["role"]
 
 
 def _code(event: Mapping[str, Any]) -> str:
