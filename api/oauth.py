@@ -25,7 +25,7 @@ from schemas.oauth import AuthorizationServerOut, OAuthErrorOut, TokenOut, Token
 from waylight.domain.clients import ACCESS_TOKEN_LASTS
 from waylight.domain.principals import Kind, Principal
 from waylight.services import oauth
-from waylight.services.keys import SCOPES
+from waylight.services.keys import CLIENT_SCOPES
 
 blueprint = Blueprint("oauth", __name__, description="Access tokens for those who must have them.")
 
@@ -199,7 +199,7 @@ def metadata() -> ResponseReturnValue:
             "token_endpoint_auth_methods_supported": list(METHODS),
             "grant_types_supported": [GRANT_TYPE],
             "response_types_supported": [],
-            "scopes_supported": list(SCOPES),
+            "scopes_supported": list(CLIENT_SCOPES),
             "service_documentation": f"{issuer}/docs",
         }
     )

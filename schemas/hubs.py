@@ -31,6 +31,7 @@ DIRECTIONS = "https://www.openstreetmap.org/directions?to={lat:.6f}%2C{lon:.6f}"
 """Only the hub is in the link: where the caller stands is nobody's business."""
 
 
+PHONE = r"^\+?[0-9][0-9 ]{1,38}(?!\n)$"
 CALENDARS = range(1970, 2101)
 """Years for which opening hours and their holidays mean anything."""
 
@@ -74,6 +75,29 @@ def _code() -> fields.String:
     return fields.String(
         validate=validate.Regexp(r"^[a-z][a-z0-9_-]{1,39}(?!\n)$"), metadata={"maxLength": 40}
     )
+
+
+def _phone(**kwargs: Any) -> fields.String:
+    return fields.String(
+        allow_none=True,
+        validate=[
+            validate.Length(min=3, max=40),
+            validate.Regexp(PHONE, error="This must be a telephone number, like 020 7946 0101."),
+        ],
+        metadata={"examples": ["020 7946 0101"]},
+        **kwargs,
+    )
+
+
+def _languages(**kwargs: Any) -> fields.List[str]:
+    tag = fields.String(
+        validate=validate.Regexp(
+            r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}(?!\n)$",
+            error="This must be the tag of a language (BCP 47), like en or pt-BR.",
+        ),
+        metadata={"maxLength": 39, "examples": ["en"]},
+    )
+    return fields.List(tag, validate=validate.Length(max=40), **kwargs)
 
 
 def _name(**kwargs: Any) -> Name:
@@ -242,10 +266,10 @@ class HubEditIn(Body):
         },
     )
     address = Name(most=200)
-    phone = fields.String(allow_none=True, validate=validate.Length(min=3, max=40))
+    phone = _phone()
     services = fields.List(_code(), validate=validate.Length(max=40))
     access = fields.List(_code(), validate=validate.Length(max=40))
-    languages = fields.List(_code(), validate=validate.Length(max=40))
+    languages = _languages()
     name = _name()
     position = Position(
         metadata={"description": "Of a hub that does not move; a mobile one says where it is."}
@@ -282,10 +306,8 @@ class HubIn(Body):
     )
     services = fields.List(_code(), load_default=list, validate=validate.Length(max=40))
     access = fields.List(_code(), load_default=list, validate=validate.Length(max=40))
-    languages = fields.List(_code(), load_default=list, validate=validate.Length(max=40))
-    phone = fields.String(
-        load_default=None, allow_none=True, validate=validate.Length(min=3, max=40)
-    )
+    languages = _languages(load_default=list)
+    phone = _phone(load_default=None)
 
     example: Any = {
         "name": "Camden Lock safe hub",

@@ -205,7 +205,7 @@ def test_a_key_is_made_listed_and_revoked(waylight, url, database, vault):
 
 @pytest.mark.commits
 def test_a_program_gets_a_key_without_an_organisation(waylight, url):
-    made = waylight(url, "key", "create", "--client", "Night app", "--scope", "reports:submit")
+    made = waylight(url, "key", "create", "--client", "Night app", "--scope", "exercise")
     assert made.stdout.startswith("waylight_ck_")
     assert "client  live" in waylight(url, "key", "list").stdout
 

@@ -208,6 +208,26 @@ def test_hub_is_in_the_city_unless_said_and_its_hours_are_read(desk, client, rob
     )
 
 
+@pytest.mark.parametrize(
+    ("wrong", "pointer"),
+    [
+        ({"phone": "abc"}, "/phone"),
+        ({"phone": "020 7946\n0101"}, "/phone"),
+        ({"languages": ["en", "klingonish"]}, "/languages/1"),
+        ({"languages": ["e"]}, "/languages/0"),
+    ],
+)
+def test_telephone_and_languages_of_a_hub_are_some(desk, client, robin, wrong, pointer):
+    made = client.post("/v1/hubs", json={**HUB, **wrong}, headers=robin)
+    assert codes(made) == {(pointer, "invalid")}
+    fine = {**HUB, "phone": "+44 20 7946 0101", "languages": ["en", "pt-BR", "zh-Hant-TW", "bfi"]}
+    hub = client.post("/v1/hubs", json=fine, headers=robin)
+    assert hub.status_code == 201, hub.text
+    where = f"/v1/hubs/{hub.json['id']}"
+    changed = client.patch(where, json=wrong, headers=any_version(robin))
+    assert codes(changed) == {(pointer, "invalid")}
+
+
 def test_another_s_hub_is_neither_moved_nor_retired(desk, client, robin):
     where = f"/v1/hubs/{WireId.of('hub', desk.hub)}"
     assert client.patch(where, json={"position": HERE}, headers=robin).status_code == 403

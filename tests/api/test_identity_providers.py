@@ -152,6 +152,10 @@ def test_those_of_another_organisation_are_nowhere(client, desk, enter, made):
         ("redirect_uris", ["http://127.0.0.1.evil.example/"], "invalid_uri"),
         ("scopes", ["groups openid"], "invalid_scope"),
         ("scopes", ['"'], "invalid_scope"),
+        *(
+            ("role_mapping", [{"claim": claim, "value": "x", "role": "responder"}], "invalid")
+            for claim in ("/a/~2", "/a~", "/~/b")
+        ),
         ("email_domains", ["@police.example"], "invalid_domain"),
         ("email_domains", ["*"], "invalid_domain"),
     ],

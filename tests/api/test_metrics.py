@@ -74,7 +74,7 @@ def test_nobody_is_told_a_count(client, database, header):
 
 
 def test_neither_is_a_program_without_the_scope_nor_a_person(client, database, vault, desk):
-    _, headers = scraper(database, vault, scopes=("reports:submit",))
+    _, headers = scraper(database, vault, scopes=("exercise",))
     assert client.get("/metrics", headers=headers).status_code == 403
     token = keys_for(desk, [desk.control])[desk.control]
     answer = client.get("/metrics", headers={"Authorization": f"Bearer {token}"})

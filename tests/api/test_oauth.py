@@ -266,4 +266,4 @@ def test_server_says_where_tokens_are_to_be_had(client, settings):
         "client_secret_post",
     ]
     assert told["grant_types_supported"] == ["client_credentials"]
-    assert set(told["scopes_supported"]) == set(keys.SCOPES)
+    assert set(told["scopes_supported"]) == set(keys.CLIENT_SCOPES)

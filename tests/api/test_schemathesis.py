@@ -248,7 +248,7 @@ def everybody(database, vault, client):
         for role in roles.Role:
             found[role] = (person(role, now), roles.scopes_of([role]))
         found["administrator without a factor"] = (person("administrator", None), frozenset())
-        given = frozenset({"webhooks:manage", "reports:submit"})
+        given = frozenset({"webhooks:manage", "exercise"})
         client_id, bearer = key("client", ours, given)
         found["client"] = (bearer, given)
         access = token("access token", client_id)

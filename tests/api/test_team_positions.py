@@ -62,6 +62,14 @@ def test_nearest_is_told_from_where_it_is_not_from_its_base(desk):
     assert reasons(desk, desk.third)["from_position"] == {"age_s": 70}
 
 
+def test_team_that_never_said_where_it_is_counts_from_its_base_and_has_no_old_position(desk):
+    desk.report(P2)
+    (told,) = desk.states()
+    said = reasons(desk, told)
+    assert said["from_base"] == {}
+    assert "position_stale" not in said
+
+
 def test_stale_position_counts_from_the_base_and_says_so(desk):
     move(desk, desk.third, NEAR, at=NOW - timedelta(minutes=15))
     move(desk, desk.first, Point(SPOT.lon + 0.5, SPOT.lat), at=NOW - timedelta(minutes=21))

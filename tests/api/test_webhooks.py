@@ -177,7 +177,7 @@ def test_client_of_an_organisation_registers_and_one_of_none_is_refused(client, 
 
 
 def test_key_without_the_scope_is_refused(client, robin, desk):
-    headers = put_client(desk, scopes=("reports:submit",))
+    headers = put_client(desk, scopes=("exercise",))
     assert client.get("/v1/webhooks", headers=headers).status_code == 403
     assert client.get("/v1/webhooks").status_code == 401
 

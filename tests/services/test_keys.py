@@ -34,7 +34,7 @@ def staff_key(database, vault, **changes):
 
 
 def client_key(database, vault, **changes):
-    asked: dict[str, Any] = {"name": "Night app", "scopes": ["reports:submit"], "now": NOW}
+    asked: dict[str, Any] = {"name": "Night app", "scopes": ["exercise"], "now": NOW}
     return keys.create_client_key(database, vault, **(asked | changes))
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from waylight.services.context import Waylight
 
 
-class RowId(click.ParamType):
+class RowId(click.ParamType[UUID]):
     """An id as the API writes it, such as `staff_01...`, or as the commands list it, a UUID."""
 
     name = "id"

@@ -82,7 +82,10 @@ TEAMS = """
             join areas a on a.id = c.area_id
             cross join lateral (
                 select fresh, case when fresh then t.position else t.base end as position,
-                       greatest(extract(epoch from q.at - t.position_at)::int, 0) as age_s
+                       -- greatest() takes null for nothing: a team that is nowhere was 0 s old.
+                       case when t.position_at is not null
+                           then greatest(extract(epoch from q.at - t.position_at)::int, 0) end
+                           as age_s
                 -- One from the time to come was written while a clock was wrong.
                 from (select coalesce(t.position_at > q.at - interval '15 minutes'
                                       and t.position_at < q.at + interval '2 minutes', false)

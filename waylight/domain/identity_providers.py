@@ -51,6 +51,7 @@ _APP_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+:/[A-Za-z0-9._~/-]*
 _LOOPBACK_PAGE = re.compile(
     r"http://(?:127\.0\.0\.1|\[::1\]|localhost)(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?", re.ASCII
 )
+_POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)+")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,100}", re.ASCII)
 _DOMAIN = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])", re.ASCII
@@ -243,6 +244,11 @@ def problem_with_redirect(uri: str) -> tuple[str, str] | None:
 def is_scope(text: str) -> bool:
     """Whether this can be asked for as a scope (RFC 6749, 3.3)."""
     return _SCOPE.fullmatch(text) is not None
+
+
+def is_claim(text: str) -> bool:
+    """Whether this names a claim: at the top by its name, or by a JSON Pointer (RFC 6901)."""
+    return not text.startswith("/") or _POINTER.fullmatch(text) is not None
 
 
 def is_domain(text: str) -> bool:

@@ -21,7 +21,7 @@ from waylight.domain.errors import (
 )
 from waylight.domain.principals import Kind, Principal
 from waylight.services import audit
-from waylight.services.keys import SCOPES, read_origins
+from waylight.services.keys import CLIENT_SCOPES, read_origins
 from waylight.services.staff import organisation_of
 from waylight.vault import Vault
 
@@ -231,9 +231,13 @@ def _checked(values: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
     problems = []
     if "scopes" in found:
         problems = [
-            Problem(f"/scopes/{at}", "unknown_scope", f"There are: {', '.join(SCOPES)}.")
+            Problem(
+                f"/scopes/{at}",
+                "unknown_scope",
+                f"A program may have: {', '.join(CLIENT_SCOPES)}. All else is for people.",
+            )
             for at, scope in enumerate(found["scopes"])
-            if scope not in SCOPES
+            if scope not in CLIENT_SCOPES
         ]
         found["scopes"] = sorted(set(found["scopes"]))
     if found.get("expires_at") is not None and found["expires_at"] <= now:

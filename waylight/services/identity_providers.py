@@ -29,6 +29,7 @@ from waylight.domain.identity_providers import (
     IdentityProvider,
     RelyingParty,
     RoleRule,
+    is_claim,
     is_domain,
     is_scope,
     problem_with_issuer,
@@ -353,6 +354,15 @@ def _checked(values: Mapping[str, Any], problems: list[Problem]) -> dict[str, An
     if "email_domains" in found:
         found["email_domains"] = [one.lower() for one in found["email_domains"]]
     problems += _each(found, "redirect_uris", problem_with_redirect)
+    problems += (
+        Problem(
+            f"/role_mapping/{at}/claim",
+            "invalid",
+            "This is no JSON Pointer: write ~ as ~0 and / within a name as ~1.",
+        )
+        for at, rule in enumerate(found.get("role_mapping", ()))
+        if not is_claim(rule["claim"])
+    )
     problems += _each(
         found,
         "scopes",

@@ -22,7 +22,6 @@ SCOPES = (
     "alerts:read",
     "alerts:act",
     "reports:read",
-    "reports:submit",
     "teams:duty",
     "teams:manage",
     "exercise",
@@ -39,6 +38,9 @@ SCOPES = (
     "reports:analyse",
     "support:work",
 )
+
+CLIENT_SCOPES = ("exercise", "metrics:read", "webhooks:manage")
+"""Those by which a program may do something; every other one opens doors to people alone."""
 
 KEYS = (TOKEN_PREFIXES["staff"], TOKEN_PREFIXES["client"], TOKEN_PREFIXES["session"])
 ACCESS = TOKEN_PREFIXES["access token"]
@@ -179,7 +181,7 @@ def create_client_key(
 
     Without `allowed_origins` it is for no page in a browser; InvalidRequest for one that is none.
     """
-    _check_scopes(scopes)
+    _check_scopes(scopes, known=CLIENT_SCOPES)
     name = naming.read_name(name, "/client")
     pages = read_origins(allowed_origins)
     token = vault.new_token(Kind.CLIENT)
@@ -322,11 +324,11 @@ def organisation_named(conn: Connection[Any], key: str, *, city: str | None) -> 
     )
 
 
-def _check_scopes(scopes: Iterable[str]) -> None:
-    unknown = sorted(set(scopes) - set(SCOPES))
+def _check_scopes(scopes: Iterable[str], *, known: Sequence[str] = SCOPES) -> None:
+    unknown = sorted(set(scopes) - set(known))
     if unknown:
         raise InvalidRequest(
-            f"Unknown scopes: {', '.join(unknown)}. There are: {', '.join(SCOPES)}.",
+            f"Unknown scopes: {', '.join(unknown)}. There are: {', '.join(known)}.",
             problems=[Problem("scopes", "unknown_scope", scope) for scope in unknown],
         )
 

@@ -35,7 +35,7 @@ def app(database, settings, vault):
         "nobody": require(Kind.NOBODY),
         "staff": require(Kind.STAFF, scopes=("alerts:read",)),
         "either": require(Kind.STAFF, Kind.CLIENT),
-        "anybody": require(Kind.NOBODY, Kind.CLIENT, scopes=("reports:submit",)),
+        "anybody": require(Kind.NOBODY, Kind.CLIENT, scopes=("exercise",)),
         "passenger": require(Kind.PASSENGER),
     }
     for name, guard in routes.items():
@@ -69,7 +69,7 @@ def staff_key(database, vault, organisation):
 @pytest.fixture
 def client_key(database, vault, organisation):
     return keys.create_client_key(
-        database, vault, name="Journey app", scopes=("reports:submit",), now=LONG_AGO
+        database, vault, name="Journey app", scopes=("exercise",), now=LONG_AGO
     )
 
 

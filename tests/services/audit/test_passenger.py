@@ -50,7 +50,7 @@ def test_the_first_reading_by_each_role_of_each_organisation_is_told_once(desk, 
 def test_passenger_reads_a_word_of_ours_and_the_log_the_roles_whatever_somebody_calls_their_job(
     desk, report
 ):
-    robin = person(desk, roles=[Role.RESPONDER, Role.DISPATCHER])
+    robin = person(desk, roles=(Role.RESPONDER, Role.DISPATCHER))
     desk.do("update staff set role = 'Kim of flat 4, support_worker' where id = %s", robin.id)
     session = enter(desk, robin)
     who = keys.authenticate(desk.database, desk.vault, session.token, now=NOW)

@@ -83,7 +83,7 @@ def create_account(
     staff_id = UUID(bytes=uuid7().bytes)
     with database.staff(organisation_id) as conn:
         if db.whose(conn, organisation_id, login_hashes(vault, email)) is not None:
-            raise StateConflict(TAKEN)
+            raise StateConflict(TAKEN, problems=[EMAIL_TAKEN])
         job = job or roles[0]
         db.hire(
             conn,
@@ -132,7 +132,7 @@ def insert_account(
         detail = "This must be an e-mail address, such as robin@example.org."
         raise InvalidRequest(problems=[Problem("/email", "invalid", detail)])
     if db.whose(conn, organisation_id, login_hashes(vault, normal)) is not None:
-        raise StateConflict(TAKEN)
+        raise StateConflict(TAKEN, problems=[EMAIL_TAKEN])
     sealed = vault.seal(staff_id, {"email": normal})
     made = db.insert(
         conn,
@@ -146,7 +146,7 @@ def insert_account(
         now=now,
     )
     if not made:
-        raise StateConflict(TAKEN)
+        raise StateConflict(TAKEN, problems=[EMAIL_TAKEN])
     tell(
         conn,
         "account.created",
@@ -159,6 +159,7 @@ def insert_account(
 
 
 TAKEN = "Somebody of your organisation has this address: change their account."
+EMAIL_TAKEN = Problem("/email", "email_taken", TAKEN)
 
 
 def change_account(
