@@ -69,25 +69,19 @@ def test_persian_name_with_its_joiner_is_taken_and_kept_in_one_form(desk, client
 
 @pytest.mark.parametrize("name", UNFIT)
 def test_command_line_takes_no_such_name_either(desk, name):
-    made: dict[str, Any] = {"organisation": "police", "city": None, "now": NOW}
-    person: dict[str, Any] = {
-        "email": "kim@police.example",
-        "roles": ["responder"],
-        "password": None,
-    }
-    some = desk.database, desk.vault
-    with pytest.raises(InvalidRequest):
-        operations.create(*some, **made, **person, name=name, job="officer")
-    with pytest.raises(InvalidRequest):
-        operations.create(*some, **made, **person, name="Kim", job=name)
-    with pytest.raises(InvalidRequest):
-        keys.create_staff_key(*some, **made, person=name, role="officer", scopes=())
-    with pytest.raises(InvalidRequest):
-        keys.create_client_key(*some, **made, name=name, scopes=())
-    with pytest.raises(InvalidRequest):
-        organisations.create(
-            *some, key="new", name=name, kind="police", city=None, phone=None, now=NOW
-        )
+    some: dict[str, Any] = {"database": desk.database, "vault": desk.vault, "now": NOW}
+    ours: dict[str, Any] = {**some, "organisation": "police", "city": None}
+    kim: dict[str, Any] = {"email": "kim@police.example", "roles": ["responder"], "password": None}
+    new: dict[str, Any] = {"key": "new", "kind": "police", "city": None, "phone": None}
+    for taken in (
+        lambda: operations.create(**ours, **kim, name=name, job="officer"),
+        lambda: operations.create(**ours, **kim, name="Kim", job=name),
+        lambda: keys.create_staff_key(**ours, person=name, role="officer", scopes=()),
+        lambda: keys.create_client_key(**ours, name=name, scopes=()),
+        lambda: organisations.create(**some, **new, name=name),
+    ):
+        with pytest.raises(InvalidRequest):
+            taken()
 
 
 def test_new_organisation_looks_like_none_of_its_city(desk):
