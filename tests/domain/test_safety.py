@@ -52,7 +52,10 @@ def london():
             organisation="Control",
             capabilities=("safeguarding",),
         ),
-        jurisdiction=[{**rule, "organisation": names[rule["organisation"]]} for rule in rules],
+        jurisdiction=[
+            {**rule, "organisation": rule.get("body") or names[rule["organisation"]]}
+            for rule in rules
+        ],
         contacts=read("contacts.yaml"),
         contacts_verified_at=date(2026, 11, 1).isoformat(),
     )

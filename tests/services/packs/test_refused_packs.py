@@ -30,6 +30,24 @@ from waylight.services.packs.reading import FILES
             ),
             "row 2: there is no organisation 'x'",
         ),
+        (
+            lambda p: replace(
+                p, "jurisdiction.yaml", "organisation: tiny-police", "organisation: null"
+            ),
+            "row 2: organisation is missing",
+        ),
+        (
+            lambda p: edit(
+                p, "jurisdiction.yaml", lambda rules: rules["rules"][1].update(body="The police")
+            ),
+            "row 2: name an organisation or a body, not both",
+        ),
+        (
+            lambda p: replace(
+                p, "jurisdiction.yaml", "organisation: tiny-police", "body: TINYTOWN police (demo)"
+            ),
+            "row 2: body 'TINYTOWN police (demo)' is an organisation: name its key",
+        ),
         (lambda p: edit(p, "contacts.yaml", lambda c: c.pop("emergency")), "no emergency contact"),
         (lambda p: edit(p, "contacts.yaml", lambda c: c.pop("verified_at")), "verified_at"),
         (

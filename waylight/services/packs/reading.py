@@ -12,6 +12,7 @@ from waylight import texts
 from waylight.domain.categories import GROUPS
 from waylight.domain.errors import PackRejected, Problem
 from waylight.domain.geo import Bounds, Point
+from waylight.domain.organisations import looks
 from waylight.services.packs import losses, shapes
 from waylight.services.packs.areas import Misplaced, position_in, read_areas
 from waylight.services.packs.files import (
@@ -357,15 +358,25 @@ class _Reader:
         )
 
     def _rule(self, row: Row) -> Mapping[str, Any]:
-        """A rule of jurisdiction as the database keeps it: the organisation by its name."""
-        organisation = refer("organisation", row.text("organisation"), self.organisations)
+        """A rule of jurisdiction as the database keeps it: by name, whoever it names.
+
+        A `body` is nobody whom the pack knows, such as the police of wherever that may be.
+        """
+        body = row.maybe("body")
+        if body is None:
+            key = refer("organisation", row.text("organisation"), self.organisations)
+            body = self.organisations[key].name
+        elif row.maybe("organisation") is not None:
+            raise BadRow("name an organisation or a body, not both")
+        elif looks(body) in {looks(one.name) for one in self.organisations.values()}:
+            raise BadRow(f"body {body!r} is an organisation: name its key")
         areas = row.maybe_words("areas")
         for area in areas or ():
             refer("area", area, self.areas)
         return {
             "modes": row.maybe_words("modes", shapes.MODES),
             "areas": areas,
-            "organisation": self.organisations[organisation].name,
+            "organisation": body,
             "code": row.text("code"),
             "contact": read_ways(row, "contact"),
             "also": read_ways(row, "also"),
