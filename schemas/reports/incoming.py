@@ -15,6 +15,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields
 
 from schemas.reports.example import REPORT_EXAMPLE
 from schemas.reports.kind import (
+    COERCED,
     Fix,
     Flag,
     Instant,
@@ -180,7 +181,9 @@ class ReportIn(Schema):
         except ValidationError as error:
             known, errors = error.valid_data or {}, error.messages
         mistakes = list(_mistakes(errors))
-        rejected = {_pointer(path): _value(body, path) for path, _ in mistakes}
+        rejected = {
+            _pointer(path): _value(body, path) for path, code in mistakes if code != COERCED
+        }
         warnings = [ReportWarning(_pointer(_told(path)), code) for path, code in mistakes]
         report = _report(cast("dict[str, Any]", known), rejected, warnings)
         if not _to_act_on(report, rejected):

@@ -23,6 +23,9 @@ LONGEST = 16_777_216
 INSTANT = 64
 """Characters of a time; a longer one is none."""
 
+COERCED = "coerced_value"
+"""The warning of a value that is taken all the same: nothing of it is kept aside."""
+
 YES = frozenset({"true", "yes", "y", "1", "on"})
 NO = frozenset({"false", "no", "n", "0", "off", ""})
 
@@ -126,7 +129,10 @@ class Word(fields.String):
 
 
 class WordList(fields.List[str]):
-    """Words of a closed list; those that are not in it are dropped. One bare word is a list."""
+    """Words of a closed list; those that are not in it are dropped.
+
+    One bare word is a list, with a warning: some of these words say who may read a report.
+    """
 
     def __init__(
         self, words: type[StrEnum] | tuple[str, ...], *, code: str = "unknown_value", **kwargs: Any
@@ -143,6 +149,8 @@ class WordList(fields.List[str]):
         if unknown:
             messages = unknown if isinstance(value, list) else [self.code]
             raise ValidationError(messages, valid_data=known)
+        if not isinstance(value, list):
+            raise ValidationError(COERCED, valid_data=known)
         return list(dict.fromkeys(known))
 
 

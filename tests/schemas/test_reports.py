@@ -218,6 +218,22 @@ def test_words_not_in_a_list_fall_back_to_the_default():
     assert len(report.warnings) == 5
 
 
+@pytest.mark.parametrize(
+    ("field", "word", "read"),
+    [
+        ("categories", "catcalling", ("catcalling",)),
+        ("wants", "Record only", (Want.RECORD_ONLY,)),
+        ("needs", "step_free", (Need.STEP_FREE,)),
+        ("share_with", "support", (ShareWith.SUPPORT,)),
+    ],
+)
+def test_one_bare_word_is_a_list_and_said_to_have_been_read_as_one(field, word, read):
+    report = load(**{**SOMETHING, field: word})
+    assert getattr(report, field) == read
+    assert said(report) == {(f"/{field}", "coerced_value")}
+    assert report.rejected == {}
+
+
 def test_asking_for_help_and_for_silence_means_help():
     report = load(**SOMETHING, wants=["record_only", "help"])
     assert report.wants == (Want.HELP,)
