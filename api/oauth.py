@@ -20,6 +20,7 @@ from api.wire.auth import is_foreign_page, require
 from api.wire.blueprint import Blueprint, View, document_responses, document_view, public
 from api.wire.context import now, waylight
 from api.wire.errors import MEDIA_TYPE
+from api.wire.json import form_of
 from schemas.common import ProblemOut, WireId
 from schemas.oauth import AuthorizationServerOut, OAuthErrorOut, TokenOut, TokenRequestIn
 from waylight.domain.clients import ACCESS_TOKEN_LASTS
@@ -215,7 +216,7 @@ def _issue(client: _Client, scope: str, **_: object) -> str:
 
 def _check_form() -> None:
     """Raises InvalidRequestError for what Authlib lets pass or calls by another name."""
-    form = request.form
+    form = form_of(request)
     if any(len(form.getlist(name)) > 1 for name in PARAMETERS):
         raise InvalidRequestError("A parameter may be given once.")
     if not form.get("grant_type"):

@@ -10,7 +10,7 @@ from api.wire.auth import principal, require
 from api.wire.blueprint import Blueprint
 from api.wire.coding import decoded_kindly
 from api.wire.context import now, waylight
-from api.wire.json import StrictParser, body_of, loads
+from api.wire.json import StrictParser, loads, sent
 from api.wire.retries import idempotency_key
 from schemas.common import LANGUAGE, SUFFIX, WireId
 from schemas.reports import MyReportOut, ReportIn, ReportReceiptOut
@@ -27,9 +27,13 @@ class KindParser(StrictParser):
     minds_media_type = False
 
     def load_json(self, req: Request, schema: marshmallow.Schema) -> Any:  # noqa: ANN401, ARG002 - webargs' own
-        """The body as strict JSON; `missing` when there is none."""
-        data = body_of(req, decode=decoded_kindly)
-        return loads(data) if data else missing
+        """The body as strict JSON, but for its texts; `missing` when there is none.
+
+        One that was cut short is taken where it makes JSON all the same: it says all that it says.
+        """
+        said = req.headers.get("Content-Encoding", "")
+        data = decoded_kindly(sent(req, cut_short=True), said, req.max_content_length)
+        return loads(data, any_text=True) if data else missing
 
 
 class ReportBlueprint(Blueprint):

@@ -251,7 +251,7 @@ def problems(messages: object, *, location: str | None = None) -> Iterator[Probl
         return
     for path, message in _leaves(messages, ()):
         code, detail = FIELD_SENTENCES.get(message, ("invalid", message))
-        yield Problem(_pointer(path, location=location or "json"), code, detail)
+        yield Problem(pointer(path, location=location or "json"), code, detail)
 
 
 def _leaves(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:  # noqa: ANN401 - marshmallow's tree of dicts, lists and strings
@@ -265,7 +265,8 @@ def _leaves(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, .
         yield path, str(messages)
 
 
-def _pointer(path: tuple[str, ...], *, location: str) -> str:
+def pointer(path: tuple[str, ...], *, location: str) -> str:
+    """A JSON Pointer (RFC 6901) into the body, or the name of what is somewhere else."""
     # The name of an unknown field is the caller's text: a strange one is pointed at by its parent.
     known = path if all(map(_PLAIN_NAME.fullmatch, path)) else path[:-1]
     if location == "json":

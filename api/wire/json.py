@@ -7,19 +7,23 @@ Each has been read differently by two parts of one system, so the door refuses t
 import json
 import math
 import re
-from collections.abc import Callable
+from json.decoder import JSONArray, JSONObject  # type: ignore[attr-defined] # its Python, not in typeshed
+from json.scanner import py_make_scanner  # type: ignore[attr-defined] # the same
 from typing import Any, NoReturn
 
 import marshmallow
 import orjson
 from flask import Request, Response
 from flask.json.provider import JSONProvider
+from gunicorn.http.errors import ParseException
 from webargs.core import is_json, missing
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
+from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.exceptions import UnsupportedMediaType
 
 from api.wire.coding import decoded
+from api.wire.errors import BadRequest, pointer
 from waylight.domain.errors import BodyTooLarge, InvalidRequest, MalformedJSON, Problem
 
 MAX_DEPTH = 32
@@ -30,59 +34,89 @@ _LONGEST_INTEGER = 20
 """Characters of the longest integer of 64 bits."""
 
 
-def loads(data: bytes) -> Any:  # noqa: ANN401 - whatever JSON value was sent
+def loads(data: bytes, *, any_text: bool = False) -> Any:  # noqa: ANN401 - whatever JSON value was sent
     """The JSON value in `data`, in UTF-8 with or without a byte order mark.
 
     Integers beyond 64 bits become floats, as in every JavaScript client. Raises MalformedJSON with
-    a code in its problem, never with any of the text: not_utf8, syntax, not_finite, duplicate_key,
-    number_range, lone_surrogate, nul or too_deep.
+    a code in its problem and where it is, never with any of the text: not_utf8, syntax, not_finite,
+    duplicate_key, number_range, lone_surrogate, nul or too_deep. `any_text` lets through surrogates
+    and NUL, for a caller that mends them.
     """
     try:
         text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        _refuse("not_utf8", "The body is not valid UTF-8.")
+    except UnicodeDecodeError as error:
+        _refuse("not_utf8", f"The body is not valid UTF-8 at byte {error.start + 1}.")
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_constant=_not_finite,
-            parse_float=_float,
-            parse_int=_integer,
-        )
+        value = json.loads(text, **_HOOKS)
     except json.JSONDecodeError as error:
         _refuse("syntax", f"Not JSON at line {error.lineno}, column {error.colno}.")
     except RecursionError:
         _refuse("too_deep", _TOO_DEEP)
+    except _NotStrict as error:
+        code, detail = error.args
+        _refuse(code, f"{detail} at {_where(text)}.")
     # Surrogates and NUL survive UTF-8 decoding only as escapes, and brackets bound the depth: the
     # walk is for the few bodies that could hold one.
-    escaped = b"\\u" in data
+    escaped = b"\\u" in data and not any_text
     if escaped or data.count(b"[") + data.count(b"{") > MAX_DEPTH:
-        _walk(value)
+        _walk(value, any_text=any_text)
     return value
+
+
+class _NotStrict(Exception):
+    """What the hooks refuse: code and detail. Where it stands, they are not told."""
+
+
+def _where(text: str) -> str:
+    """The line and column of what the hooks refuse in a text: it is read again, by slow steps."""
+    decoder = json.JSONDecoder(**_HOOKS)
+    place = None
+
+    def scan(string: str, index: int) -> Any:  # noqa: ANN401 - any JSON value
+        nonlocal place
+        try:
+            return step(string, index)
+        except _NotStrict:
+            place = index if place is None else place
+            raise
+
+    # The reader in C tells no position; the one in Python is put together of these.
+    decoder.parse_object = lambda at, strict, _, *rest: JSONObject(at, strict, scan, *rest)  # type: ignore[attr-defined] # json's own, which typeshed leaves out
+    decoder.parse_array = lambda at, _: JSONArray(at, scan)  # type: ignore[attr-defined] # the same
+    step = py_make_scanner(decoder)
+    try:
+        scan(text, len(text) - len(text.lstrip(" \t\n\r")))
+    except RecursionError:
+        _refuse("too_deep", _TOO_DEEP)
+    except _NotStrict:
+        pass
+    before = text[:place]
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    return f"line {line}, column {column}"
 
 
 _TOO_DEEP = f"Arrays and objects are nested more than {MAX_DEPTH} deep."
 
 
-def _refuse(code: str, detail: str) -> NoReturn:
-    raise MalformedJSON(problems=(Problem("", code, detail),))
+def _refuse(code: str, detail: str, pointer: str = "") -> NoReturn:
+    raise MalformedJSON(problems=(Problem(pointer, code, detail),))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        _refuse("duplicate_key", "An object has the same key twice.")
+        raise _NotStrict("duplicate_key", "The same key stands twice in the object that begins")
     return value
 
 
 def _not_finite(_: str) -> NoReturn:
-    _refuse("not_finite", "NaN and Infinity are not JSON.")
+    raise _NotStrict("not_finite", "JSON has no NaN and no Infinity, but one stands")
 
 
 def _float(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        _refuse("number_range", "A number is too large for a 64-bit float.")
+        raise _NotStrict("number_range", "A number too large for a 64-bit float stands")
     return value
 
 
@@ -93,39 +127,82 @@ def _integer(text: str) -> int | float:
     return value if -(2**63) <= value < 2**63 else float(value)
 
 
-def _walk(value: object) -> None:
-    waiting = [(value, 0)]
+_HOOKS: dict[str, Any] = {
+    "object_pairs_hook": _object,
+    "parse_constant": _not_finite,
+    "parse_float": _float,
+    "parse_int": _integer,
+}
+
+
+def _walk(value: object, *, any_text: bool) -> None:
+    waiting: list[tuple[object, tuple[str, ...]]] = [(value, ())]
     while waiting:
-        item, depth = waiting.pop()
-        if isinstance(item, str):
-            _check_text(item)
+        item, path = waiting.pop()
+        if isinstance(item, str) and not any_text:
+            _check_text(item, path)
         elif isinstance(item, (dict, list)):
-            if depth == MAX_DEPTH:
-                _refuse("too_deep", _TOO_DEEP)
+            if len(path) == MAX_DEPTH:
+                _refuse("too_deep", _TOO_DEEP, pointer(path, location="json"))
             if isinstance(item, dict):
-                waiting.extend((key, depth) for key in item)
-                item = list(item.values())
-            waiting.extend((child, depth + 1) for child in item)
+                waiting.extend((key, path) for key in item)
+                waiting.extend((child, (*path, key)) for key, child in item.items())
+            else:
+                waiting.extend((child, (*path, str(n))) for n, child in enumerate(item))
 
 
-def _check_text(text: str) -> None:
+def _check_text(text: str, path: tuple[str, ...]) -> None:
     if "\0" in text:
-        _refuse("nul", "A string holds the character NUL (U+0000).")
+        _refuse(
+            "nul",
+            "This holds the character NUL (U+0000): leave it out.",
+            pointer(path, location="json"),
+        )
     if _SURROGATE.search(text):
-        _refuse("lone_surrogate", "A string holds half of a surrogate pair.")
+        _refuse(
+            "lone_surrogate",
+            "This holds half of a surrogate pair, as text that was cut in the middle of an emoji"
+            " does: cut it between characters.",
+            pointer(path, location="json"),
+        )
 
 
-def body_of(req: Request, *, decode: Callable[[bytes, str, int | None], bytes] = decoded) -> bytes:
-    """The whole body, unpacked.
+def sent(req: Request, *, cut_short: bool = False) -> bytes:
+    """The bytes of the body as they came, all of them.
 
-    Raises BodyTooLarge, also for one in chunks, which only ends at the limit, and what `decode`
-    raises for one that is compressed in a way that it does not take.
+    Raises BodyTooLarge, also for one in chunks, which only ends at the limit, and BadRequest for
+    broken chunks and for less than its Content-Length, unless `cut_short`.
     """
-    data = req.get_data()
+    try:
+        data = req.get_data()
+    except ParseException as error:
+        raise BadRequest(problems=[_NOT_WHOLE]) from error
     most = req.max_content_length
     if req.content_length is None and most is not None and len(data) >= most:
         raise BodyTooLarge
-    return decode(data, req.headers.get("Content-Encoding", ""), most)
+    if not cut_short and len(data) < (req.content_length or 0):
+        raise BadRequest(problems=[_NOT_WHOLE])
+    return data
+
+
+_NOT_WHOLE = Problem(
+    "", "not_whole", "The body ended before its `Content-Length`, or its chunks cannot be read."
+)
+
+
+def body_of(req: Request) -> bytes:
+    """The whole body, unpacked.
+
+    Raises as `sent` does, and UnsupportedEncoding or MalformedJSON for one that is compressed in a
+    way that is not taken.
+    """
+    return decoded(sent(req), req.headers.get("Content-Encoding", ""), req.max_content_length)
+
+
+def form_of(req: Request) -> ImmutableMultiDict[str, str]:
+    """The fields of a form: of part of one they would say something else. Raises as `sent` does."""
+    sent(req)
+    return req.form
 
 
 class StrictParser(FlaskParser):

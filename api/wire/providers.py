@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from flask import request
 
 from api.wire.context import waylight
+from api.wire.json import form_of
 from waylight.domain.principals import Kind, Principal
 
 LARGEST = 16_384
@@ -58,7 +59,7 @@ class TwilioSignature:
         given = request.headers.get("X-Twilio-Signature", "")
         if not settings.twilio_auth_token or not given:
             return None
-        pairs = [(name, value) for name, values in request.form.lists() for value in values]
+        pairs = [(name, value) for name, values in form_of(request).lists() for value in values]
         query = request.query_string.decode("latin-1")
         path = request.path + (f"?{query}" if query else "")
         right = (

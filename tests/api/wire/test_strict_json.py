@@ -52,6 +52,56 @@ def test_what_two_readers_could_read_differently_is_refused(body, code):
     assert problem.code == code
 
 
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        (b'{"a": 1,\n  "b": {"c": 1, "c": 2}}', "line 2, column 8"),
+        (b' {"a": 1, "a": {"b": 1}}', "line 1, column 2"),
+        (b'{"a": [0, {}, {"b": 1, "b": 2}]}', "line 1, column 15"),
+        ('["Zoë",\n-Infinity]'.encode(), "line 2, column 1"),
+        (b'{"a": {"b": NaN}}', "line 1, column 13"),
+        (b"NaN", "line 1, column 1"),
+        (b'{"a": 1e999}', "line 1, column 7"),
+        (b'{"a": 1,}', "line 1, column 9"),
+        (b'{"a": "\xff"}', "byte 8"),
+    ],
+)
+def test_a_refusal_says_where(body, where):
+    with pytest.raises(MalformedJSON) as caught:
+        loads(body)
+    assert caught.value.problems[0].detail.endswith(f" {where}.")
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (b'{"a": ["x", {"b": "\\ud83d"}]}', "/a/1/b"),
+        (b'{"a": "x\\u0000"}', "/a"),
+        (b'{"a": {"\\ud83d": 1}}', "/a"),
+        (b'{"what I saw": "\\ud83d"}', ""),
+    ],
+)
+def test_a_text_that_is_none_is_pointed_at(body, pointer):
+    with pytest.raises(MalformedJSON) as caught:
+        loads(body)
+    assert caught.value.problems[0].pointer == pointer
+
+
+def test_a_caller_that_mends_texts_gets_them_and_nothing_else_that_is_not_json():
+    assert loads(b'{"a": "\\ud83d\\u0000"}', any_text=True) == {"a": "\ud83d\0"}
+    deep = b'["\\ud83d"' + b",[" * MAX_DEPTH + b"]" * (MAX_DEPTH + 1)
+    for body in (deep, b'["\\ud83d", NaN]', b'{"a": "\\ud83d", "a": 1}'):
+        with pytest.raises(MalformedJSON):
+            loads(body, any_text=True)
+
+
+def test_a_key_twice_at_a_depth_that_is_read_but_not_looked_up_is_too_deep():
+    body = b"[" * 700 + b'{"a": 1, "a": 2}' + b"]" * 700
+    with pytest.raises(MalformedJSON) as caught:
+        loads(body)
+    assert caught.value.problems[0].code == "too_deep"
+
+
 @pytest.mark.parametrize("body", [body for body, _ in REFUSED.values()], ids=REFUSED)
 def test_a_refusal_repeats_nothing_of_the_body(body):
     secret = b'{"narrative": "he wore a green coat", "x": ' + body + b"}"
