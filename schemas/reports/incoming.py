@@ -22,10 +22,12 @@ from schemas.reports.kind import (
     Matching,
     MinorFlag,
     Number,
+    Path,
     StopId,
     Word,
     WordList,
     Words,
+    mended,
 )
 from waylight.domain.categories import CATEGORIES
 from waylight.domain.errors import NotAnObject, NothingToActOn, Problem
@@ -57,8 +59,6 @@ EARTH_M = 20_000_000.0
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 """A field name that can be said back; any other is kept with the report, encrypted."""
-
-Path = tuple[str | int, ...]
 
 TO_ACT_ON = (
     "categories",
@@ -174,6 +174,7 @@ class ReportIn(Schema):
         """The report as understood. Raises NotAnObject or NothingToActOn, nothing else."""
         if not isinstance(data, dict):
             raise NotAnObject(problems=[Problem("", "not_an_object", "Send a JSON object.")])
+        data, odd = mended(data)
         body = _kindly(data)
         errors: Any = {}
         try:
@@ -184,7 +185,10 @@ class ReportIn(Schema):
         rejected = {
             _pointer(path): _value(body, path) for path, code in mistakes if code != COERCED
         }
-        warnings = [ReportWarning(_pointer(_told(path)), code) for path, code in mistakes]
+        warnings = [
+            ReportWarning(_pointer(_told(path)), code)
+            for path, code in (*mistakes, *((path, "text_mended") for path in odd))
+        ]
         report = _report(cast("dict[str, Any]", known), rejected, warnings)
         if not _to_act_on(report, rejected):
             raise NothingToActOn(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, cast
 
+import orjson
 from marshmallow import ValidationError, fields
 
 from schemas.common import GEOJSON_POINT, WireId
@@ -25,6 +26,11 @@ INSTANT = 64
 
 COERCED = "coerced_value"
 """The warning of a value that is taken all the same: nothing of it is kept aside."""
+
+Path = tuple[str | int, ...]
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NO_NAME = re.compile("[\0\ud800-\udfff]")
 
 YES = frozenset({"true", "yes", "y", "1", "on"})
 NO = frozenset({"false", "no", "n", "0", "off", ""})
@@ -209,6 +215,40 @@ class Fix(fields.Field[Any]):
         if point is None and swapped is None:
             raise ValidationError("impossible_position")
         return point, swapped
+
+
+def mended(body: Any) -> tuple[Any, tuple[Path, ...]]:
+    """The body with texts that can be kept, and where they were mended.
+
+    Half of an emoji, as a cut in the middle of one leaves it, becomes U+FFFD; NUL is dropped. Such
+    a name of a field gets U+FFFD for both, so that it becomes no other.
+    """
+    try:
+        if b"\\u0000" not in orjson.dumps(body):
+            return body, ()
+    except TypeError:
+        pass  # it refuses surrogates
+    where: list[Path] = []
+    return _mended(body, (), where), tuple(where)
+
+
+def _mended(value: Any, path: Path, where: list[Path]) -> Any:
+    if isinstance(value, str):
+        text = _SURROGATE.sub("\ufffd", value.replace("\0", ""))
+        if text != value:
+            where.append(path)
+        return text
+    if isinstance(value, list):
+        return [_mended(item, (*path, n), where) for n, item in enumerate(value)]
+    if isinstance(value, dict):
+        return {
+            _name(name): _mended(one, (*path, _name(name)), where) for name, one in value.items()
+        }
+    return value
+
+
+def _name(name: Any) -> Any:
+    return _NO_NAME.sub("\ufffd", name) if isinstance(name, str) else name
 
 
 def _word(item: Any) -> Any:

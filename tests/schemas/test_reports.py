@@ -234,6 +234,27 @@ def test_one_bare_word_is_a_list_and_said_to_have_been_read_as_one(field, word, 
     assert report.rejected == {}
 
 
+def test_a_text_cut_in_the_middle_of_an_emoji_is_mended_and_warned_of():
+    report = load(
+        narrative="help me \ud83d",
+        location={"description": "seat \x00 12"},
+        contact={"safe_times": "\ud83d\ude87 ok"},
+        categories=["catcalling", "cat\udc00"],
+        **{"nar\0rative": "x", "\ud800": "\0"},
+    )
+    assert report.narrative == "help me \ufffd"
+    assert report.location.description == "seat  12"
+    assert report.rejected == {
+        "/categories/1": "cat\ufffd",
+        "/nar\ufffdrative": "x",
+        "/\ufffd": "",
+    }
+    mended = {pointer for pointer, code in said(report) if code == "text_mended"}
+    assert {"/narrative", "/location/description", "/categories/1", ""} <= mended
+    again = load(**{**SOMETHING, "narrative": "a \\u0000 that was typed"})
+    assert (again.narrative, again.warnings) == ("a \\u0000 that was typed", ())
+
+
 def test_asking_for_help_and_for_silence_means_help():
     report = load(**SOMETHING, wants=["record_only", "help"])
     assert report.wants == (Want.HELP,)

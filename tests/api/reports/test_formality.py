@@ -6,7 +6,7 @@ import json
 import pytest
 
 from schemas.reports.example import REPORT_EXAMPLE
-from tests.api.reports.sending import CAMDEN, codes, report, submit
+from tests.api.reports.sending import CAMDEN, KEY, codes, report, submit
 
 
 def test_the_panic_button_alone_is_priority_1(client, london):
@@ -90,6 +90,27 @@ def test_the_media_type_is_a_formality(client, london, media_type):
         "/v1/reports", data=json.dumps(report()), headers={"Content-Type": media_type}
     )
     assert answer.status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        (b'{"narrative": "help me \\ud83d"}', "help me \ufffd"),
+        (b'{"narrative": "help \\u0000me"}', "help me"),
+    ],
+)
+def test_text_that_is_none_costs_nobody_their_report(client, london, vault, body, kept):
+    answer = client.post("/v1/reports", data=body, headers={"Idempotency-Key": KEY})
+    assert answer.status_code == 201
+    (warning,) = answer.json["warnings"]
+    assert (warning["pointer"], warning["code"]) == ("/narrative", "text_mended")
+    again = client.post("/v1/reports", data=body, headers={"Idempotency-Key": KEY})
+    assert again.json["id"] == answer.json["id"]
+    with london.intake() as conn:
+        (*key, narrative) = conn.execute(
+            "select report_id, key_version, wrapped_key, narrative from report_secrets"
+        ).fetchone()
+    assert vault.open(*key, "narrative", narrative) == kept
 
 
 def test_a_revoked_key_does_not_cost_the_report(client, london):
