@@ -30,7 +30,7 @@ def stops_of(london):
         some = conn.execute(
             "select stop_id from (select stop_id, row_number() over"
             " (partition by kind, modes order by md5(stop_id)) as n"
-            " from places where stop_id is not null) them where n <= 2"
+            " from places where stop_id is not null) them where n <= 4"
         ).fetchall()
     return [*SEEN_BY_TWO, *(stop for (stop,) in some)]
 
