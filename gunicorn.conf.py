@@ -5,12 +5,14 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import tempfile
 from pathlib import Path
 from types import FrameType, TracebackType
 
 import gevent  # type: ignore[import-untyped] # it publishes none
 from flask import Flask
+from gunicorn import util
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
@@ -89,6 +91,22 @@ class AnonymousLogger(Logger):  # type: ignore[misc]  # gunicorn publishes no ty
 
 
 logger_class = AnonymousLogger
+
+
+def _write_problem(sock: socket.socket, status_int: int, reason: str, _mesg: str) -> None:
+    """Answer what gunicorn refuses before the app is asked, as the app would (docs/errors.md)."""
+    from api.wire.errors import refusal  # noqa: PLC0415 - the app is not there yet at the start
+
+    body, media_type = refusal(status_int, reason)
+    head = (
+        f"HTTP/1.1 {status_int} {reason}\r\nConnection: close\r\nContent-Type: {media_type}\r\n"
+        f"Cache-Control: no-store\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    util.write_nonblock(sock, head.encode("latin-1") + body)
+
+
+# Its own is a page in HTML with what was sent in it; the workers call it by this name.
+util.write_error = _write_problem
 
 
 def when_ready(server: Arbiter) -> None:

@@ -36,7 +36,10 @@ class InvalidCursor(WaylightError):
 class BadRequest(WaylightError):
     """The request cannot be understood.
 
-    The framework could not read the request itself. The same will be refused again.
+    The framework could not read the request itself: its body is not whole, say. The same will be
+    refused again. What the server refuses before the app is asked has this code too, and no
+    `X-Request-Id`: a request line (414) or headers (431) that are too long, an `Expect` (417) or a
+    `Transfer-Encoding` (501) that it does not know, or anything else that is no HTTP (400).
     """
 
     code = "bad_request"
@@ -206,6 +209,20 @@ def answer(error: WaylightError, *, headers: Mapping[str, str] | None = None) ->
     response.headers.update(getattr(error, "headers", {}))
     response.headers.update(headers or {})
     return response
+
+
+def refusal(status: int, reason: str) -> tuple[bytes, str]:
+    """The body, and its media type, of what the server below refuses before the app is asked."""
+    error = BadRequest if status < 500 or status == 501 else Internal
+    body = {
+        "type": type_of(error.code),
+        "title": reason,
+        "status": status,
+        "detail": error().detail,
+        "code": error.code,
+        "errors": [],
+    }
+    return orjson.dumps(body), MEDIA_TYPE
 
 
 def kind_of(error: WaylightError) -> Kind:

@@ -2,11 +2,12 @@
 
 Its database is away: a report that is taken so far gets the 503, and all that is refused before
 looks as it always does. What gunicorn itself cannot read (two Host headers, a length and chunks) it
-answers itself, with a short page in HTML and no request id: the app is never asked.
+answers itself, in the form of our errors and without a request id: the app is never asked.
 """
 
 import gzip
 import http.client
+import json
 import os
 import re
 import socket
@@ -86,6 +87,10 @@ class Line:
         length = int(headers.get("Content-Length") or 0)
         bodiless = method == "HEAD" or status in (100, 204, 304)
         return status, headers, b"" if bodiless else self._read.read(length)
+
+    def end(self):
+        """Nothing more is sent; answers are still read."""
+        self._socket.shutdown(socket.SHUT_WR)
 
     def rest(self):
         return self._read.read()
@@ -226,6 +231,76 @@ def test_what_two_servers_could_read_differently_is_refused(line, headers):
     line.send("POST /v1/reports HTTP/1.1", *headers, body=b"{}")
     status, said, _ = line.answer()
     assert (status, said["Connection"]) == (400, "close")
+
+
+@pytest.mark.parametrize(
+    ("status", "lines"),
+    [
+        (400, ["GET /v1/categories HTTP/1.1", "Host: x", "Bad Name: secret"]),
+        (400, ["GET /v1/secret", "Host: x"]),
+        (400, ["SECRET\x01 / HTTP/1.1", "Host: x"]),
+        (414, [f"GET /v1/secret?{'x' * 5000} HTTP/1.1", "Host: x"]),
+        (417, ["POST /v1/reports HTTP/1.1", "Host: x", "Expect: secret", "Content-Length: 2"]),
+        (431, ["GET /v1/categories HTTP/1.1", "Host: x", f"Secret: {'x' * 9000}"]),
+        (501, ["POST /v1/reports HTTP/1.1", "Host: x", "Transfer-Encoding: secret"]),
+    ],
+)
+def test_what_the_server_refuses_by_itself_looks_like_every_other_error(line, status, lines):
+    line.send(*lines)
+    got, headers, body = line.answer()
+    assert (got, headers["Content-Type"]) == (status, "application/problem+json")
+    problem = json.loads(body)
+    assert (problem["status"], problem["code"]) == (status, "bad_request")
+    assert problem["type"] == "urn:waylight:problem:bad_request"
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["errors"] == []
+    assert b"secret" not in body.lower()
+
+
+@pytest.mark.parametrize("path", ["/v1/reports", "/v1/sessions", "/v1/oauth/token"])
+@pytest.mark.parametrize(
+    "body",
+    [b"zz\r\n\r\n", b"-5\r\nhello\r\n0\r\n\r\n", b"\r\n\r\n", b"2\r\n{}0\r\n\r\n", b"2\r\n{}"],
+)
+def test_a_body_in_broken_chunks_is_a_400_like_any_other(line, path, body):
+    media_type = "application/x-www-form-urlencoded" if "oauth" in path else "application/json"
+    line.send(
+        f"POST {path} HTTP/1.1",
+        "Host: x",
+        f"Content-Type: {media_type}",
+        "Transfer-Encoding: chunked",
+        body=body,
+    )
+    line.end()
+    status, headers, said = line.answer()
+    assert (status, headers["Content-Type"]) == (400, "application/problem+json")
+    assert json.loads(said)["code"] == "bad_request"
+    assert headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("/v1/sessions", b'{"email": "a@example.org", "password": "x"}', 400, "bad_request"),
+        ("/v1/oauth/token", b"grant_type=client_credentials", 400, "bad_request"),
+        # Its sender cannot count, or was cut off after it: it says all that it says.
+        ("/v1/reports", REPORT, 503, "unavailable"),
+        ("/v1/reports", REPORT[:-1], 400, "malformed_json"),
+    ],
+)
+def test_of_a_body_that_was_cut_short_only_a_whole_report_is_taken(line, path, body, status, code):
+    media_type = "application/x-www-form-urlencoded" if "oauth" in path else "application/json"
+    line.send(
+        f"POST {path} HTTP/1.1",
+        "Host: x",
+        f"Content-Type: {media_type}",
+        "Content-Length: 100",
+        body=body,
+    )
+    line.end()
+    got, _, said = line.answer()
+    assert (got, json.loads(said)["code"]) == (status, code)
 
 
 def test_behind_our_proxy_https_is_promised(line):
