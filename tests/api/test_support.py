@@ -280,6 +280,23 @@ def test_reading_and_writing_are_in_the_audit_log_of_the_support_service_alone(
     assert WORDS not in str(told)
 
 
+@pytest.mark.parametrize("way", ["/consents/support", "/support-notes"])
+def test_what_is_destroyed_is_in_the_audit_log_once_whatever_destroys_it(
+    desk, call, mine, people, way
+):
+    report = desk.report(STORY)
+    consents(report, mine)
+    call("noor", report, WORDS)
+    for _ in range(2):
+        mine(report, "DELETE", way)
+    entries = desk.rows(
+        "select report_id, organisation_id from audit_entries where action = 'support.erased'"
+    )
+    assert [(row["report_id"], row["organisation_id"]) for row in entries] == [
+        (report.id, people["noor"].organisation_id)
+    ]
+
+
 def test_of_two_support_services_none_is_chosen_by_a_tick(desk, mine, people):
     desk.do(
         "insert into organisations (city_id, key, name, kind)"

@@ -9,6 +9,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from waylight.db import consents as db
+from waylight.db import support as db_support
 from waylight.db.session import Database
 from waylight.domain import safety
 from waylight.domain.cities import City
@@ -21,8 +22,8 @@ from waylight.services.reports.mine import no_such_report
 from waylight.services.routing import Draft, Surroundings
 from waylight.vault import Vault
 
-Change = Callable[..., tuple[str, Sequence[UUID]]]
-"""Does it: what stands in the audit log, and for which organisations."""
+Change = Callable[..., Sequence[tuple[str, UUID]]]
+"""Does it: what stands in the audit log, each for an organisation."""
 
 WHY_NOT: Mapping[str, str] = {
     "asked_first": "A report of somebody under 18 is shared only after a person has asked first.",
@@ -121,8 +122,7 @@ def _change(
         row = db.report(conn, check.hashes, lock=True)
         if row is None:
             raise no_such_report(check, receipt)
-        action, changed = change(conn, row, recipient, now=now)
-        for organisation_id in changed:
+        for action, organisation_id in change(conn, row, recipient, now=now):
             audit.write(
                 conn,
                 vault,
@@ -138,22 +138,27 @@ def _change(
 
 def _give(
     conn: Connection[Any], row: Mapping[str, Any], recipient: ShareWith, *, now: datetime
-) -> tuple[str, Sequence[UUID]]:
+) -> Sequence[tuple[str, UUID]]:
     (consent,) = (one for one in _consents(conn, row).items if one.recipient is recipient)
     if consent.given_at is not None:
-        return "consent.given", ()
+        return ()
     if consent.unavailable is not None or consent.reader is None:
         code = consent.unavailable.code if consent.unavailable else "nobody_there"
         raise ConsentNotPossible(problems=[Problem("recipient", code, WHY_NOT[code])])
     db.give(conn, row["id"], consent.reader.id, now=now)
-    return "consent.given", (consent.reader.id,)
+    return [("consent.given", consent.reader.id)]
 
 
 def _withdraw(
     conn: Connection[Any], row: Mapping[str, Any], recipient: ShareWith, *, now: datetime
-) -> tuple[str, Sequence[UUID]]:
+) -> Sequence[tuple[str, UUID]]:
+    # What ends the consent would destroy the notes as well, and not say whose they were.
+    erased = db_support.destroy(conn, row["id"], now=now) if recipient is ShareWith.SUPPORT else ()
     ended = db.withdraw(conn, row["id"], kind=KINDS[recipient], now=now)
-    return "consent.withdrawn", ended
+    return [
+        *(("support.erased", organisation_id) for organisation_id in erased),
+        *(("consent.withdrawn", organisation_id) for organisation_id in ended),
+    ]
 
 
 def _consents(conn: Connection[Any], report: Mapping[str, Any]) -> Consents:
