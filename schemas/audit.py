@@ -10,7 +10,7 @@ import orjson
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from schemas.common import Answer, Body, PageQuery, QueryInteger, Timestamp, WireId, list_of
-from waylight.domain.audit import Entry
+from waylight.domain.audit import ACTIONS, Entry
 from waylight.ids import wire_id
 
 NDJSON = "application/x-ndjson"
@@ -35,6 +35,18 @@ EXPORTED = (
 """The columns of an export, in order."""
 
 
+CALLED = {
+    "account": "staff",
+    "identity": "staff",
+    "session": "staff",
+    "identity_provider": "provider",
+    "grant": "organisation",
+    "escalation": "organisation",
+    "routing": "organisation",
+}
+"""What an entry's subject is called everywhere else, where its action has another word for it."""
+
+
 class _Filters(Body):
     """Which entries."""
 
@@ -46,11 +58,9 @@ class _Filters(Body):
     )
     action = fields.String(
         load_default=None,
-        validate=validate.Regexp(r"^[a-z][a-z_.]{0,63}\Z"),
+        validate=validate.OneOf(ACTIONS, error="This must be one of: {choices}."),
         metadata={
             "description": "Only this, such as `report.read`.",
-            "pattern": "^[a-z][a-z_.]{0,63}$",
-            "maxLength": 64,
             "examples": ["report.read"],
         },
     )
@@ -190,4 +200,5 @@ def _row(entry: Entry) -> Iterator[tuple[str, str | None]]:
 
 def _subject(entry: Entry) -> str | None:
     noun = entry.action.partition(".")[0]
-    return None if entry.subject_id is None else wire_id(noun.strip("_"), entry.subject_id)
+    prefix = CALLED.get(noun, noun)
+    return None if entry.subject_id is None else wire_id(prefix, entry.subject_id)

@@ -229,14 +229,15 @@ class StrictParser(FlaskParser):
 
     def load_querystring(self, req: Request, schema: marshmallow.Schema) -> MultiDictProxy:
         """The query parameters. Raises InvalidRequest for one given twice or holding NUL."""
+        known = {field.data_key or name for name, field in schema.fields.items()}
         problems = [
             Problem(name, "nul", "The value holds the character NUL.")
             for name, values in req.args.lists()
-            if name in schema.fields and any("\0" in value for value in values)
+            if name in known and any("\0" in value for value in values)
         ] + [
             Problem(name, "given_twice", "Give this parameter once.")
             for name, values in req.args.lists()
-            if name in schema.fields and len(values) > 1
+            if name in known and len(values) > 1
         ]
         if problems:
             raise InvalidRequest(problems=problems)

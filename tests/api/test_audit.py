@@ -1,10 +1,14 @@
 """The audit log over the wire: an auditor reads all of the own organisation's, and nothing else."""
 
+import ast
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -12,6 +16,7 @@ import pytest
 from schemas import audit as schemas
 from schemas.common import WireId
 from tests.desk import NOW, P2, SCOPES, keys_for
+from waylight.domain.audit import ACTIONS, Entry
 from waylight.services import audit
 
 AUDITING = SCOPES | {"audit:read"}
@@ -72,6 +77,51 @@ def test_a_cursor_of_another_organisation_opens_nothing(desk, client, signed_in,
     cursor = client.get("/v1/audit?limit=1", headers=signed_in["Robin"]).json["next_cursor"]
     answer = client.get(f"/v1/audit?limit=1&cursor={cursor}", headers=signed_in["Ali"])
     assert (answer.status_code, answer.json["code"]) == (400, "invalid_cursor")
+
+
+def test_action_that_there_is_none_of_is_refused_with_those_that_there_are(client, signed_in):
+    answer = client.get("/v1/audit?action=report.reed", headers=signed_in["Robin"])
+    assert answer.status_code == 422
+    assert "report.read, report.original_read" in answer.json["errors"][0]["detail"]
+
+
+def test_every_action_that_is_written_or_documented_is_known():
+    root = Path(audit.__file__).parents[3]
+    page = (root / "docs/audit.md").read_text("utf-8").partition("## The chain")[0]
+    documented, noun = set(), ""
+    for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE):
+        for word in re.findall(r"`([a-z_.]+)`", row):
+            full = f"{noun}{word}" if word.startswith(".") else word
+            noun = full.partition(".")[0]
+            documented.add(full)
+    assert documented == set(ACTIONS)
+    written = set()
+    for path in (root / "waylight/services").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in ("audit.write", "_audit"):
+                written |= {
+                    one.value
+                    for one in call.args
+                    if isinstance(one, ast.Constant) and isinstance(one.value, str)
+                }
+    assert len(written) > 20
+    assert written <= documented
+
+
+@pytest.mark.parametrize(
+    ("action", "prefix"),
+    [
+        ("account.changed", "staff"),
+        ("session.ended", "staff"),
+        ("identity_provider.changed", "provider"),
+        ("grant.revoked", "organisation"),
+        ("webhook.created", "webhook"),
+    ],
+)
+def test_subject_of_an_entry_has_the_id_that_it_has_everywhere_else(action, prefix):
+    entry = Entry(id=uuid4(), at=NOW, action=action, subject_id=uuid4())
+    (line,) = schemas.ndjson([entry])
+    assert json.loads(line)["subject"] == WireId.of(prefix, entry.subject_id)
 
 
 def test_the_second_lock_holds_where_a_statement_forgets_the_organisation(desk, report):
@@ -137,6 +187,8 @@ def test_filters_find_by_person_report_action_and_time(desk, client, signed_in, 
     [
         ("actor=report_01jdw2s4x0e6qv3t8k5n7b9c1d", "actor"),
         ("action=Report%20read", "action"),
+        ("action=report.reed", "action"),
+        ("from=2026-11-22T00:00:00Z&from=2026-11-21T00:00:00Z", "from"),
         ("from=yesterday", "from"),
         ("from=2026-11-22T00:00:00Z&until=2026-11-21T00:00:00Z", "until"),
         ("limit=100001", "limit"),
