@@ -10,6 +10,7 @@ from schemas.common import (
     WireId,
     list_of,
 )
+from waylight.domain.places import KINDS
 
 
 class PlacesQuery(PageQuery):
@@ -32,12 +33,8 @@ class PlacesQuery(PageQuery):
     )
     kind = fields.String(
         load_default=None,
-        validate=[validate.Regexp(r"^[a-z_]{1,32}$"), validate.Length(max=32)],
-        metadata={
-            "description": "station, bus_stop, taxi_rank, venue, hospital or alley; a city may"
-            " have kinds of its own.",
-            "examples": ["station"],
-        },
+        validate=validate.OneOf(KINDS, error="This must be one of: {choices}."),
+        metadata={"description": "Only of this kind.", "examples": ["station"]},
     )
     stop_id = fields.String(
         load_default=None,

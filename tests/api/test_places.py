@@ -187,6 +187,7 @@ def test_every_place_is_listed_once_however_short_the_pages(client, database, or
         "near=0,0,0",
         "near=nan,nan",
         "kind=Bus%20Stop",
+        "kind=zz",
         "kind=",
         "stop_id=",
         "limit=1001",

@@ -5,6 +5,8 @@ from uuid import UUID
 
 from waylight.domain.geo import Point
 
+KINDS = ("station", "bus_stop", "taxi_rank", "venue", "hospital", "alley")
+
 
 @dataclass(frozen=True)
 class Place:

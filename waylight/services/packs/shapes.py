@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from waylight.domain import places
 from waylight.domain.geo import Bounds, Point
 from waylight.domain.organisations import KINDS
 
-PLACE_KINDS = frozenset({"station", "bus_stop", "taxi_rank", "venue", "hospital", "alley"})
+PLACE_KINDS = frozenset(places.KINDS)
 MODES = frozenset(
     {
         "tube",
