@@ -73,7 +73,11 @@ def _within_calendars(at: datetime) -> None:
 
 def _code() -> fields.String:
     return fields.String(
-        validate=validate.Regexp(r"^[a-z][a-z0-9_-]{1,39}(?!\n)$"), metadata={"maxLength": 40}
+        validate=validate.Regexp(
+            r"^[a-z][a-z0-9_-]{1,39}(?!\n)$",
+            error="This must be 2 to 40 of a-z, 0-9, - and _, a letter first.",
+        ),
+        metadata={"maxLength": 40},
     )
 
 
@@ -335,7 +339,10 @@ class OverrideIn(Body):
     )
     reason = fields.String(
         required=True,
-        validate=[validate.Length(min=1, max=200), validate.Regexp(r"\s*\S")],
+        validate=[
+            validate.Length(max=200, error="This may have at most 200 characters."),
+            validate.Regexp(r"\s*\S", error="Say something."),
+        ],
         metadata={"description": "For the staff of your organisation; nobody else reads it."},
     )
 

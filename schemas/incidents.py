@@ -86,7 +86,7 @@ def words(limit: int, **others: Any) -> fields.String:
     return fields.String(
         required=others.pop("required", True),
         validate=[
-            validate.Length(min=1, max=limit),
+            validate.Length(max=limit),
             validate.Regexp(r"[\s\S]*\S", error="Say something."),
         ],
         **others,

@@ -13,6 +13,8 @@ NAME: dict[str, Any] = {
     "examples": ["Safe Journeys"],
 }
 
+NUMBER = "This must be a telephone number: 2 to 32 digits and spaces, + at most in front."
+
 
 class OrganisationContactOut(Schema):
     """How anybody reaches an organisation."""
@@ -27,17 +29,20 @@ class OrganisationContactIn(Body):
 
     sms = fields.String(
         allow_none=True,
-        validate=validate.Regexp(r"^\+?[0-9][0-9 ]{1,30}(?!\n)$"),
+        validate=validate.Regexp(r"^\+?[0-9][0-9 ]{1,30}(?!\n)$", error=NUMBER),
         metadata={"examples": ["61016"], "maxLength": 32},
     )
     phone = fields.String(
         allow_none=True,
-        validate=validate.Regexp(r"^\+?[0-9][0-9 ]{1,30}(?!\n)$"),
+        validate=validate.Regexp(r"^\+?[0-9][0-9 ]{1,30}(?!\n)$", error=NUMBER),
         metadata={"examples": ["0800 40 50 40"], "maxLength": 32},
     )
     url = fields.String(
         allow_none=True,
-        validate=[validate.Length(max=300), validate.Regexp(r"^https://[^\s<>]+(?!\n)$")],
+        validate=validate.Regexp(
+            r"^https://[^\s<>]{1,292}(?!\n)$",
+            error="This must be an https:// address of at most 300 characters, without spaces.",
+        ),
         metadata={"format": "uri", "examples": ["https://organisation.example/help"]},
     )
 

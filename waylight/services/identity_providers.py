@@ -366,7 +366,7 @@ def _checked(values: Mapping[str, Any], problems: list[Problem]) -> dict[str, An
     problems += _each(
         found,
         "scopes",
-        lambda one: None if is_scope(one) else ("invalid_scope", "This can be no scope."),
+        lambda one: None if is_scope(one) else ("invalid_scope", NO_SCOPE),
     )
     problems += _each(
         found,
@@ -376,6 +376,12 @@ def _checked(values: Mapping[str, Any], problems: list[Problem]) -> dict[str, An
     if problems:
         raise InvalidRequest(problems=problems)
     return found
+
+
+NO_SCOPE = (
+    "This can be no scope: one word of at most 100 characters of ASCII, without quotes and"
+    " backslashes, as the provider's own documents name it."
+)
 
 
 def _each(
