@@ -216,7 +216,7 @@ class Name(fields.String):
     def __init__(self, *, most: int = 60, **kwargs: Any) -> None:
         self._length = validate.Length(min=1, max=most)
         metadata = {
-            "pattern": names.PATTERN,
+            "pattern": r"^\S(?:.*\S)?$",
             "minLength": 1,
             "maxLength": most,
             **kwargs.pop("metadata", {}),

@@ -43,7 +43,11 @@ class OrganisationContactIn(Body):
             r"^https://[^\s<>]{1,292}(?!\n)$",
             error="This must be an https:// address of at most 300 characters, without spaces.",
         ),
-        metadata={"format": "uri", "examples": ["https://organisation.example/help"]},
+        metadata={
+            "format": "uri",
+            "examples": ["https://organisation.example/help"],
+            "maxLength": 300,
+        },
     )
 
 

@@ -30,7 +30,8 @@ CODES = {
         support_only description_only exercise jurisdiction_unknown rerouted handed_over
         team_not_wanted""",
     "warnings": """
-        unknown_category unknown_value malformed_value malformed_flag_in_danger coerced_value text_mended
+        unknown_category unknown_value malformed_value malformed_flag_in_danger coerced_value
+        text_mended
         too_long_kept unknown_field swapped_coordinates impossible_position null_island
         outside_service_area unknown_stop inaccurate_point clock_ahead clock_absurd clock_corrected
         idempotency_key_ignored idempotency_key_reused exercise_ignored wants_conflict

@@ -70,7 +70,7 @@ class _NotStrict(Exception):
 def _where(text: str) -> str:
     """The line and column of what the hooks refuse in a text: it is read again, by slow steps."""
     decoder = json.JSONDecoder(**_HOOKS)
-    place = None
+    place: int | None = None
 
     def scan(string: str, index: int) -> Any:  # noqa: ANN401 - any JSON value
         nonlocal place

@@ -119,9 +119,9 @@ def test_every_action_that_is_written_or_documented_is_known():
     ],
 )
 def test_subject_of_an_entry_has_the_id_that_it_has_everywhere_else(action, prefix):
-    entry = Entry(id=uuid4(), at=NOW, action=action, subject_id=uuid4())
-    (line,) = schemas.ndjson([entry])
-    assert json.loads(line)["subject"] == WireId.of(prefix, entry.subject_id)
+    subject = uuid4()
+    (line,) = schemas.ndjson([Entry(id=uuid4(), at=NOW, action=action, subject_id=subject)])
+    assert json.loads(line)["subject"] == WireId.of(prefix, subject)
 
 
 def test_the_second_lock_holds_where_a_statement_forgets_the_organisation(desk, report):

@@ -1,6 +1,6 @@
 """Names are what they look like: nothing unseen in them, one alphabet to a word."""
 
-import re
+import contextlib
 import unicodedata
 
 import pytest
@@ -69,7 +69,10 @@ def test_each_control_format_and_private_character_and_odd_space_is_refused():
         if unicodedata.category(chr(code)) in {"Cc", "Cf", "Co", "Cs", "Zl", "Zp", "Zs"}
         and chr(code) != " "
     ]
-    taken = [one for one in unfit if re.match(names.PATTERN, f"a{one}b")]
+    taken = []
+    for one in unfit:
+        with contextlib.suppress(ValueError):
+            taken.append(names.read_name(f"a{one}b"))
     assert taken == []
 
 

@@ -12,7 +12,7 @@ from waylight import texts
 from waylight.domain.categories import GROUPS
 from waylight.domain.errors import PackRejected, Problem
 from waylight.domain.geo import Bounds, Point
-from waylight.domain.organisations import looks
+from waylight.domain.names import looks
 from waylight.services.packs import losses, shapes
 from waylight.services.packs.areas import Misplaced, position_in, read_areas
 from waylight.services.packs.files import (
