@@ -10,7 +10,7 @@ from waylight.db import organisations as db
 from waylight.domain import names
 from waylight.domain.errors import InvalidRequest, Problem
 
-OF_ANOTHER = "This is or looks like the name of another organisation: choose one of your own."
+TAKEN = "This is or looks like the name of another organisation: choose one of your own."
 
 
 def read_name(text: str, pointer: str) -> str:
@@ -26,7 +26,7 @@ def read_name(text: str, pointer: str) -> str:
 def check_not_taken(name: str, others: Iterable[str]) -> None:
     """Raises InvalidRequest for the name of an organisation that looks like another's."""
     if names.looks(name) in {names.looks(one) for one in others}:
-        raise InvalidRequest(OF_ANOTHER, problems=[Problem("/name", "name_taken", OF_ANOTHER)])
+        raise InvalidRequest(TAKEN, problems=[Problem("/name", "name_taken", TAKEN)])
 
 
 def check_says_no_other(conn: Connection[Any], organisation_id: UUID, name: str) -> None:
