@@ -138,6 +138,16 @@ def test_what_is_not_there_is_a_problem_for_every_method(client, method, path):
     assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
 
 
+@pytest.mark.parametrize("path", ["/v1/categories", "/v1/places?kind=station", "/v1/hubs"])
+@pytest.mark.parametrize("version", ["*", '"1"', 'W/"1"', "nonsense"])
+def test_if_match_guards_changes_and_no_look_at_what_is_public(client, london, path, version):
+    answer = client.get(path, headers={"If-Match": version})
+    assert answer.status_code == 200
+    etag = answer.headers["ETag"]
+    again = client.get(path, headers={"If-Match": version, "If-None-Match": etag})
+    assert again.status_code == 304
+
+
 def test_a_condition_on_a_post_changes_nothing(client, london):
     for name in ("If-None-Match", "If-Modified-Since"):
         answer = client.post("/v1/reports", json={"in_danger": True}, headers={name: "*"})
