@@ -118,4 +118,8 @@ def _read_checkpoint(file: Path) -> "Checkpoint":
             signature=b64decode(content["signature"], validate=True),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise click.ClickException(f"{file} is no checkpoint of an audit log: {error}") from error
+        msg = (
+            f"{file} is no checkpoint of an audit log: it has to hold the line that"
+            " `waylight audit checkpoint` printed."
+        )
+        raise click.ClickException(msg) from error

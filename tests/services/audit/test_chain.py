@@ -406,12 +406,14 @@ def test_the_command_line_says_what_is_broken_and_ends_with_1(sealed, monkeypatc
     assert _run("checkpoint").exit_code == 1
 
 
-def test_a_file_that_is_no_checkpoint_is_refused_in_words(sealed, monkeypatch, tmp_path):
+@pytest.mark.parametrize("kept", ["[]", "{}", "nothing", '{"waylight_audit_checkpoint_1": {}}'])
+def test_a_file_that_is_no_checkpoint_is_refused_in_words(sealed, monkeypatch, tmp_path, kept):
     monkeypatch.setattr("waylight.cli.audit.opened", lambda: _Opened(sealed))
     file = tmp_path / "kept.json"
-    file.write_text("[]")
+    file.write_text(kept)
     refused = _run("verify", "--checkpoint", str(file))
     assert refused.exit_code == 1
+    assert "the line that `waylight audit checkpoint` printed" in " ".join(refused.output.split())
     assert "no checkpoint of an audit log" in refused.output
 
 
