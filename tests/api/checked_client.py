@@ -20,12 +20,21 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from api.wire.errors import MEDIA_TYPE
+from api.wire.errors import FIELD_SENTENCES, MEDIA_TYPE
 from schemas.common import instant
+from waylight import texts
+from waylight.cli.documents import FIELD_CODES
 
 DOCUMENT = "urn:openapi"
 UNDOCUMENTED = {404, 405}
 """What an address or a method that is not in the document may answer."""
+
+EXPLAINED = frozenset(
+    {code for code, _ in FIELD_SENTENCES.values()}
+    | FIELD_CODES.keys()
+    | texts.section("warnings", texts.DEFAULT).keys()
+)
+"""Every code of `errors` that docs/errors.md explains."""
 
 _formats = FormatChecker(formats=())
 
@@ -106,6 +115,9 @@ class Contract:
         assert response.mimetype in content, f"{what}: {response.mimetype} is not documented"
         if response.mimetype not in ("application/json", MEDIA_TYPE):
             return
+        if response.mimetype == MEDIA_TYPE:
+            said = {problem["code"] for problem in orjson.loads(response.data)["errors"]}
+            assert said <= EXPLAINED, f"{what}: docs/errors.md lacks {said - EXPLAINED}"
         schema = absolute(content[response.mimetype]["schema"])
         validator = Draft202012Validator(schema, registry=self._registry, format_checker=_formats)
         faults = [

@@ -1,6 +1,8 @@
 """docs/access.md, config.md, errors.md and metrics.md say what the code says."""
 
 import ast
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -38,7 +40,8 @@ def test_every_error_has_an_anchor_and_says_what_to_do():
 def test_every_code_of_a_problem_is_explained():
     explained = documents.errors()
     codes = set(_codes_of_problems())
-    assert len(codes) > 10
+    assert len(codes) > 80
+    assert {"https_only", "not_here", "at_work", "too_far", "wrong_kind", "too_wide"} <= codes
     assert [code for code in sorted(codes) if f"\n| `{code}` |" not in explained] == []
 
 
@@ -73,16 +76,57 @@ def test_every_metric_is_explained_and_every_rule_names_one():
         assert meaning
 
 
+ROOMS = ("api", "schemas", "waylight/services", "waylight/domain")
+AT_A_TERMINAL = {"packs", "operations"}
+"""Folders of the rooms whose problems are told to people at a terminal."""
+
+MAKERS = {"Problem": 1, "_refuse": 0, "_NotStrict": 0, "refuse": 1}
+"""What is given the code of a problem, and at which place."""
+
+
 def _codes_of_problems():
-    """Every literal code that is given to a `Problem` which a caller of the API may see."""
-    for folder in ("api", "schemas", "waylight/services"):
-        for path in (ROOT / folder).rglob("*.py"):
-            if "packs" in path.parts or path.name == "keys.py":
-                continue  # told to people at a terminal
-            for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
-                    continue
-                place = {"Problem": 1, "_refuse": 0}.get(call.func.id)
-                code = call.args[place] if place is not None else None
-                if isinstance(code, ast.Constant):
-                    yield code.value
+    """Every literal code of a problem that a caller of the API may see.
+
+    Those given to a maker by name, and all that stand right before their own sentence: in pairs,
+    in calls, and in the tables WHY_NOT.
+    """
+    for room in ROOMS:
+        for path in (ROOT / room).rglob("*.py"):
+            if AT_A_TERMINAL.isdisjoint(path.parts) or path.name == "health.py":
+                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                    yield from _codes_in(node)
+
+
+def _codes_in(node):
+    if isinstance(node, ast.Call):
+        place = MAKERS.get(ast.unparse(node.func).rpartition(".")[2])
+        if place is not None and len(node.args) > place:
+            yield from _texts(node.args[place])
+    if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "WHY_NOT":
+        pairs = zip(node.value.keys, node.value.values, strict=True)
+    elif isinstance(node, ast.Tuple | ast.Call):
+        them = node.elts if isinstance(node, ast.Tuple) else node.args
+        pairs = pairwise(them)
+    else:
+        return
+    for first, second in pairs:
+        if re.search(r"^['\"]?[A-Z].* .*[.:]['\"]?$", _words(second), re.DOTALL):
+            yield from (text for text in _texts(first) if re.fullmatch(r"[a-z][a-z0-9_]+", text))
+
+
+def _texts(node):
+    """The texts that a node may be."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.IfExp):
+        yield from _texts(node.body)
+        yield from _texts(node.orelse)
+
+
+def _words(node):
+    """A text with all that is put into it as one X."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(one.value if isinstance(one, ast.Constant) else "X" for one in node.values)
+    if isinstance(node, ast.BinOp):
+        return _words(node.left) + _words(node.right)
+    return str(node.value) if isinstance(node, ast.Constant) else ""
