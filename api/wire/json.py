@@ -70,14 +70,13 @@ class _NotStrict(Exception):
 def _where(text: str) -> str:
     """The line and column of what the hooks refuse in a text: it is read again, by slow steps."""
     decoder = json.JSONDecoder(**_HOOKS)
-    place: int | None = None
+    places: list[int] = []
 
     def scan(string: str, index: int) -> Any:  # noqa: ANN401 - any JSON value
-        nonlocal place
         try:
             return step(string, index)
         except _NotStrict:
-            place = index if place is None else place
+            places.append(index)  # the innermost first
             raise
 
     # The reader in C tells no position; the one in Python is put together of these.
@@ -90,7 +89,7 @@ def _where(text: str) -> str:
         _refuse("too_deep", _TOO_DEEP)
     except _NotStrict:
         pass
-    before = text[:place]
+    before = text[: places[0]]
     line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
     return f"line {line}, column {column}"
 

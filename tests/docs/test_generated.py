@@ -4,6 +4,7 @@ import ast
 import re
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,15 +99,18 @@ def _codes_of_problems():
 
 
 def _codes_in(node):
+    pairs: list[tuple[Any, Any]]
     if isinstance(node, ast.Call):
         place = MAKERS.get(ast.unparse(node.func).rpartition(".")[2])
         if place is not None and len(node.args) > place:
             yield from _texts(node.args[place])
     if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "WHY_NOT":
-        pairs = zip(node.value.keys, node.value.values, strict=True)
+        table = node.value
+        assert isinstance(table, ast.Dict)
+        pairs = list(zip(table.keys, table.values, strict=True))
     elif isinstance(node, ast.Tuple | ast.Call):
         them = node.elts if isinstance(node, ast.Tuple) else node.args
-        pairs = pairwise(them)
+        pairs = list(pairwise(them))
     else:
         return
     for first, second in pairs:
@@ -126,7 +130,9 @@ def _texts(node):
 def _words(node):
     """A text with all that is put into it as one X."""
     if isinstance(node, ast.JoinedStr):
-        return "".join(one.value if isinstance(one, ast.Constant) else "X" for one in node.values)
+        return "".join(
+            str(one.value) if isinstance(one, ast.Constant) else "X" for one in node.values
+        )
     if isinstance(node, ast.BinOp):
         return _words(node.left) + _words(node.right)
     return str(node.value) if isinstance(node, ast.Constant) else ""
