@@ -129,11 +129,6 @@ FIELD_CODES: Mapping[str, str] = {
     "not_here": "A shift of this kind has no such field.",
     "before_from": "The end is not after the beginning.",
     "no_hours_today": "No hours are left today that this could last for: say until when.",
-    "whose_job": "By this name the city says whose job a report is: it stays.",
-    "name_taken": "Another organisation of the city has this name.",
-    "at_work": "One of their alerts about the report is not over.",
-    "watches": "They watch over an incident that is open.",
-    "last_reader": "Nobody else who is there to help reads the report.",
     "other_audience": "Not everybody who is told of the one may be told of the other.",
 }
 """What a problem's `errors` may say, besides what a missing or misshapen field says itself."""
