@@ -1,7 +1,7 @@
 """Dry-runs over the API: what would differ, who may see it, and that nothing is written."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -89,6 +89,11 @@ def test_report_goes_to_the_next_team_without_the_coverage_of_the_first(desk, cl
     assert found["items"][0]["report_id"] == WireId.of("report", report.id)
     assert (found["looked_at"], found["reports"], found["next_cursor"]) == (1, 1, None)
     assert {one["code"] for one in found["assumptions"]} == set(domain.ASSUMPTIONS)
+
+
+def test_report_that_another_process_took_by_a_clock_ahead_counts(desk, client, robin):
+    desk.report(P2, now=datetime.now(UTC) + timedelta(seconds=30))
+    assert len(moves(run(client, robin, without(desk, desk.first)))) == 1
 
 
 def test_proposal_that_changes_nothing_differs_in_nothing(desk, client, robin):

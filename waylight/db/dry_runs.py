@@ -42,7 +42,6 @@ from page p
 left join reports r on r.id = p.report_id
     and not r.exercise and r.withdrawn_at is null and r.position is not null
     and not (cardinality(r.wants) > 0 and r.wants <@ '{{record_only,support_only}}')
-    and r.received_at <= %(until)s
 left join lateral (
     select a.team_id, t.name as team, o.name as organisation, a.role, a.created_at,
            a.acknowledged_at
@@ -108,7 +107,6 @@ def reports(
     organisation_id: UUID,
     *,
     since: datetime,
-    until: datetime,
     after: UUID | None,
     limit: int,
 ) -> list[dict[str, Any]]:
@@ -124,7 +122,6 @@ def reports(
             {
                 "organisation": organisation_id,
                 "since": since,
-                "until": until,
                 "after": after,
                 "limit": limit,
             },

@@ -106,9 +106,7 @@ def dry_run(
             changes = _changes(conn, principal, proposal, give_up_at=give_up_at, now=now)
             waits = waits_of(db_organisations.waits(conn, organisation_id))
             total = db.count(conn, organisation_id, since=since)
-            rows = db.reports(
-                conn, organisation_id, since=since, until=now, after=after, limit=limit + 1
-            )
+            rows = db.reports(conn, organisation_id, since=since, after=after, limit=limit + 1)
         more, rows = len(rows) > limit, rows[:limit]
         found: list[Difference] = []
         done = 0
