@@ -9,6 +9,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, val
 
 from schemas.alerts import HubRefOut, TeamRefOut
 from schemas.common import Answer, Body, Name, Timestamp, WireId, list_of, strict_number
+from waylight.domain import names
 from waylight.domain.endpoints import LENGTH
 from waylight.domain.push import NewDevice
 
@@ -65,6 +66,14 @@ class Milliseconds(fields.Field[datetime]):
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
+class DeviceName(Name):
+    """A name that phones write themselves: nobody goes without alerts for what is put around it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        given = names.without_format(value) if isinstance(value, str) else value
+        return super()._deserialize(given, attr, data, **kwargs)
+
+
 class SubscriptionKeysIn(Schema):
     """What a browser made for this subscription alone. Others than these two are ignored."""
 
@@ -104,7 +113,9 @@ class DeviceIn(Body):
         metadata={"description": "A team of yours; or a hub, one of the two."},
     )
     hub = WireId("hub", load_default=None, metadata={"description": "A hub of yours."})
-    name = Name(most=80, required=True, metadata={"description": "What you call this device."})
+    name = DeviceName(
+        most=80, required=True, metadata={"description": "What you call this device."}
+    )
     application_server_key = Bytes(
         POINT_BYTES,
         load_default=None,

@@ -86,6 +86,7 @@ FIELD_CODES: Mapping[str, str] = {
     "watches": "The organisation watches over an incident that is open.",
     "last_reader": "Nobody else who is there to help reads the report of an open incident.",
     "unknown_team": "There is no such team in this city.",
+    "unknown_hub": "There is no such hub that is yours.",
     "same_team": "The team named is your own.",
     "not_expected": "The hub was told of no such report.",
     "not_found": "What is named there is not there, or not yours to see.",

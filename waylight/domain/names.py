@@ -67,6 +67,11 @@ def read_name(text: str) -> str:
     return name
 
 
+def without_format(text: str) -> str:
+    """A name that a device gives itself, without the characters that only turn its line around."""
+    return "".join(one for one in text if unicodedata.category(one) != "Cf")
+
+
 def looks(name: str) -> str:
     """What is left of a name at a glance: one text for all names that can be taken for it.
 

@@ -74,7 +74,7 @@ DEMOS = (
         name="support",
         organisation="harbour",
         person="Noor Demo",
-        role="support worker",
+        role="support_worker",
         scopes=("reports:read", "support:work"),
     ),
     Demo(
