@@ -116,8 +116,10 @@ def check_waits(waits_s: Mapping[int, float | None], *, under: str = "") -> None
 
 def _check_name(conn: Connection[Any], row: Mapping[str, Any], name: str | None) -> None:
     """Raises InvalidRequest: passengers choose whom they trust by a name."""
+    if name is None or name == row["name"]:
+        return
     known = db.names(conn, row["id"])
-    if name is None or name == row["name"] or known is None:
+    if known is None:
         return
     if row["kind"] == "police" and row["name"] in known["jobs"]:
         detail = (

@@ -11,6 +11,19 @@ from tests.staff import person
 from waylight.services import identity_providers
 
 
+def forget(at):
+    """Forgets which of the provider's people the one account is that came by it."""
+    (row,) = at.desk.rows("select staff_id from identities")
+    identity_providers.forget_person(
+        at.desk.database,
+        at.desk.vault,
+        at.caller,
+        provider_id=at.row.id,
+        staff_id=row["staff_id"],
+        now=datetime.now(UTC),
+    )
+
+
 def test_a_disabled_person_is_refused_and_their_sessions_end_at_once(at):
     session = at.enter()
     at.desk.do("update accounts set disabled_at = now() where roles = '{responder}'")
@@ -24,15 +37,7 @@ def test_an_address_given_to_somebody_else_there_does_not_open_the_account(at):
     at.fake.claims["sub"] = "another robin"
     refused(at.enter())
     assert at.why() == ["linked_otherwise"]
-    (row,) = at.desk.rows("select staff_id from identities")
-    identity_providers.forget_person(
-        at.desk.database,
-        at.desk.vault,
-        at.caller,
-        provider_id=at.row.id,
-        staff_id=row["staff_id"],
-        now=datetime.now(UTC),
-    )
+    forget(at)
     assert at.enter().status_code == 201
 
 
@@ -183,13 +188,5 @@ def test_who_has_left_the_named_domains_comes_in_no_more(at):
 def test_whoever_is_forgotten_is_signed_out(at):
     """They may be somebody else, who was taken for this person."""
     session = at.enter()
-    (row,) = at.desk.rows("select staff_id from identities")
-    identity_providers.forget_person(
-        at.desk.database,
-        at.desk.vault,
-        at.caller,
-        provider_id=at.row.id,
-        staff_id=row["staff_id"],
-        now=datetime.now(UTC),
-    )
+    forget(at)
     assert at.get("/v1/alerts", session).status_code == 401
