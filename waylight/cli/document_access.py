@@ -40,7 +40,7 @@ WHOSE: Mapping[str, tuple[str, str]] = {
 }
 """By the beginning of a path, the longest first: whose things it is about, and what another gets.
 
-`tests/api/test_access.py` calls each route for what is own, granted and another's.
+`tests/api/access` calls each route for what is own, granted and another's.
 """
 
 PEOPLE = {

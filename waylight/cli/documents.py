@@ -155,7 +155,7 @@ def access() -> str:
             _paragraph(
                 "Every route says which kinds of caller it is for and which scopes they need; there"
                 " is no default. Which objects a caller sees is checked in the service and again"
-                " by row-level security. `tests/api/test_access.py` calls each as every kind"
+                " by row-level security. `tests/api/access` calls each as every kind"
                 " of caller, for what is their own, granted to them and another organisation's."
             ),
             *_table(

@@ -16,7 +16,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from schemas.common import WireId
-from tests.api.test_access import STORY, World, world  # noqa: F401 - the fixture
+from tests.api.access.world import STORY
 from tests.desk import NOW, SPOT
 from tests.staff import enter, person
 from waylight.domain.addresses import Medium
@@ -170,7 +170,7 @@ SECRET = ("hash", "totp_secret", "totp_pending", "invitation", "reply_code", "sa
 
 
 @pytest.fixture
-def night(world):  # noqa: F811 - the fixture
+def night(world):
     """A night in which four organisations have rows in every table that the staff role reads."""
     desk = world.desk
     alone = replace(STORY, wants=(Want.HELP,))
@@ -225,7 +225,7 @@ def night(world):  # noqa: F811 - the fixture
     return world
 
 
-def drawn(world, team):  # noqa: F811 - the fixture
+def drawn(world, team):
     """A shape of the operator's own."""
     ring = [[-0.13, 51.53], [-0.12, 51.53], [-0.12, 51.54], [-0.13, 51.54], [-0.13, 51.53]]
     post(
@@ -237,7 +237,7 @@ def drawn(world, team):  # noqa: F811 - the fixture
     )
 
 
-def supported(world):  # noqa: F811 - the fixture
+def supported(world):
     """What a support service keeps of the first report, apart from everything else."""
     desk = world.desk
     (service,) = desk.rows(
@@ -259,7 +259,7 @@ def supported(world):  # noqa: F811 - the fixture
     )
 
 
-def worked_on(world, far):  # noqa: F811 - the fixture
+def worked_on(world, far):
     """Steps of all of them, so that there are notes, timers, attempts and redactions."""
     desk = world.desk
     post(world, "police", "/v1/alerts/{alert_id}/acknowledge")
@@ -310,25 +310,25 @@ def worked_on(world, far):  # noqa: F811 - the fixture
     )
 
 
-def post(world, who, path, **body):  # noqa: F811 - the fixture
+def post(world, who, path, **body):
     return asked(world, "POST", who, path, body)
 
 
-def put(world, who, path, **body):  # noqa: F811 - the fixture
+def put(world, who, path, **body):
     return asked(world, "PUT", who, path, body)
 
 
-def asked(world, method, who, path, body):  # noqa: F811 - the fixture
+def asked(world, method, who, path, body):
     answer = world.call(method, path, world.key(who), body or None)
     assert answer.status_code in (200, 201, 202), f"{path}: {answer.text}"
     return answer.json
 
 
-def us_of(world, who):  # noqa: F811 - the fixture
+def us_of(world, who):
     return world.people[who].organisation_id
 
 
-def readable(world):  # noqa: F811 - the fixture
+def readable(world):
     return {row["relname"]: row["columns"] for row in world.desk.rows(READABLE, "select")}
 
 
@@ -339,7 +339,7 @@ def rows_of(conn, table, columns, where="", values=None):
     return Counter(row[0] for row in found.fetchall())
 
 
-def test_every_table_that_staff_can_read_has_a_rule(world):  # noqa: F811 - the fixture
+def test_every_table_that_staff_can_read_has_a_rule(world):
     assert set(readable(world)) == set(RULES), "say in RULES who may see which row of it"
 
 
@@ -482,7 +482,7 @@ def test_rows_do_not_change_hands(night):
                     assert touched(conn, given, theirs[column]) == 0, f"{table}.{column}"
 
 
-def test_no_column_that_lets_somebody_in_can_be_read(world):  # noqa: F811 - the fixture
+def test_no_column_that_lets_somebody_in_can_be_read(world):
     found = {
         f"{table}.{column}"
         for table, columns in readable(world).items()
@@ -498,7 +498,7 @@ def test_no_column_that_lets_somebody_in_can_be_read(world):  # noqa: F811 - the
     }
 
 
-def ctids(world, table, where="", us=None):  # noqa: F811 - the fixture
+def ctids(world, table, where="", us=None):
     with world.desk.database.owner() as conn:
         found = conn.execute(
             f"select tableoid, ctid::text from {table} {where}",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from schemas.common import WireId
-from tests.api.test_access import PROVIDER, STORY, WEST, World, world  # noqa: F401 - the fixture
+from tests.api.access.world import PROVIDER, STORY, WEST
 from tests.desk import NOW
 from tests.push_service import Browser
 from tests.staff import person
@@ -183,7 +183,7 @@ POSITIONS = {
 
 
 @pytest.fixture
-def ours(world):  # noqa: F811 - the fixture
+def ours(world):
     """What the operator has of its own: a team, a webhook that was pinged, an incident."""
     desk, key = world.desk, world.key("operator")
     far = desk.report(STORY, at=WEST, now=NOW + timedelta(hours=1))
@@ -245,7 +245,7 @@ def filled(value, names):
     return value.format_map(names) if isinstance(value, str) else value
 
 
-def try_it(world, ours, position, theirs):  # noqa: F811 - the fixture's name
+def try_it(world, ours, position, theirs):
     body = filled(position.body, {**ours, "theirs": theirs})
     if position.path.endswith("subscriptions"):
         body = {**world.browser, **body, "name": "x"}
@@ -255,7 +255,7 @@ def try_it(world, ours, position, theirs):  # noqa: F811 - the fixture's name
 
 
 @pytest.mark.parametrize("name", POSITIONS)
-def test_id_of_another_s_thing_is_answered_as_one_that_nobody_has(world, ours, name):  # noqa: F811
+def test_id_of_another_s_thing_is_answered_as_one_that_nobody_has(world, ours, name):
     world.browser = Browser("https://push.example.net/push/ours").to_json()
     position = POSITIONS[name]
     theirs = world.ids[position.thing]
@@ -284,7 +284,7 @@ def test_id_of_another_s_thing_is_answered_as_one_that_nobody_has(world, ours, n
         "/v1/teams",
     ],
 )
-def test_cursor_of_another_s_list_is_no_cursor(world, ours, path):  # noqa: F811 - the fixture
+def test_cursor_of_another_s_list_is_no_cursor(world, ours, path):
     police, operator = world.key("police"), world.key("operator")
     own = path.format(world.ids["webhook_id"])
     for number in range(2):
@@ -307,7 +307,7 @@ def test_cursor_of_another_s_list_is_no_cursor(world, ours, path):  # noqa: F811
         assert (theirs.status_code, theirs.json["code"]) == (400, "invalid_cursor")
 
 
-def test_organisation_named_in_a_body_is_an_unknown_field(world):  # noqa: F811 - the fixture
+def test_organisation_named_in_a_body_is_an_unknown_field(world):
     police = WireId.of("organisation", world.desk.police.organisation_id)
     for path, body in (
         ("/v1/webhooks", HOOK),
@@ -319,7 +319,7 @@ def test_organisation_named_in_a_body_is_an_unknown_field(world):  # noqa: F811 
         assert (answer.status_code, answer.json["errors"][0]["code"]) == (422, "unknown")
 
 
-def test_nothing_of_the_police_s_was_changed_by_any_of_it(world, ours):  # noqa: F811 - the fixture
+def test_nothing_of_the_police_s_was_changed_by_any_of_it(world, ours):
     whole = "select (select array_agg(t::text order by t::text) from {} t) as all_of_it"
     tables = (
         "webhooks",
