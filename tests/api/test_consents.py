@@ -9,7 +9,7 @@ import pytest
 
 from schemas.common import WireId
 from schemas.events import envelope
-from tests.api.test_rights_by_hand import by_hand, cannot_say, refused
+from tests.by_hand import by_hand, cannot_say, refused
 from tests.desk import NOW, P2, SCOPES, SPOT, headers_for
 from waylight.db import consents as db_consents
 from waylight.db.events import give_numbers

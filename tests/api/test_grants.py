@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from schemas.common import WireId
-from tests.api.test_rights_by_hand import by_hand
+from tests.by_hand import by_hand
 from tests.desk import NOW, P2, SCOPES, headers_for, open_desk
 from waylight.db.events import give_numbers
 from waylight.domain.errors import StateConflict

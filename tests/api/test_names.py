@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from schemas.common import WireId
-from tests.api.test_administration import HUB, TEAM, codes
+from tests.api.administration.asking import HUB, TEAM, codes
 from tests.desk import NOW, headers_for
 from tests.desk import SCOPES as DESK
 from waylight.domain import roles
