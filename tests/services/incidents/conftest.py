@@ -15,6 +15,7 @@ from waylight.services.reports import my_report
 
 MINUTE = timedelta(minutes=1)
 LATER = NOW + MINUTE
+LATE = LATER + MINUTE
 
 
 @dataclass(frozen=True)
