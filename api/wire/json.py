@@ -7,8 +7,6 @@ Each has been read differently by two parts of one system, so the door refuses t
 import json
 import math
 import re
-from json.decoder import JSONArray, JSONObject  # type: ignore[attr-defined] # its Python, not in typeshed
-from json.scanner import py_make_scanner  # type: ignore[attr-defined] # the same
 from typing import Any, NoReturn
 
 import marshmallow
@@ -38,60 +36,32 @@ def loads(data: bytes, *, any_text: bool = False) -> Any:  # noqa: ANN401 - what
     """The JSON value in `data`, in UTF-8 with or without a byte order mark.
 
     Integers beyond 64 bits become floats, as in every JavaScript client. Raises MalformedJSON with
-    a code in its problem and where it is, never with any of the text: not_utf8, syntax, not_finite,
-    duplicate_key, number_range, lone_surrogate, nul or too_deep. `any_text` lets through surrogates
-    and NUL, for a caller that mends them.
+    a code in its problem, never with any of the text: not_utf8 and syntax, which say where, and
+    not_finite, duplicate_key, number_range, lone_surrogate, nul or too_deep. `any_text` lets
+    through surrogates and NUL, for a caller that mends them.
     """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         _refuse("not_utf8", f"The body is not valid UTF-8 at byte {error.start + 1}.")
     try:
-        value = json.loads(text, **_HOOKS)
+        value = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_not_finite,
+            parse_float=_float,
+            parse_int=_integer,
+        )
     except json.JSONDecodeError as error:
         _refuse("syntax", f"Not JSON at line {error.lineno}, column {error.colno}.")
     except RecursionError:
         _refuse("too_deep", _TOO_DEEP)
-    except _NotStrict as error:
-        code, detail = error.args
-        _refuse(code, f"{detail} at {_where(text)}.")
     # Surrogates and NUL survive UTF-8 decoding only as escapes, and brackets bound the depth: the
     # walk is for the few bodies that could hold one.
     escaped = b"\\u" in data and not any_text
     if escaped or data.count(b"[") + data.count(b"{") > MAX_DEPTH:
         _walk(value, any_text=any_text)
     return value
-
-
-class _NotStrict(Exception):
-    """What the hooks refuse: code and detail. Where it stands, they are not told."""
-
-
-def _where(text: str) -> str:
-    """The line and column of what the hooks refuse in a text: it is read again, by slow steps."""
-    decoder = json.JSONDecoder(**_HOOKS)
-    places: list[int] = []
-
-    def scan(string: str, index: int) -> Any:  # noqa: ANN401 - any JSON value
-        try:
-            return step(string, index)
-        except _NotStrict:
-            places.append(index)  # the innermost first
-            raise
-
-    # The reader in C tells no position; the one in Python is put together of these.
-    decoder.parse_object = lambda at, strict, _, *rest: JSONObject(at, strict, scan, *rest)  # type: ignore[attr-defined] # json's own, which typeshed leaves out
-    decoder.parse_array = lambda at, _: JSONArray(at, scan)  # type: ignore[attr-defined] # the same
-    step = py_make_scanner(decoder)
-    try:
-        scan(text, len(text) - len(text.lstrip(" \t\n\r")))
-    except RecursionError:
-        _refuse("too_deep", _TOO_DEEP)
-    except _NotStrict:
-        pass
-    before = text[: places[0]]
-    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-    return f"line {line}, column {column}"
 
 
 _TOO_DEEP = f"Arrays and objects are nested more than {MAX_DEPTH} deep."
@@ -104,18 +74,18 @@ def _refuse(code: str, detail: str, pointer: str = "") -> NoReturn:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise _NotStrict("duplicate_key", "The same key stands twice in the object that begins")
+        _refuse("duplicate_key", "An object has the same key twice: send each key once.")
     return value
 
 
 def _not_finite(_: str) -> NoReturn:
-    raise _NotStrict("not_finite", "JSON has no NaN and no Infinity, but one stands")
+    _refuse("not_finite", "JSON has no NaN and no Infinity: send null, or leave the field out.")
 
 
 def _float(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        raise _NotStrict("number_range", "A number too large for a 64-bit float stands")
+        _refuse("number_range", "A number is too large for a 64-bit float.")
     return value
 
 
@@ -124,14 +94,6 @@ def _integer(text: str) -> int | float:
         return _float(text)
     value = int(text)
     return value if -(2**63) <= value < 2**63 else float(value)
-
-
-_HOOKS: dict[str, Any] = {
-    "object_pairs_hook": _object,
-    "parse_constant": _not_finite,
-    "parse_float": _float,
-    "parse_int": _integer,
-}
 
 
 def _walk(value: object, *, any_text: bool) -> None:

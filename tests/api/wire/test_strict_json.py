@@ -55,18 +55,12 @@ def test_what_two_readers_could_read_differently_is_refused(body, code):
 @pytest.mark.parametrize(
     ("body", "where"),
     [
-        (b'{"a": 1,\n  "b": {"c": 1, "c": 2}}', "line 2, column 8"),
-        (b' {"a": 1, "a": {"b": 1}}', "line 1, column 2"),
-        (b'{"a": [0, {}, {"b": 1, "b": 2}]}', "line 1, column 15"),
-        ('["Zoë",\n-Infinity]'.encode(), "line 2, column 1"),
-        (b'{"a": {"b": NaN}}', "line 1, column 13"),
-        (b"NaN", "line 1, column 1"),
-        (b'{"a": 1e999}', "line 1, column 7"),
+        (b'{"a": 1,\n "b": 2,}', "line 2, column 9"),
         (b'{"a": 1,}', "line 1, column 9"),
         (b'{"a": "\xff"}', "byte 8"),
     ],
 )
-def test_a_refusal_says_where(body, where):
+def test_what_is_no_json_at_all_is_told_where(body, where):
     with pytest.raises(MalformedJSON) as caught:
         loads(body)
     assert caught.value.problems[0].detail.endswith(f" {where}.")
@@ -93,13 +87,6 @@ def test_a_caller_that_mends_texts_gets_them_and_nothing_else_that_is_not_json()
     for body in (deep, b'["\\ud83d", NaN]', b'{"a": "\\ud83d", "a": 1}'):
         with pytest.raises(MalformedJSON):
             loads(body, any_text=True)
-
-
-def test_a_key_twice_at_a_depth_that_is_read_but_not_looked_up_is_too_deep():
-    body = b"[" * 700 + b'{"a": 1, "a": 2}' + b"]" * 700
-    with pytest.raises(MalformedJSON) as caught:
-        loads(body)
-    assert caught.value.problems[0].code == "too_deep"
 
 
 @pytest.mark.parametrize("body", [body for body, _ in REFUSED.values()], ids=REFUSED)
