@@ -1,6 +1,6 @@
 """Names that people give: what may stand in one, and that none is another organisation's."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -35,8 +35,12 @@ def check_says_no_other(conn: Connection[Any], organisation_id: UUID, name: str)
     Passengers read it, and would take whoever comes for somebody else.
     """
     known = db.names(conn, organisation_id)
-    if known is None:
-        return
+    if known is not None:
+        check_says_none_of(known, name)
+
+
+def check_says_none_of(known: Mapping[str, Any], name: str) -> None:
+    """The same, of the names that an organisation may not have in its own (`db.names`)."""
     others = [one for one in (*known["others"], *known["jobs"]) if one != known["name"]]
     if (found := names.found_in(name, others, own=known["name"])) is not None:
         detail = f"This has the name of another organisation in it, {found}: leave it out."

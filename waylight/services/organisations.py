@@ -128,7 +128,7 @@ def _check_name(conn: Connection[Any], row: Mapping[str, Any], name: str | None)
         )
         raise InvalidRequest(problems=[Problem("/name", "whose_job", detail)])
     naming.check_not_taken(name, (*known["others"], *known["jobs"]))
-    naming.check_says_no_other(conn, row["id"], name)
+    naming.check_says_none_of(known, name)
 
 
 def _change(
