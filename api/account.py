@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from flask import g
 from flask.typing import ResponseReturnValue
 
-from api.wire.auth import principal, require
+from api.wire.auth import asking, principal, require
 from api.wire.blueprint import Blueprint
 from api.wire.context import now, waylight
 from api.wire.versions import conflicting
@@ -36,7 +35,7 @@ def begin_totp() -> BegunTotp:
 @blueprint.response(200, RecoveryCodesOut, example=RecoveryCodesOut.example)
 def confirm_totp(body: dict[str, Any]) -> ResponseReturnValue:
     """Set it up with a code that it shows now. Your other sessions end."""
-    codes = accounts.confirm_totp(**_by(), code=body["code"])
+    codes = accounts.confirm_totp(**asking(), code=body["code"])
     return {"recovery_codes": codes}
 
 
@@ -46,7 +45,7 @@ def confirm_totp(body: dict[str, Any]) -> ResponseReturnValue:
 @blueprint.response(204)
 def remove_totp() -> None:
     """Take your second factor away, where neither a role nor the organisation demands one."""
-    accounts.remove_totp(**_by())
+    accounts.remove_totp(**asking())
 
 
 @blueprint.route("/v1/account/recovery-codes", methods=["POST"])
@@ -55,7 +54,7 @@ def remove_totp() -> None:
 @blueprint.response(201, RecoveryCodesOut, example=RecoveryCodesOut.example)
 def new_recovery_codes() -> ResponseReturnValue:
     """Ten new recovery codes; those before are good no more."""
-    codes = accounts.new_recovery_codes(**_by())
+    codes = accounts.new_recovery_codes(**asking())
     return {"recovery_codes": codes}
 
 
@@ -65,16 +64,4 @@ def new_recovery_codes() -> ResponseReturnValue:
 @blueprint.response(204)
 def set_password(body: dict[str, Any]) -> None:
     """Another password. Your other sessions end."""
-    accounts.set_password(**_by(), password=body["password"])
-
-
-def _by() -> dict[str, Any]:
-    """What every change is called with."""
-    context = waylight()
-    return {
-        "database": context.database,
-        "vault": context.vault,
-        "principal": principal(),
-        "request_id": g.request_id,
-        "now": now(),
-    }
+    accounts.set_password(**asking(), password=body["password"])

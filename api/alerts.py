@@ -7,7 +7,7 @@ from flask import g
 from flask.typing import ResponseReturnValue
 
 from api.wire import paging, versions
-from api.wire.auth import principal, require
+from api.wire.auth import asking, principal, require
 from api.wire.blueprint import Blueprint
 from api.wire.context import now, waylight
 from schemas.alerts import (
@@ -61,16 +61,7 @@ def one(alert_id: UUID) -> ResponseReturnValue:
 
     The passenger is told that a person has seen it.
     """
-    context = waylight()
-    found = alerts.read_alert(
-        context.database,
-        context.vault,
-        principal=principal(),
-        alert_id=alert_id,
-        now=now(),
-        request_id=g.request_id,
-    )
-    return _answer(found)
+    return _answer(alerts.read_alert(**asking(alert_id=alert_id)))
 
 
 @blueprint.route('/v1/alerts/<wire_id("alert"):alert_id>/acknowledge', methods=["POST"])
@@ -153,16 +144,7 @@ def _after(cursor: str | None, *, of: str) -> UUID | None:
 
 def _step(alert_id: UUID) -> dict[str, Any]:
     """What every step is called with."""
-    context = waylight()
-    return {
-        "database": context.database,
-        "vault": context.vault,
-        "principal": principal(),
-        "alert_id": alert_id,
-        "if_match": versions.if_match(),
-        "now": now(),
-        "request_id": g.request_id,
-    }
+    return asking(alert_id=alert_id, if_match=versions.if_match())
 
 
 def _answer(found: AlertDetail) -> ResponseReturnValue:

@@ -3,13 +3,11 @@
 from typing import Any
 from uuid import UUID
 
-from flask import g
 from flask.typing import ResponseReturnValue
 
 from api.wire import versions
-from api.wire.auth import principal, require
+from api.wire.auth import asking, require
 from api.wire.blueprint import Blueprint
-from api.wire.context import now, waylight
 from schemas.alerts import AlertDetailOut
 from schemas.arrivals import ArrivalIn
 from waylight.domain.principals import Kind
@@ -28,15 +26,5 @@ def log(body: dict[str, Any], alert_id: UUID) -> ResponseReturnValue:
 
     The passenger's timeline says it. Only for a hub's alert.
     """
-    context = waylight()
-    found = alerts.log_arrival(
-        context.database,
-        context.vault,
-        principal=principal(),
-        alert_id=alert_id,
-        if_match=versions.if_match(),
-        now=now(),
-        request_id=g.request_id,
-        **body,
-    )
+    found = alerts.log_arrival(**asking(alert_id=alert_id, if_match=versions.if_match()), **body)
     return found, 200, versions.etag(found.alert.version)  # type: ignore[return-value] # dumped by the response decorator

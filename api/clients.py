@@ -1,14 +1,14 @@
 """API clients: programs that call for your organisation."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from flask import g
 from flask.typing import ResponseReturnValue
 
 from api.wire import cors, paging, versions
-from api.wire.auth import principal, require
+from api.wire.auth import asking, principal, require
 from api.wire.blueprint import Blueprint
 from api.wire.context import now, waylight
 from schemas.clients import (
@@ -35,17 +35,9 @@ ONE = '/v1/clients/<wire_id("client"):client_id>'
 @blueprint.response(200, ClientList, headers=paging.LINK)
 def list_clients(query: dict[str, Any]) -> ResponseReturnValue:
     """The API clients of your organisation, the oldest first, those that were revoked too."""
-    caller, limit = principal(), query["limit"]
-    scope = paging.scope("clients", caller.organisation_id)
-    after = paging.after(query["cursor"], of=scope)
-    rows = clients.list_clients(
-        waylight().database,
-        caller,
-        after=UUID(after[0]) if after else None,
-        limit=limit + 1,
-        now=now(),
-    )
-    return paging.page(rows, limit=limit, of=scope, values=lambda one: [one.id])
+    caller = principal()
+    rows = partial(clients.list_clients, waylight().database, caller, now=now())
+    return paging.page_by_id(query, rows, of=paging.scope("clients", caller.organisation_id))
 
 
 @blueprint.route("/v1/clients", methods=["POST"])
@@ -55,15 +47,7 @@ def list_clients(query: dict[str, Any]) -> ResponseReturnValue:
 @blueprint.response(201, ClientTokenOut, headers=versions.HEADERS)
 def create(body: dict[str, Any]) -> ResponseReturnValue:
     """Make a client. Its token is in this answer and nowhere else."""
-    context = waylight()
-    made = clients.create_client(
-        context.database,
-        context.vault,
-        principal(),
-        values=body,
-        request_id=g.request_id,
-        now=now(),
-    )
+    made = clients.create_client(**asking(values=body))
     cors.forget_pages()
     return _answer(made, 201)
 
@@ -119,16 +103,7 @@ def revoke(client_id: UUID) -> ResponseReturnValue:
 
 def _change(client_id: UUID) -> dict[str, Any]:
     """What every change is called with."""
-    context = waylight()
-    return {
-        "database": context.database,
-        "vault": context.vault,
-        "principal": principal(),
-        "client_id": client_id,
-        "if_match": versions.if_match(),
-        "request_id": g.request_id,
-        "now": now(),
-    }
+    return asking(client_id=client_id, if_match=versions.if_match())
 
 
 def _answer(found: Client, status: int = 200) -> ResponseReturnValue:

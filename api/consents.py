@@ -1,10 +1,10 @@
 """Whom a passenger lets read their report, by its receipt."""
 
-from flask import g, request
+from flask import request
 
-from api.wire.auth import principal, require
+from api.wire.auth import asking, principal, require
 from api.wire.blueprint import Blueprint
-from api.wire.context import now, waylight
+from api.wire.context import waylight
 from schemas.common import LANGUAGE
 from schemas.consents import RECIPIENTS, ConsentsOut
 from waylight import texts
@@ -45,17 +45,7 @@ def consents() -> Consents:
 @blueprint.response(200, ConsentsOut, example=ConsentsOut.example)
 def give(recipient: str) -> Consents:
     """Let this organisation read your report. Nobody is alerted by it. Twice is as good as once."""
-    context = waylight()
-    return _said(
-        reports.give_consent(
-            context.database,
-            context.vault,
-            principal(),
-            ShareWith(recipient),
-            now=now(),
-            request_id=g.request_id,
-        )
-    )
+    return _said(reports.give_consent(**asking(recipient=ShareWith(recipient))))
 
 
 @blueprint.route(ONE, methods=["DELETE"])
@@ -67,17 +57,7 @@ def withdraw(recipient: str) -> Consents:
 
     Whoever was alerted to help you goes on reading the report for that: `still_reads`.
     """
-    context = waylight()
-    return _said(
-        reports.withdraw_consent(
-            context.database,
-            context.vault,
-            principal(),
-            ShareWith(recipient),
-            now=now(),
-            request_id=g.request_id,
-        )
-    )
+    return _said(reports.withdraw_consent(**asking(recipient=ShareWith(recipient))))
 
 
 def _said(found: Consents) -> Consents:

@@ -1,5 +1,6 @@
 """Coverages: where, on what and when a team may be alerted."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -28,12 +29,8 @@ ONE = f'{ALL}/<wire_id("coverage"):coverage_id>'
 @blueprint.response(200, CoverageList, headers=paging.LINK)
 def list_coverages(query: dict[str, Any], team_id: UUID) -> ResponseReturnValue:
     """The coverages of a team, the oldest first."""
-    limit, scope = query["limit"], paging.scope("coverages", team_id)
-    after = paging.after(query["cursor"], of=scope)
-    rows = coverages.list_coverages(
-        **_of(team_id), after=UUID(after[0]) if after else None, limit=limit + 1
-    )
-    return paging.page(rows, limit=limit, of=scope, values=lambda one: [one.id])
+    rows = partial(coverages.list_coverages, **_of(team_id))
+    return paging.page_by_id(query, rows, of=paging.scope("coverages", team_id))
 
 
 @blueprint.route(ALL, methods=["POST"])

@@ -3,12 +3,9 @@
 from typing import Any
 from uuid import UUID
 
-from flask import g
-
 from api.wire import limits, paging
-from api.wire.auth import principal, require
+from api.wire.auth import asking, principal, require
 from api.wire.blueprint import Blueprint
-from api.wire.context import now, waylight
 from schemas.dry_runs import DryRunIn, DryRunOut
 from waylight.domain.dry_runs import ASSUMPTIONS, DryRun
 from waylight.domain.principals import Kind
@@ -29,7 +26,7 @@ def dry_run(body: dict[str, Any]) -> Any:  # noqa: ANN401 - dumped by the respon
     """
     scope = paging.scope("dry-runs", principal().organisation_id, body["proposal"], body["days"])
     seen = paging.after(body.pop("cursor"), of=scope)
-    found = dry_runs.dry_run(**_context(), **body, after=UUID(seen[0]) if seen else None)
+    found = dry_runs.dry_run(**asking(), **body, after=UUID(seen[0]) if seen else None)
     cursor = paging.cursor_at([found.after], of=scope) if found.after else None
     return _Page(found, cursor)
 
@@ -40,14 +37,3 @@ class _Page:
     def __init__(self, found: DryRun, cursor: str | None) -> None:
         vars(self).update(vars(found), next_cursor=cursor)
         self.assumptions = [{"code": code, "detail": said} for code, said in ASSUMPTIONS.items()]
-
-
-def _context() -> dict[str, Any]:
-    context = waylight()
-    return {
-        "database": context.database,
-        "vault": context.vault,
-        "principal": principal(),
-        "request_id": g.request_id,
-        "now": now(),
-    }

@@ -3,11 +3,9 @@
 from typing import Any
 from uuid import UUID
 
-from flask import g
-
-from api.wire.auth import principal, require
+from api.wire.auth import asking, principal, require
 from api.wire.blueprint import Blueprint
-from api.wire.context import now, waylight
+from api.wire.context import waylight
 from schemas.grants import GrantsOut, RevocationIn
 from waylight.domain.grants import Grant
 from waylight.domain.principals import Kind
@@ -45,15 +43,5 @@ def revoke(
     Not while one of its alerts about it is open, not the oversight of an open incident, and never
     what its passenger consented to. The reason is kept as a note of the incident.
     """
-    context = waylight()
-    left = service.revoke_grants(
-        context.database,
-        context.vault,
-        principal=principal(),
-        report_id=report_id,
-        organisation_id=organisation_id,
-        reason=body["reason"],
-        now=now(),
-        request_id=g.request_id,
-    )
-    return {"items": left}
+    which = {"report_id": report_id, "organisation_id": organisation_id}
+    return {"items": service.revoke_grants(**asking(**which, reason=body["reason"]))}

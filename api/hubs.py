@@ -1,5 +1,6 @@
 """Safe-travel hubs, for anybody; and what their own staff change."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -7,7 +8,7 @@ from flask import g
 from flask.typing import ResponseReturnValue
 
 from api.wire import limits, paging, versions
-from api.wire.auth import principal, require
+from api.wire.auth import asking, principal, require
 from api.wire.blueprint import Blueprint, public
 from api.wire.context import now, waylight
 from schemas.hubs import (
@@ -40,16 +41,8 @@ blueprint = Blueprint("hubs", __name__, description="Safe-travel hubs.")
 @blueprint.response(200, HubList, headers=paging.LINK)
 def list_hubs(query: dict[str, Any]) -> ResponseReturnValue:
     """Every hub, as it is now."""
-    scope = paging.scope("hubs", query["bbox"])
-    after = paging.after(query["cursor"], of=scope)
-    rows = hubs.list_hubs(
-        waylight().database,
-        at=now(),
-        bounds=query["bbox"],
-        after=UUID(after[0]) if after else None,
-        limit=query["limit"] + 1,
-    )
-    return paging.page(rows, limit=query["limit"], of=scope, values=lambda hub: [hub.id])
+    rows = partial(hubs.list_hubs, waylight().database, at=now(), bounds=query["bbox"])
+    return paging.page_by_id(query, rows, of=paging.scope("hubs", query["bbox"]))
 
 
 @blueprint.route("/v1/hubs/nearest")
@@ -100,16 +93,7 @@ def edit(body: dict[str, Any], hub_id: UUID) -> ResponseReturnValue:
 @blueprint.response(201, HubDeskOut, headers=versions.HEADERS)
 def found(body: dict[str, Any]) -> ResponseReturnValue:
     """Make a hub of your organisation. Passengers are shown it from the next answer on."""
-    context = waylight()
-    made = hubs.found_hub(
-        context.database,
-        context.vault,
-        principal(),
-        values=body,
-        request_id=g.request_id,
-        now=now(),
-    )
-    return _answer(made, 201)
+    return _answer(hubs.found_hub(**asking(values=body)), 201)
 
 
 @blueprint.route('/v1/hubs/<wire_id("hub"):hub_id>', methods=["DELETE"])

@@ -1,15 +1,15 @@
 """OpenID providers of an organisation, for its administrators."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from flask import g
 from flask.typing import ResponseReturnValue
 
 from api.wire import paging, versions
-from api.wire.auth import principal, require
+from api.wire.auth import asking, principal, require
 from api.wire.blueprint import Blueprint
-from api.wire.context import now, waylight
+from api.wire.context import waylight
 from schemas.common import PageQuery
 from schemas.identity_providers import (
     IdentityProviderEditIn,
@@ -35,13 +35,9 @@ ONE = '/v1/identity-providers/<wire_id("provider"):provider_id>'
 @blueprint.response(200, IdentityProviderList, headers=paging.LINK)
 def list_providers(query: dict[str, Any]) -> ResponseReturnValue:
     """The OpenID providers of your organisation, the oldest first."""
-    context, caller, limit = waylight(), principal(), query["limit"]
-    scope = paging.scope("identity providers", caller.organisation_id)
-    after = paging.after(query["cursor"], of=scope)
-    rows = identity_providers.list_providers(
-        context.database, caller, after=UUID(after[0]) if after else None, limit=limit + 1
-    )
-    return paging.page(rows, limit=limit, of=scope, values=lambda one: [one.id])
+    scope = paging.scope("identity providers", principal().organisation_id)
+    rows = partial(identity_providers.list_providers, waylight().database, principal())
+    return paging.page_by_id(query, rows, of=scope)
 
 
 @blueprint.route("/v1/identity-providers", methods=["POST"])
@@ -53,7 +49,7 @@ def create(body: dict[str, Any]) -> ResponseReturnValue:
     """Let a provider sign in the people of your organisation. Nothing is asked of it yet."""
     ports = waylight().settings.allowed_loopback_ports
     return _answer(
-        identity_providers.create_provider(**_by(), values=body, loopback_ports=ports), 201
+        identity_providers.create_provider(**asking(), values=body, loopback_ports=ports), 201
     )
 
 
@@ -79,7 +75,7 @@ def edit(body: dict[str, Any], provider_id: UUID) -> ResponseReturnValue:
     once.
     """
     changed = identity_providers.edit_provider(
-        **_by(), provider_id=provider_id, values=body, if_match=versions.if_match()
+        **asking(), provider_id=provider_id, values=body, if_match=versions.if_match()
     )
     return _answer(changed)
 
@@ -91,7 +87,7 @@ def edit(body: dict[str, Any], provider_id: UUID) -> ResponseReturnValue:
 def delete(provider_id: UUID) -> None:
     """Take it away, and end the sessions that it opened. The accounts of its people stay."""
     identity_providers.delete_provider(
-        **_by(), provider_id=provider_id, if_match=versions.if_match()
+        **asking(), provider_id=provider_id, if_match=versions.if_match()
     )
 
 
@@ -103,19 +99,7 @@ def forget(provider_id: UUID, staff_id: UUID) -> None:
 
     Their sessions end. The next whom it vouches for with their address becomes them.
     """
-    identity_providers.forget_person(**_by(), provider_id=provider_id, staff_id=staff_id)
-
-
-def _by() -> dict[str, Any]:
-    """What every change is called with."""
-    context = waylight()
-    return {
-        "database": context.database,
-        "vault": context.vault,
-        "principal": principal(),
-        "request_id": g.request_id,
-        "now": now(),
-    }
+    identity_providers.forget_person(**asking(), provider_id=provider_id, staff_id=staff_id)
 
 
 def _answer(found: IdentityProvider, status: int = 200) -> ResponseReturnValue:

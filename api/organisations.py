@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from flask import g
 from flask.typing import ResponseReturnValue
 
 from api.wire import versions
-from api.wire.auth import principal, require
+from api.wire.auth import asking, principal, require
 from api.wire.blueprint import Blueprint
-from api.wire.context import now, waylight
+from api.wire.context import waylight
 from schemas.organisations import (
     OrganisationEditIn,
     OrganisationList,
@@ -52,10 +51,8 @@ def one(organisation_id: UUID) -> ResponseReturnValue:
 @blueprint.response(200, OrganisationOut, headers=versions.HEADERS)
 def edit(body: dict[str, Any], organisation_id: UUID) -> ResponseReturnValue:
     """Change its name, and how anybody reaches it."""
-    seen = versions.if_match()
-    return _answer(
-        organisations.edit_organisation(**_change(organisation_id), values=body, if_match=seen)
-    )
+    which = asking(organisation_id=organisation_id, if_match=versions.if_match())
+    return _answer(organisations.edit_organisation(**which, values=body))
 
 
 @blueprint.route(f"{ONE}/escalation")
@@ -77,23 +74,8 @@ def set_timetable(waits: Mapping[int, float | None], organisation_id: UUID) -> R
 
     The control room hears of priority 1 at once whatever is said here.
     """
-    seen = versions.if_match_demanded()
-    return _answer(
-        organisations.set_timetable(**_change(organisation_id), waits_s=waits, if_match=seen)
-    )
-
-
-def _change(organisation_id: UUID) -> dict[str, Any]:
-    """What every change is called with."""
-    context = waylight()
-    return {
-        "database": context.database,
-        "vault": context.vault,
-        "principal": principal(),
-        "organisation_id": organisation_id,
-        "request_id": g.request_id,
-        "now": now(),
-    }
+    which = asking(organisation_id=organisation_id, if_match=versions.if_match_demanded())
+    return _answer(organisations.set_timetable(**which, waits_s=waits))
 
 
 def _answer(found: Organisation) -> ResponseReturnValue:

@@ -3,11 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from flask import g
-
-from api.wire.auth import principal, require
+from api.wire.auth import asking, require
 from api.wire.blueprint import Blueprint
-from api.wire.context import now, waylight
 from schemas.incidents import OriginalOut, RedactionIn, RedactionOut
 from waylight.domain.alerts import Story
 from waylight.domain.principals import Kind
@@ -30,7 +27,7 @@ def redact(body: dict[str, Any], report_id: UUID) -> Redaction:
     For the organisation that has the incident, and the control room. The original keeps lying under
     its own permission. The passenger is told that a part is hidden.
     """
-    return redactions.redact(**_on(report_id), **body)
+    return redactions.redact(**asking(report_id=report_id), **body)
 
 
 @blueprint.route('/v1/reports/<wire_id("report"):report_id>/original')
@@ -38,16 +35,4 @@ def redact(body: dict[str, Any], report_id: UUID) -> Redaction:
 @blueprint.response(200, OriginalOut)
 def original(report_id: UUID) -> Story:
     """What the passenger wrote, whatever was redacted since. It is in the audit log as such."""
-    return redactions.read_original(**_on(report_id))
-
-
-def _on(report_id: UUID) -> dict[str, Any]:
-    context = waylight()
-    return {
-        "database": context.database,
-        "vault": context.vault,
-        "principal": principal(),
-        "report_id": report_id,
-        "now": now(),
-        "request_id": g.request_id,
-    }
+    return redactions.read_original(**asking(report_id=report_id))

@@ -1,15 +1,14 @@
 """Reports that passengers let your organisation read. Every answer is personal: nothing is kept."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from flask import g
 from flask.typing import ResponseReturnValue
 
 from api.wire import paging
-from api.wire.auth import principal, require
+from api.wire.auth import asking, principal, require
 from api.wire.blueprint import Blueprint
-from api.wire.context import now, waylight
 from schemas.alerts import GrantedReportOut
 from schemas.common import PageQuery
 from schemas.consents import SharedReportList
@@ -28,19 +27,8 @@ blueprint = Blueprint(
 @blueprint.response(200, SharedReportList, headers=paging.LINK)
 def list_shared(query: dict[str, Any]) -> ResponseReturnValue:
     """The reports that your organisation reads by their passengers' consent, newest first."""
-    context, caller, limit = waylight(), principal(), query["limit"]
-    scope = paging.scope("shared reports", caller.organisation_id)
-    after = paging.after(query["cursor"], of=scope)
-    rows = shared.list_shared(
-        context.database,
-        context.vault,
-        caller,
-        after=UUID(after[0]) if after else None,
-        limit=limit + 1,
-        now=now(),
-        request_id=g.request_id,
-    )
-    return paging.page(rows, limit=limit, of=scope, values=lambda row: [row.id])
+    scope = paging.scope("shared reports", principal().organisation_id)
+    return paging.page_by_id(query, partial(shared.list_shared, **asking()), of=scope)
 
 
 @blueprint.route('/v1/shared-reports/<wire_id("report"):report_id>')
@@ -51,12 +39,4 @@ def one(report_id: UUID) -> GrantedReport:
 
     Reading it is in the audit log, and the passenger is told that your organisation read it.
     """
-    context = waylight()
-    return shared.read_shared(
-        context.database,
-        context.vault,
-        principal=principal(),
-        report_id=report_id,
-        now=now(),
-        request_id=g.request_id,
-    )
+    return shared.read_shared(**asking(report_id=report_id))

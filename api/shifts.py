@@ -1,5 +1,6 @@
 """Shifts that staff set for their teams."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -32,12 +33,8 @@ blueprint = Blueprint("shifts", __name__, description="When teams are on shift."
 @blueprint.response(200, ShiftList, headers=paging.LINK)
 def list_shifts(query: dict[str, Any], team_id: UUID) -> ResponseReturnValue:
     """The shifts that staff set for a team, oldest first; those that are over too."""
-    limit, scope = query["limit"], paging.scope("shifts", team_id)
-    after = paging.after(query["cursor"], of=scope)
-    rows = shifts.list_shifts(
-        **_of(team_id), after=UUID(after[0]) if after else None, limit=limit + 1
-    )
-    return paging.page(rows, limit=limit, of=scope, values=lambda shift: [shift.id])
+    rows = partial(shifts.list_shifts, **_of(team_id))
+    return paging.page_by_id(query, rows, of=paging.scope("shifts", team_id))
 
 
 @blueprint.route('/v1/teams/<wire_id("team"):team_id>/shifts', methods=["POST"])

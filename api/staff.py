@@ -1,13 +1,13 @@
 """Accounts of an organisation, for its administrators."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from flask import g
 from flask.typing import ResponseReturnValue
 
 from api.wire import paging, versions
-from api.wire.auth import principal, require
+from api.wire.auth import asking, principal, require
 from api.wire.blueprint import Blueprint
 from api.wire.context import now, waylight
 from schemas.common import PageQuery
@@ -29,17 +29,9 @@ ONE = '/v1/staff/<wire_id("staff"):staff_id>'
 @blueprint.response(200, StaffList, headers=paging.LINK)
 def list_accounts(query: dict[str, Any]) -> ResponseReturnValue:
     """The accounts of your organisation, the oldest first."""
-    context, caller, limit = waylight(), principal(), query["limit"]
-    scope = paging.scope("staff", caller.organisation_id)
-    after = paging.after(query["cursor"], of=scope)
-    rows = accounts.list_accounts(
-        context.database,
-        context.vault,
-        caller,
-        after=UUID(after[0]) if after else None,
-        limit=limit + 1,
-    )
-    return paging.page(rows, limit=limit, of=scope, values=lambda one: [one.id])
+    context, caller = waylight(), principal()
+    rows = partial(accounts.list_accounts, context.database, context.vault, caller)
+    return paging.page_by_id(query, rows, of=paging.scope("staff", caller.organisation_id))
 
 
 @blueprint.route("/v1/staff", methods=["POST"])
@@ -49,7 +41,7 @@ def list_accounts(query: dict[str, Any]) -> ResponseReturnValue:
 @blueprint.response(201, StaffOut, headers=versions.HEADERS)
 def create(body: dict[str, Any]) -> ResponseReturnValue:
     """An account for a new person. They sign in once they have accepted an invitation."""
-    return _answer(accounts.create_account(**_by(), **body), 201)
+    return _answer(accounts.create_account(**asking(), **body), 201)
 
 
 @blueprint.route(ONE)
@@ -72,7 +64,7 @@ def edit(body: dict[str, Any], staff_id: UUID) -> ResponseReturnValue:
     A role that is taken away ends their sessions. The last administrator stays one.
     """
     changed = accounts.change_account(
-        **_by(), **body, staff_id=staff_id, if_match=versions.if_match()
+        **asking(), **body, staff_id=staff_id, if_match=versions.if_match()
     )
     return _answer(changed)
 
@@ -87,7 +79,7 @@ def invite(body: dict[str, Any], staff_id: UUID) -> Invitation:
 
     Good once, for a day; the one before is good no more.
     """
-    return accounts.invite(**_by(), **body, staff_id=staff_id)
+    return accounts.invite(**asking(), **body, staff_id=staff_id)
 
 
 @blueprint.route(f"{ONE}/sessions")
@@ -104,7 +96,7 @@ def list_sessions(staff_id: UUID) -> dict[str, Any]:
 @blueprint.response(204)
 def end_sessions(staff_id: UUID) -> None:
     """End all sessions of a person."""
-    accounts.end_sessions_of(**_by(), staff_id=staff_id)
+    accounts.end_sessions_of(**asking(), staff_id=staff_id)
 
 
 @blueprint.route(f'{ONE}/sessions/<wire_id("session"):session_id>', methods=["DELETE"])
@@ -112,7 +104,7 @@ def end_sessions(staff_id: UUID) -> None:
 @blueprint.response(204)
 def end_session(staff_id: UUID, session_id: UUID) -> None:
     """End one session of a person."""
-    accounts.end_session_of(**_by(), staff_id=staff_id, session_id=session_id)
+    accounts.end_session_of(**asking(), staff_id=staff_id, session_id=session_id)
 
 
 @blueprint.route("/v1/sign-in-policy")
@@ -131,20 +123,8 @@ def policy() -> ResponseReturnValue:
 @blueprint.response(200, SignInPolicyOut, headers=versions.HEADERS)
 def set_policy(body: dict[str, Any]) -> ResponseReturnValue:
     """Demand a second factor of everybody, or of administrators alone. It holds at once."""
-    found = accounts.change_policy(**_by(), **body, if_match=versions.if_match())
+    found = accounts.change_policy(**asking(), **body, if_match=versions.if_match())
     return found, 200, versions.etag(found["version"])
-
-
-def _by() -> dict[str, Any]:
-    """What every change is called with."""
-    context = waylight()
-    return {
-        "database": context.database,
-        "vault": context.vault,
-        "principal": principal(),
-        "request_id": g.request_id,
-        "now": now(),
-    }
 
 
 def _answer(found: Account, status: int = 200) -> ResponseReturnValue:

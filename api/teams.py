@@ -3,11 +3,10 @@
 from typing import Any
 from uuid import UUID
 
-from flask import g
 from flask.typing import ResponseReturnValue
 
 from api.wire import paging, versions
-from api.wire.auth import principal, require
+from api.wire.auth import asking, principal, require
 from api.wire.blueprint import Blueprint
 from api.wire.context import now, waylight
 from schemas.teams import (
@@ -64,7 +63,7 @@ def found(body: dict[str, Any]) -> ResponseReturnValue:
 
     How it is reached is set with `POST /v1/teams/{team_id}/addresses`.
     """
-    return _answer(teams.found_team(**_administration(), **body), 201)
+    return _answer(teams.found_team(**asking(), **body), 201)
 
 
 @blueprint.route('/v1/teams/<wire_id("team"):team_id>', methods=["PATCH"])
@@ -74,7 +73,7 @@ def found(body: dict[str, Any]) -> ResponseReturnValue:
 @blueprint.response(200, TeamOut, headers=versions.HEADERS)
 def edit(body: dict[str, Any], team_id: UUID) -> ResponseReturnValue:
     """Give a team another name or base. It counts from the next report on."""
-    which = _administration(team_id=team_id, if_match=versions.if_match())
+    which = asking(team_id=team_id, if_match=versions.if_match())
     return _answer(teams.edit_team(**which, **body))
 
 
@@ -84,7 +83,7 @@ def edit(body: dict[str, Any], team_id: UUID) -> ResponseReturnValue:
 @blueprint.response(204)
 def retire(team_id: UUID) -> None:
     """Retire a team for good: it is alerted no more. What it did stays; so does its name there."""
-    teams.retire_team(**_administration(team_id=team_id, if_match=versions.if_match()))
+    teams.retire_team(**asking(team_id=team_id, if_match=versions.if_match()))
 
 
 @blueprint.route('/v1/teams/<wire_id("team"):team_id>/duty', methods=["PUT"])
@@ -135,19 +134,6 @@ def set_capabilities(body: dict[str, Any], team_id: UUID) -> ResponseReturnValue
         now=now(),
     )
     return _answer(changed)
-
-
-def _administration(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - as the verbs take it
-    """What every change by an administrator is called with."""
-    context = waylight()
-    return {
-        "database": context.database,
-        "vault": context.vault,
-        "principal": principal(),
-        "request_id": g.request_id,
-        "now": now(),
-        **more,
-    }
 
 
 def _answer(team: Team, status: int = 200) -> ResponseReturnValue:

@@ -1,6 +1,7 @@
 """Webhooks: endpoints of yours that are told what happens."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -40,17 +41,9 @@ def _conflicting(view: View) -> View:
 @blueprint.response(200, WebhookList, headers=paging.LINK)
 def list_webhooks(query: dict[str, Any]) -> ResponseReturnValue:
     """The webhooks of your organisation, the oldest first."""
-    context, caller, limit = waylight(), principal(), query["limit"]
-    scope = paging.scope("webhooks", caller.organisation_id)
-    after = paging.after(query["cursor"], of=scope)
-    rows = webhooks.list_webhooks(
-        context.database,
-        context.vault,
-        caller,
-        after=UUID(after[0]) if after else None,
-        limit=limit + 1,
-    )
-    return paging.page(rows, limit=limit, of=scope, values=lambda one: [one.id])
+    context, caller = waylight(), principal()
+    rows = partial(webhooks.list_webhooks, context.database, context.vault, caller)
+    return paging.page_by_id(query, rows, of=paging.scope("webhooks", caller.organisation_id))
 
 
 @blueprint.route("/v1/webhooks", methods=["POST"])

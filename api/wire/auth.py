@@ -173,6 +173,22 @@ def principal() -> Principal:
     return cast("Principal", g.principal)
 
 
+def asking(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - as the verbs take it
+    """What a verb that leaves a trace is called with: who asks, by which request and when.
+
+    And `more`. Only within a view that `require` let in.
+    """
+    context = waylight()
+    return {
+        "database": context.database,
+        "vault": context.vault,
+        "principal": principal(),
+        "request_id": g.request_id,
+        "now": now(),
+        **more,
+    }
+
+
 def is_foreign_page(caller: Principal) -> bool:
     """Whether a browser says that this comes from a page where the caller's key does not belong.
 

@@ -7,9 +7,10 @@ come and go meanwhile neither repeat nor hide others.
 import base64
 import binascii
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlencode
+from uuid import UUID
 
 import orjson
 from flask import request
@@ -78,6 +79,18 @@ def page(
         {"items": shown, "next_cursor": cursor},
         {"Link": f'<{request.path}?{query}>; rel="next"'},
     )
+
+
+def page_by_id(
+    query: Mapping[str, Any], read: Callable[..., Sequence[Any]], *, of: str
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The page that `query` asks for of a list in the order of its ids, as `page`.
+
+    `read` is the list itself, but for `after`, an id or None, and `limit`. Raises InvalidCursor.
+    """
+    seen, limit = after(query["cursor"], of=of), query["limit"]
+    rows = read(after=UUID(seen[0]) if seen else None, limit=limit + 1)
+    return page(rows, limit=limit, of=of, values=lambda row: [row.id])
 
 
 def _encoded(raw: bytes) -> str:
