@@ -62,6 +62,15 @@ def failure(response: requests.Response) -> Outcome | None:
     return None
 
 
+def object_of(response: requests.Response) -> dict[str, Any]:
+    """The JSON object that a provider answered; an empty one for anything else."""
+    try:
+        found = response.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def retry_after_s(text: str | None) -> float | None:
     """The seconds of a `Retry-After` (RFC 9110, 10.2.3), at most ten minutes; None without one."""
     if not text:

@@ -9,7 +9,7 @@ import requests
 from notifications_python_client.notifications import NotificationsAPIClient
 
 from waylight.channels.carried import Letter
-from waylight.channels.http import Session, failure, timeouts
+from waylight.channels.http import Session, failure, object_of, timeouts
 from waylight.domain.alerts import Outcome, Result
 
 ADDRESS_FIELDS = ("phone_number", "email_address")
@@ -113,21 +113,18 @@ def _outcome(response: requests.Response) -> Outcome:
     known = failure(response)
     if known is not None:
         return known
-    try:
-        answer = response.json()
-    except ValueError:
-        answer = None
-    if response.status_code == 201 and isinstance(answer, dict) and answer.get("id"):
-        return Outcome(Result.SENT, provider_ref=str(answer["id"]))
-    if response.status_code == 400 and _is_about_the_address(answer):
+    said = object_of(response)
+    if response.status_code == 201 and said.get("id"):
+        return Outcome(Result.SENT, provider_ref=str(said["id"]))
+    if response.status_code == 400 and _is_about_the_address(said):
         return Outcome(Result.REFUSED, "address_refused")
     # A template that lacks a placeholder, a key of a trial account: ours to mend, and not the
     # address's fault.
     return Outcome(Result.FAILED, f"http_{response.status_code}")
 
 
-def _is_about_the_address(answer: object) -> bool:
-    errors = answer.get("errors") if isinstance(answer, dict) else None
+def _is_about_the_address(said: Mapping[str, Any]) -> bool:
+    errors = said.get("errors")
     return isinstance(errors, list) and any(
         isinstance(error, dict)
         and error.get("error") == "ValidationError"

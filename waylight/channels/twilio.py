@@ -3,7 +3,7 @@
 import requests
 
 from waylight.channels.carried import Letter
-from waylight.channels.http import Session, failure, timeouts
+from waylight.channels.http import Session, failure, object_of, timeouts
 from waylight.domain.alerts import Outcome, Result
 
 STATUS_PATH = "/v1/channels/twilio/status"
@@ -47,11 +47,7 @@ def _outcome(response: requests.Response) -> Outcome:
     known = failure(response)
     if known is not None:
         return known
-    try:
-        answer = response.json()
-    except ValueError:
-        answer = None
-    said = answer if isinstance(answer, dict) else {}
+    said = object_of(response)
     code = said.get("code")
     if response.status_code in (200, 201) and said.get("sid"):
         return Outcome(Result.SENT, provider_ref=str(said["sid"]))
