@@ -8,7 +8,6 @@ from uuid import UUID
 from psycopg import Connection
 
 from waylight.db import clients as db
-from waylight.db import events
 from waylight.db.session import Database
 from waylight.domain.changes import check_says_something, check_version
 from waylight.domain.clients import MOST, Client, not_held, state_of
@@ -55,7 +54,16 @@ def create_client(
             now=now,
             **checked,
         )
-        _tell(conn, vault, principal, row["id"], "client.created", request_id=request_id, now=now)
+        audit.tell(
+            conn,
+            vault,
+            "client.created",
+            principal=principal,
+            subject_id=row["id"],
+            data={"client_id": str(row["id"])},
+            request_id=request_id,
+            now=now,
+        )
     return _client(row, now=now, token=token)
 
 
@@ -211,8 +219,15 @@ def _change(
                 return _client(row, now=now)
             raise StateConflict("It is revoked, and stays so: make a new client.")
         changed = change(conn, row)
-        _tell(
-            conn, vault, principal, client_id, kind, request_id=request_id, now=now, **(data or {})
+        audit.tell(
+            conn,
+            vault,
+            kind,
+            principal=principal,
+            subject_id=client_id,
+            data={"client_id": str(client_id), **(data or {})},
+            request_id=request_id,
+            now=now,
         )
     return _client(changed, now=now, token=token)
 
@@ -259,39 +274,6 @@ def _check_held(principal: Principal, scopes: Iterable[str]) -> None:
                 for scope in lacking
             ],
         )
-
-
-def _tell(
-    conn: Connection[Any],
-    vault: Vault,
-    principal: Principal,
-    client_id: UUID,
-    kind: str,
-    *,
-    request_id: str | None,
-    now: datetime,
-    **data: Any,  # noqa: ANN401 - whatever the event says
-) -> None:
-    organisation_id = organisation_of(principal)
-    audit.write(
-        conn,
-        vault,
-        kind,
-        principal=principal,
-        subject_id=client_id,
-        request_id=request_id,
-        now=now,
-    )
-    events.write(
-        conn,
-        events.Event(
-            kind,
-            now,
-            organisation_id=organisation_id,
-            staff_id=principal.staff_id,
-            data={"client_id": str(client_id), **data},
-        ),
-    )
 
 
 def _client(row: Mapping[str, Any], *, now: datetime, token: str | None = None) -> Client:

@@ -81,12 +81,13 @@ def create_provider(
         )
         if row is None:
             raise StateConflict("This client of this issuer is there already: change that one.")
-        _tell(
+        audit.tell(
             conn,
             vault,
-            principal,
-            provider_id,
             "identity_provider.created",
+            principal=principal,
+            subject_id=provider_id,
+            data={"provider_id": str(provider_id)},
             request_id=request_id,
             now=now,
         )
@@ -289,15 +290,15 @@ def _change(
         row = _own(conn, organisation_id, provider_id, lock=True)
         check_version(if_match, row["version"])
         changed = change(conn, row)
-        _tell(
+        audit.tell(
             conn,
             vault,
-            principal,
-            provider_id,
             kind,
+            principal=principal,
+            subject_id=provider_id,
+            data={"provider_id": str(provider_id), **(data or {})},
             request_id=request_id,
             now=now,
-            **(data or {}),
         )
     return changed
 
@@ -391,35 +392,3 @@ def _each(
         problem = problem_with(one)
         if problem is not None:
             yield Problem(f"/{name}/{at}", *problem)
-
-
-def _tell(
-    conn: Connection[Any],
-    vault: Vault,
-    principal: Principal,
-    provider_id: UUID,
-    kind: str,
-    *,
-    request_id: str | None,
-    now: datetime,
-    **data: Any,  # noqa: ANN401 - whatever the event says
-) -> None:
-    audit.write(
-        conn,
-        vault,
-        kind,
-        principal=principal,
-        subject_id=provider_id,
-        request_id=request_id,
-        now=now,
-    )
-    events.write(
-        conn,
-        events.Event(
-            kind,
-            now,
-            organisation_id=organisation_of(principal),
-            staff_id=principal.staff_id,
-            data={"provider_id": str(provider_id), **data},
-        ),
-    )

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from waylight.db import events
 from waylight.db import organisations as db
 from waylight.db.session import Database
 from waylight.domain.alerts import BOUNDS, waits_of
@@ -147,24 +146,15 @@ def _change(
 ) -> Organisation:
     if not db.change(conn, row["id"], values, edited=edited, if_match=if_match):
         raise StaleVersion(version=_own(conn, principal, row["id"])["version"])
-    audit.write(
+    audit.tell(
         conn,
         vault,
         action,
         principal=principal,
         subject_id=row["id"],
+        data=data,
         request_id=request_id,
         now=now,
-    )
-    events.write(
-        conn,
-        events.Event(
-            action,
-            now,
-            organisation_id=row["id"],
-            staff_id=principal.staff_id,
-            data=data,
-        ),
     )
     return _organisation(_own(conn, principal, row["id"]))
 

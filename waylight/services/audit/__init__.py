@@ -3,7 +3,7 @@
 from waylight.services.audit.reading import AuditEntry, Filters, export_entries, list_entries
 from waylight.services.audit.sealing import ChainBroken, checkpoint_of, seal
 from waylight.services.audit.verifying import Verdict, verify, verify_newest
-from waylight.services.audit.writing import write, write_first_looks
+from waylight.services.audit.writing import tell, write, write_first_looks
 
 __all__ = [
     "AuditEntry",
@@ -14,6 +14,7 @@ __all__ = [
     "export_entries",
     "list_entries",
     "seal",
+    "tell",
     "verify",
     "verify_newest",
     "write",

@@ -9,6 +9,7 @@ import uuid_utils.compat
 from psycopg import Connection
 
 from waylight.db import audit as db
+from waylight.db import events
 from waylight.domain.audit import Entry
 from waylight.domain.principals import Principal
 from waylight.vault import Vault
@@ -62,6 +63,42 @@ def write(
             )
             for report_id in report_ids
         ],
+    )
+
+
+def tell(
+    conn: Connection[Any],
+    vault: Vault,
+    kind: str,
+    *,
+    principal: Principal,
+    subject_id: UUID,
+    data: Mapping[str, Any],
+    request_id: str | None,
+    now: datetime,
+) -> None:
+    """Writes an entry, and the event of the same name that says `data`.
+
+    It is of what somebody changed of what is their organisation's own.
+    """
+    write(
+        conn,
+        vault,
+        kind,
+        principal=principal,
+        subject_id=subject_id,
+        request_id=request_id,
+        now=now,
+    )
+    events.write(
+        conn,
+        events.Event(
+            kind,
+            now,
+            organisation_id=principal.organisation_id,
+            staff_id=principal.staff_id,
+            data=data,
+        ),
     )
 
 
