@@ -47,11 +47,14 @@ def list_incidents(query: dict[str, Any]) -> ResponseReturnValue:
     after = paging.after(query["cursor"], of=scope)
     rows = incidents.list_incidents(
         waylight().database,
+        waylight().vault,
         caller,
         states=states,
         priorities=urgent,
         after=UUID(after[0]) if after else None,
         limit=limit + 1,
+        now=now(),
+        request_id=g.request_id,
     )
     return paging.page(rows, limit=limit, of=scope, values=lambda incident: [incident.id])
 

@@ -258,8 +258,8 @@ def test_exact_place_cannot_be_found_by_one_shape_after_the_other(desk, client, 
 # --- it only looks
 
 
-def test_nothing_is_written_but_who_tried(desk, client, robin):
-    desk.report(P2)
+def test_nothing_is_written_but_who_tried_and_what_they_were_shown(desk, client, robin):
+    report = desk.report(P2)
     client.get("/v1/teams", headers=robin)  # notes the day on which the key was used
     before = everything(desk)
     base = {"type": "Point", "coordinates": [SPOT.lon + 0.3, SPOT.lat]}
@@ -274,8 +274,11 @@ def test_nothing_is_written_but_who_tried(desk, client, robin):
     assert run(client, robin, body)["items"]
     after = everything(desk)
     assert {name for name in before if before[name] != after[name]} == {"audit_entries"}
-    (entry,) = desk.rows("select action, report_id from audit_entries")
-    assert entry == {"action": "routing.dry_run", "report_id": None}
+    run(client, robin, body)
+    assert desk.rows("select action, report_id from audit_entries order by action") == [
+        {"action": "report.listed", "report_id": report.id},
+        *[{"action": "routing.dry_run", "report_id": None}] * 2,
+    ]
 
 
 def test_database_itself_refuses_to_write_in_it(desk, monkeypatch):

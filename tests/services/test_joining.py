@@ -156,3 +156,16 @@ def test_the_first_look_at_a_list_is_audited_once_for_each_person(desk):
     assert entries == [
         {"action": "report.listed", "report_id": report.id, "staff_id": desk.police.staff_id}
     ]
+
+
+def test_the_list_says_something_of_every_report_of_an_incident_and_is_a_look_at_each(desk):
+    first, joined = desk.report(P2), desk.report(P1, now=NOW + MINUTE)
+    assert joined.joined
+    for _ in range(2):
+        alerts.list_alerts(desk.database, desk.vault, desk.police, now=NOW + MINUTE)
+    listed = desk.rows(
+        "select report_id, alert_id is not null as by_alert from audit_entries"
+        " where action = 'report.listed' order by report_id"
+    )
+    assert [row["report_id"] for row in listed] == sorted([first.id, joined.id])
+    assert any(row["by_alert"] for row in listed)

@@ -96,9 +96,7 @@ def write(conn: Connection[Any], entries: Sequence[tuple[Entry, bytes]]) -> None
         cursor.executemany(WRITE, [[*astuple(entry), signature] for entry, signature in entries])
 
 
-def not_shown(
-    conn: Connection[Any], report_ids: Sequence[UUID], *, staff_id: UUID | None
-) -> set[UUID]:
+def not_shown(conn: Connection[Any], report_ids: Sequence[UUID], *, staff_id: UUID) -> set[UUID]:
     """Those of the reports that a person has no entry about yet."""
     rows = conn.execute(
         """

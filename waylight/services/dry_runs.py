@@ -87,8 +87,8 @@ def dry_run(
 
     Both sides, with and without the proposal, are asked what a submit asks now, under the same
     assumptions (domain/dry_runs.ASSUMPTIONS): what differs is the proposal's doing. The tables are
-    only read; who tried is in the audit log. Looks at up to `limit` reports, the newest first, for
-    BUDGET_S seconds.
+    only read; who tried is in the audit log, and which reports they were shown for the first time.
+    Looks at up to `limit` reports, the newest first, for BUDGET_S seconds.
 
     Raises InvalidRequest for what could not be changed like that, with pointers into the proposal;
     the same for a team or coverage of another organisation as for one that there is not. Raises
@@ -123,6 +123,14 @@ def dry_run(
             "routing.dry_run",
             principal=principal,
             subject_id=organisation_id,
+            request_id=request_id,
+            now=now,
+        )
+        audit.write_first_looks(
+            conn,
+            vault,
+            [{"id": None, "report_id": one.report_id, "incident_id": None} for one in found],
+            principal=principal,
             request_id=request_id,
             now=now,
         )

@@ -1,16 +1,21 @@
 """What staff read of an incident: everything that happened, as far as they were granted it."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
+import psycopg
 import pytest
 
 from tests.desk import NOW, P1, P2
 from tests.services.incidents.conftest import LATER, MINUTE
 from waylight.domain.alerts import DeclineCause, Ending, Outcome, Result
-from waylight.domain.errors import NotFound
+from waylight.domain.errors import NotAllowed, NotFound
+from waylight.domain.principals import Kind
 from waylight.domain.reports import Want
-from waylight.services import incidents
+from waylight.services import alerts, audit, incidents
+from waylight.services.reports import shared
 
 STORY = replace(P2, narrative="He got on at King's Cross.")
 
@@ -107,6 +112,22 @@ def test_reading_is_audited_report_by_report(desk, room, evening):
     assert (row["action"], row["incident_id"]) == ("report.read", evening)
 
 
+def test_page_that_begins_behind_a_report_is_a_reading_of_it_all_the_same(desk, room, evening):
+    first, *_ = room.timeline(desk.control, evening)
+    desk.do("alter table audit_entries disable trigger all")
+    desk.do("delete from audit_entries")
+    after = (first.at, first.rank, first.id)
+    entries = room.timeline(desk.control, evening, limit=2, after=after)
+    assert "report.received" not in kinds(entries)
+    assert desk.rows("select action, report_id, staff_id from audit_entries") == [
+        {
+            "action": "report.read",
+            "report_id": first.report_id,
+            "staff_id": desk.control.staff_id,
+        }
+    ]
+
+
 def test_report_that_was_not_granted_is_not_in_the_timeline(desk, room, evening):
     desk.do(
         "update grants set revoked_at = now() where organisation_id = %s",
@@ -137,7 +158,7 @@ def test_incident_is_there_for_those_who_act_on_it_or_oversee_it_alone(desk, roo
 
 
 def listed(desk, who, **filters):
-    return incidents.list_incidents(desk.database, who, **filters)
+    return incidents.list_incidents(desk.database, desk.vault, who, now=LATER, **filters)
 
 
 def test_list_is_filtered_by_state_and_priority_newest_first(desk, room, west):
@@ -151,7 +172,106 @@ def test_list_is_filtered_by_state_and_priority_newest_first(desk, room, west):
     desk.acknowledge(desk.police, room.alert(room.of(graver), desk.first), now=LATER)
     (newest, _) = listed(desk, desk.control)
     assert (newest.held_by.team.name, newest.held_by.organisation) == ("First", "Police")
-    assert desk.rows("select from audit_entries where action = 'report.listed'") == []
+
+
+def looks(desk, who):
+    """The reports that a person has an entry of a list about, as often as they have."""
+    return Counter(
+        row["report_id"]
+        for row in desk.rows(
+            "select report_id from audit_entries where action = 'report.listed'"
+            " and staff_id = %s and organisation_id = %s",
+            who.staff_id,
+            who.organisation_id,
+        )
+    )
+
+
+def test_first_look_at_the_list_is_audited_for_each_report_of_its_incidents(desk, room, west):
+    first, joined = desk.report(P2), desk.report(P2, now=NOW + timedelta(seconds=5))
+    far = desk.report(P1, at=west, now=LATER)
+    assert joined.joined
+    for _ in range(2):
+        listed(desk, desk.control, limit=1, request_id="r-1")
+        assert looks(desk, desk.control) == Counter([far.id])
+    listed(desk, desk.control, after=room.of(far))
+    assert looks(desk, desk.control) == Counter([far.id, first.id, joined.id])
+    (entry,) = desk.rows("select * from audit_entries where report_id = %s", far.id)
+    assert (entry["incident_id"], entry["alert_id"]) == (room.of(far), None)
+    assert (entry["request_id"], entry["key_id"]) == ("r-1", desk.control.key_id)
+    # A report that came since, and a colleague who has not looked yet.
+    more = desk.report(P2, now=NOW + timedelta(seconds=9))
+    listed(desk, desk.control)
+    assert looks(desk, desk.control)[more.id] == 1
+    assert looks(desk, desk.police) == Counter()
+
+
+def test_list_audits_no_report_that_the_caller_does_not_read(desk, room):
+    report = desk.report(P2)
+    desk.do(
+        "update grants set revoked_at = now() where organisation_id = %s and report_id = %s",
+        desk.police.organisation_id,
+        report.id,
+    )
+    assert [one.id for one in listed(desk, desk.police)] == [room.of(report)]
+    assert looks(desk, desk.police) == Counter()
+    assert listed(desk, desk.operator) == []
+    assert looks(desk, desk.operator) == Counter()
+
+
+def test_what_was_read_before_is_not_listed_once_more_by_another_key_of_its_reader(desk, room):
+    report = desk.report(P2)
+    room.read(desk.control, room.of(report))
+    for key in (desk.control.key_id, uuid4()):
+        listed(desk, replace(desk.control, key_id=key))
+    assert looks(desk, desk.control) == Counter()
+    for _ in range(2):
+        listed(desk, replace(desk.police, key_id=None, is_session=True))
+        listed(desk, desk.police)
+    assert looks(desk, desk.police) == Counter([report.id])
+
+
+def test_caller_who_is_no_person_sees_no_list_and_writes_no_entry(desk):
+    desk.report(P2)
+    program = replace(desk.police, kind=Kind.CLIENT, staff_id=None)
+    for look in (incidents.list_incidents, alerts.list_alerts, shared.list_shared):
+        with pytest.raises(NotAllowed):
+            look(desk.database, desk.vault, program, now=NOW)
+    with desk.database.staff(desk.police.organisation_id) as conn, pytest.raises(NotAllowed):
+        audit.write_first_looks(conn, desk.vault, [], principal=program, now=NOW)
+    assert desk.rows("select from audit_entries") == []
+
+
+def test_list_takes_as_many_statements_for_many_reports_as_for_one(desk, west, monkeypatch):
+    sent = []
+    execute, execute_many = psycopg.Cursor.execute, psycopg.Cursor.executemany
+
+    def noted(self, query, *args, **kwargs):
+        sent.append(query)
+        return execute(self, query, *args, **kwargs)
+
+    def noted_many(self, query, *args, **kwargs):
+        sent.append(query)
+        return execute_many(self, query, *args, **kwargs)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", noted)
+    monkeypatch.setattr(psycopg.Cursor, "executemany", noted_many)
+
+    def statements():
+        sent.clear()
+        found = listed(desk, desk.control)
+        return len(found), len([one for one in sent if not one.lstrip().startswith("set ")])
+
+    desk.report(P2)
+    (one, first), (_, again) = statements(), statements()
+    for seconds in range(5, 9):
+        desk.report(P2, now=NOW + timedelta(seconds=seconds))
+        desk.report(P1, at=west, now=NOW + timedelta(seconds=seconds))
+    (more, first_of_many), (_, again_of_many) = statements(), statements()
+    assert (one, more) == (1, 2)
+    assert sum(looks(desk, desk.control).values()) == 9
+    assert first == first_of_many == again + 1
+    assert again == again_of_many
 
 
 # --- notes

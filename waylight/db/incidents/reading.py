@@ -63,6 +63,16 @@ OWN = """i.id = any (array(
     select distinct a.incident_id from alerts a
     where a.organisation_id = %(organisation)s and a.team_id is not null))"""
 
+# As in the list of alerts: the limit keeps it a look at one row's grants.
+GRANTED = """
+select null::uuid as id, r.id as report_id, r.incident_id from report_facts r
+where r.incident_id = any (%(incidents)s) and (
+    select true from grants g
+    where g.report_id = r.id and g.organisation_id = %(organisation)s
+      and g.revoked_at is null limit 1)
+order by r.id
+"""
+
 RUNS_A_ROOM = """
 select exists (
     select from cities c join teams t on t.id = c.control_room_id where t.organisation_id = %s)
@@ -183,6 +193,15 @@ def page(
             "after": after,
             "limit": limit,
         },
+    )
+
+
+def granted_reports(
+    conn: Connection[Any], incident_ids: Sequence[UUID], organisation_id: UUID
+) -> list[dict[str, Any]]:
+    """{id: None, report_id, incident_id} of every report of these that the organisation reads."""
+    return fetch_all(
+        conn, GRANTED, {"incidents": list(incident_ids), "organisation": organisation_id}
     )
 
 

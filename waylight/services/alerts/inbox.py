@@ -14,6 +14,7 @@ from psycopg import Connection
 from waylight.db import events
 from waylight.db import teams as db_teams
 from waylight.db.alerts import check_ins, inbox
+from waylight.db.incidents.reading import granted_reports as granted_reports_of
 from waylight.db.session import Database
 from waylight.domain.alerts import (
     AlertDetail,
@@ -68,7 +69,8 @@ def list_alerts(
 
     Without a team: those of every team and hub of the caller's organisation. With one: that
     team's, as far as the organisation received or oversees them. What kind of report and where is
-    audited the first time a person is shown it. Raises NotFound for a team the caller may not see.
+    audited the first time a person is shown it, also of the others of its incident, whose number,
+    kind and urgency a line says. Raises NotFound for a team the caller may not see.
     """
     organisation_id = organisation_of(principal)
     with database.staff(organisation_id) as conn:
@@ -82,10 +84,14 @@ def list_alerts(
             after=after,
             limit=limit,
         )
+        own = [row for row in rows if row["categories"] is not None]
+        of_incidents = granted_reports_of(
+            conn, [row["incident_id"] for row in rows], organisation_id
+        )
         audit.write_first_looks(
             conn,
             vault,
-            [row for row in rows if row["categories"] is not None],
+            [*own, *of_incidents],
             principal=principal,
             request_id=request_id,
             now=now,

@@ -11,6 +11,7 @@ from psycopg import Connection
 from waylight.db import audit as db
 from waylight.db import events
 from waylight.domain.audit import Entry
+from waylight.domain.errors import NotAllowed
 from waylight.domain.principals import Principal
 from waylight.vault import Vault
 
@@ -41,28 +42,16 @@ def write(
     organisation, else to `organisation_id`. Each is signed, so that rows that somebody puts into
     the table by hand are found.
     """
-    db.write(
+    _write(
         conn,
-        [
-            _signed(
-                vault,
-                Entry(
-                    id=uuid_utils.compat.uuid7(),
-                    at=now,
-                    action=action,
-                    staff_id=principal.staff_id if principal else None,
-                    organisation_id=(principal and principal.organisation_id) or organisation_id,
-                    key_id=principal.key_id if principal else None,
-                    report_id=report_id,
-                    incident_id=incident_id,
-                    alert_id=alert_id,
-                    subject_id=subject_id,
-                    request_id=request_id,
-                    role=",".join(principal.roles) or None if principal else None,
-                ),
-            )
-            for report_id in report_ids
-        ],
+        vault,
+        action,
+        [(report_id, incident_id, alert_id) for report_id in report_ids],
+        principal=principal,
+        subject_id=subject_id,
+        organisation_id=organisation_id,
+        request_id=request_id,
+        now=now,
     )
 
 
@@ -111,27 +100,61 @@ def write_first_looks(
     request_id: str | None = None,
     now: datetime,
 ) -> None:
-    """Writes `report.listed` for each alert's report that this person is shown for the first time.
+    """Writes `report.listed` for each report that this person is shown for the first time.
 
-    `rows` are alerts: {id, report_id, incident_id}. A list that is read again writes nothing.
+    `rows` are lines of a list: {id, report_id, incident_id}, with the id of its alert, or None. A
+    list that is read again writes nothing, by whichever key or session of the person. Two
+    statements, however long the list. Raises NotAllowed for a caller that is no person: whoever
+    stands in no entry would be one that has never looked.
     """
+    if principal.staff_id is None:
+        raise NotAllowed("This is for staff: use a key that names a person.")
     by_report = {row["report_id"]: row for row in reversed(rows)}
     if not by_report:
         return
-    for report_id in sorted(db.not_shown(conn, list(by_report), staff_id=principal.staff_id)):
-        row = by_report[report_id]
-        write(
-            conn,
-            vault,
-            "report.listed",
-            principal=principal,
-            report_ids=[report_id],
-            incident_id=row["incident_id"],
-            alert_id=row["id"],
+    unseen = db.not_shown(conn, list(by_report), staff_id=principal.staff_id)
+    _write(
+        conn,
+        vault,
+        "report.listed",
+        [
+            (report_id, by_report[report_id]["incident_id"], by_report[report_id]["id"])
+            for report_id in sorted(unseen)
+        ],
+        principal=principal,
+        request_id=request_id,
+        now=now,
+    )
+
+
+def _write(
+    conn: Connection[Any],
+    vault: Vault,
+    action: str,
+    looks: Sequence[tuple[UUID | None, UUID | None, UUID | None]],
+    *,
+    principal: Principal | None,
+    subject_id: UUID | None = None,
+    organisation_id: UUID | None = None,
+    request_id: str | None,
+    now: datetime,
+) -> None:
+    """Writes one entry for each (report, incident, alert), all of them at once."""
+    entries = [
+        Entry(
+            id=uuid_utils.compat.uuid7(),
+            at=now,
+            action=action,
+            staff_id=principal.staff_id if principal else None,
+            organisation_id=(principal and principal.organisation_id) or organisation_id,
+            key_id=principal.key_id if principal else None,
+            report_id=report_id,
+            incident_id=incident_id,
+            alert_id=alert_id,
+            subject_id=subject_id,
             request_id=request_id,
-            now=now,
+            role=",".join(principal.roles) or None if principal else None,
         )
-
-
-def _signed(vault: Vault, entry: Entry) -> tuple[Entry, bytes]:
-    return entry, vault.sign(ENTRY, entry.canonical())
+        for report_id, incident_id, alert_id in looks
+    ]
+    db.write(conn, [(entry, vault.sign(ENTRY, entry.canonical())) for entry in entries])

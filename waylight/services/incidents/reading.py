@@ -58,17 +58,21 @@ log = get_logger(__name__)
 
 def list_incidents(
     database: Database,
+    vault: Vault,
     principal: Principal,
     *,
     states: Sequence[str] | None = None,
     priorities: Sequence[int] | None = None,
     after: UUID | None = None,
     limit: int = 50,
+    now: datetime,
+    request_id: str | None = None,
 ) -> list[Incident]:
     """Up to `limit` incidents, newest first, older than the incident `after`.
 
     Those that a team of the caller's organisation was told of, and those that it oversees. A line
-    has nothing of any report, so that reading the list is not audited.
+    says how urgent its reports are and of which kind: for each that the organisation was granted it
+    is audited the first time a person is shown it.
     """
     organisation_id = organisation_of(principal)
     with database.staff(organisation_id) as conn:
@@ -79,6 +83,14 @@ def list_incidents(
             priorities=priorities,
             after=after,
             limit=limit,
+        )
+        audit.write_first_looks(
+            conn,
+            vault,
+            db.granted_reports(conn, [row["id"] for row in rows], organisation_id),
+            principal=principal,
+            request_id=request_id,
+            now=now,
         )
     return [_incident(row) for row in rows]
 
@@ -131,14 +143,15 @@ def read_timeline(
 
     As far as the caller's organisation was granted them, with what happened to incidents that were
     merged into this one; notes for those who take some there (`add_note`) and for who wrote them.
-    Writes an audit entry for each report and one for notes that are shown.
+    Writes an audit entry for each report that anything shown is about, and one for notes.
     Raises NotFound as `read_incident`.
     """
     organisation_id = organisation_of(principal)
     with database.staff(organisation_id) as conn:
         incident = visible(conn, principal, incident_id)
         rows = db.timeline(conn, incident_id, organisation_id, after=after, limit=limit)
-        shown = [row["report_id"] for row in rows if row["kind"] == "report.received"]
+        # Not of those alone that came in on this page: a page may begin anywhere.
+        shown = list(dict.fromkeys(row["report_id"] for row in rows if row["report_id"]))
         notes = [None] if any(row["note"] is not None for row in rows) else list[None]()
         read: Sequence[UUID | None]
         for action, read in (("report.read", shown), ("notes.read", notes)):
