@@ -25,9 +25,16 @@ def grants(report_id: UUID) -> dict[str, tuple[Grant, ...]]:
     You know of your organisation's own grants and of those that it gave by a hand-over; the control
     room of all, but for what the passenger has with a support service.
     """
-    return {
-        "items": service.list_grants(waylight().database, principal(), report_id=report_id),
-    }
+    context = waylight()
+    found = service.list_grants(
+        context.database,
+        context.vault,
+        principal(),
+        report_id=report_id,
+        now=now(),
+        request_id=g.request_id,
+    )
+    return {"items": found}
 
 
 @blueprint.route(f'{GRANTS}/<wire_id("organisation"):organisation_id>/revoke', methods=["POST"])

@@ -65,6 +65,19 @@ def revoke(client, who, report):
 
 
 @pytest.fixture
+def looked(desk):
+    """Who is in the audit log as having looked at who reads a report."""
+
+    def looked():
+        rows = desk.rows(
+            "select report_id, staff_id from audit_entries where action = 'grants.read' order by id"
+        )
+        return [(row["report_id"], row["staff_id"]) for row in rows]
+
+    return looked
+
+
+@pytest.fixture
 def post(client, who):
     def post(name, alert_id, step, body=None):
         url = f"/v1/alerts/{WireId.of('alert', alert_id)}/{step}"
@@ -503,3 +516,14 @@ def test_of_two_last_readers_who_both_give_it_up_one_keeps_it(desk, report):
     (refused,) = [one for one in answers if one is not None]
     assert [one.code for one in refused.problems] == ["last_reader"]
     assert len(desk.rows("select from grants where revoked_at is null and level = 'full'")) == 1
+
+
+def test_looking_at_who_may_read_a_report_is_in_the_audit_log(desk, report, listed, looked, revoke):
+    listed("Robin")
+    listed("Casey")
+    assert looked() == [(report.id, one.staff_id) for one in (desk.police, desk.control)]
+    # Nothing is shown, nothing is written.
+    assert revoke("Ali", desk.police).status_code == 404
+    assert len(looked()) == 2
+    assert revoke("Casey", desk.operator).status_code == 404
+    assert looked()[2:] == [(report.id, desk.control.staff_id)]

@@ -24,6 +24,7 @@ ACTIONS = (
     "support.written",
     "support.erased",
     "notes.read",
+    "grants.read",
     "address.added",
     "address.changed",
     "address.removed",

@@ -27,15 +27,23 @@ WHY_NOT: Mapping[str, str] = {
 }
 
 
-def list_grants(database: Database, principal: Principal, *, report_id: UUID) -> tuple[Grant, ...]:
+def list_grants(
+    database: Database,
+    vault: Vault,
+    principal: Principal,
+    *,
+    report_id: UUID,
+    now: datetime,
+    request_id: str | None = None,
+) -> tuple[Grant, ...]:
     """The grants of a report that there are and were, the oldest first.
 
     An organisation knows of its own and of those that its people gave by a hand-over; whoever
-    oversees the report of all, but for what the passenger has with a support service. Raises
-    NotFound for a report of which that is nothing.
+    oversees the report of all, but for what the passenger has with a support service. The look is
+    audited. Raises NotFound for a report of which that is nothing.
     """
     with database.staff(organisation_of(principal)) as conn:
-        return _known(conn, principal, report_id)
+        return _looked_up(conn, vault, principal, report_id, request_id=request_id, now=now)
 
 
 def revoke_grants(
@@ -58,7 +66,7 @@ def revoke_grants(
     """
     us = organisation_of(principal)
     with database.staff(us) as conn:
-        known = _known(conn, principal, report_id)
+        known = _looked_up(conn, vault, principal, report_id, request_id=request_id, now=now)
     theirs = [grant for grant in known if grant.organisation_id == organisation_id]
     if not theirs:
         raise NotFound
@@ -144,6 +152,28 @@ def _tell(
         request_id=request_id,
         now=now,
     )
+
+
+def _looked_up(
+    conn: Connection[Any],
+    vault: Vault,
+    principal: Principal,
+    report_id: UUID,
+    *,
+    request_id: str | None,
+    now: datetime,
+) -> tuple[Grant, ...]:
+    known = _known(conn, principal, report_id)
+    audit.write(
+        conn,
+        vault,
+        "grants.read",
+        principal=principal,
+        report_ids=[report_id],
+        request_id=request_id,
+        now=now,
+    )
+    return known
 
 
 def _known(conn: Connection[Any], principal: Principal, report_id: UUID) -> tuple[Grant, ...]:
