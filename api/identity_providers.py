@@ -47,10 +47,14 @@ def list_providers(query: dict[str, Any]) -> ResponseReturnValue:
 @blueprint.response(201, IdentityProviderOut, headers=versions.HEADERS)
 def create(body: dict[str, Any]) -> ResponseReturnValue:
     """Let a provider sign in the people of your organisation. Nothing is asked of it yet."""
-    ports = waylight().settings.allowed_loopback_ports
-    return _answer(
-        identity_providers.create_provider(**asking(), values=body, loopback_ports=ports), 201
+    settings = waylight().settings
+    made = identity_providers.create_provider(
+        **asking(),
+        values=body,
+        loopback_ports=settings.allowed_loopback_ports,
+        networks=settings.openid_networks,
     )
+    return _answer(made, 201)
 
 
 @blueprint.route(ONE)

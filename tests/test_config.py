@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.receivers import certificate
 from waylight.cli.documents import COMPOSE_SETTINGS, SCRIPT_SETTINGS
 from waylight.config import ConfigurationError, Settings, declared
 
@@ -192,6 +193,46 @@ def test_ports_of_loopback_are_allowed_only_outside_production():
     for ports, profile in (("4010", "production"), ("0", "demo"), ("70000", "demo"), ("*", "demo")):
         (problem,) = problems(ALLOWED_LOOPBACK_PORTS=ports, PROFILE=profile)
         assert problem.startswith(variable)
+
+
+def test_networks_of_identity_providers_are_named_narrowly_or_refused():
+    assert settings().openid_networks == ()
+    named = settings(OPENID_NETWORKS=" 10.20.0.0/16, 10.20.0.0/16,fd12:3456:789a::/48,10.9.8.7")
+    assert [str(one) for one in named.openid_networks] == [
+        "10.20.0.0/16",
+        "fd12:3456:789a::/48",
+        "10.9.8.7/32",
+    ]
+    for wrong, why in (
+        ("10.20.0.1/16", "must be networks"),
+        ("10.20.0.0/16 fd00::/8", "must be networks"),
+        ("id.corp.internal", "must be networks"),
+        ("10.20.0.0/16,169.254.0.0/16", "must not hold loopback, link-local"),
+        ("0.0.0.0/0", "must not hold loopback"),
+        ("::/0", "must not hold loopback"),
+        ("127.0.0.0/8", "must not hold loopback"),
+        ("ff00::/8", "must not hold loopback"),
+    ):
+        (problem,) = problems(OPENID_NETWORKS=wrong)
+        assert problem.startswith(f"WAYLIGHT_OPENID_NETWORKS {why}"), wrong
+        assert "such as 10.20.0.0/16" in problem or "10.20.0.0/16,fd12" in problem
+
+
+def test_authorities_of_identity_providers_are_a_file_of_certificates_or_refused(tmp_path):
+    assert settings().openid_authorities is None
+    _, authority = certificate(tmp_path, "id.corp.internal")
+    assert settings(OPENID_AUTHORITIES=authority).openid_authorities == authority
+    empty, key = tmp_path / "empty.pem", tmp_path / "receiver.key"
+    empty.write_text("# nothing yet\n")
+    for wrong, why in (
+        (tmp_path / "nowhere.pem", "cannot be read"),
+        (tmp_path, "cannot be read"),
+        (empty, "holds no certificate"),
+        (key, "holds no certificate"),
+    ):
+        (problem,) = problems(OPENID_AUTHORITIES=str(wrong))
+        assert problem.startswith(f"WAYLIGHT_OPENID_AUTHORITIES {why}"), wrong
+        assert str(tmp_path) not in problem
 
 
 @pytest.mark.parametrize(

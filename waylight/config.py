@@ -8,15 +8,18 @@ import binascii
 import hashlib
 import hmac
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import time
+from ipaddress import ip_network
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from waylight.domain.drills import WEEKDAYS, Slot
+from waylight.domain.endpoints import Network, can_be_named
 
 PROFILES = ("production", "demo", "test")
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -172,6 +175,39 @@ def _read_loopback_ports(text: str, above: Mapping[str, Any]) -> tuple[int, ...]
     if given and above.get("profile") == "production":
         raise _Refused("is for the profiles demo and test: a partner could reach this machine")
     return tuple(dict.fromkeys(map(int, given)))
+
+
+def _read_networks(text: str, _above: Mapping[str, Any]) -> tuple[Network, ...]:
+    try:
+        given = [ip_network(part.strip()) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise _Refused(
+            "must be networks with commas between them, nothing set behind the prefix:"
+            " 10.20.0.0/16,fd12:3456:789a::/48"
+        ) from None
+    if not all(can_be_named(network) for network in given):
+        raise _Refused(
+            "must not hold loopback, link-local (169.254.169.254 tells this machine's own keys),"
+            " multicast, unspecified or translated addresses: name the network of the provider"
+            " alone, such as 10.20.0.0/16"
+        )
+    return tuple(dict.fromkeys(given))
+
+
+def _read_authorities(text: str, _above: Mapping[str, Any]) -> str | None:
+    if not text:
+        return None
+    trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        trusted.load_verify_locations(text)
+    except OSError as error:
+        why = "holds no certificate" if isinstance(error, ssl.SSLError) else "cannot be read"
+        raise _Refused(
+            f"{why}: name a file of certificates in PEM that this process may read"
+        ) from None
+    if not trusted.cert_store_stats()["x509"]:
+        raise _Refused("holds no certificate: name a file of certificates in PEM")
+    return text
 
 
 def _read_flag(text: str, _above: Mapping[str, Any]) -> bool:
@@ -565,6 +601,19 @@ class Settings:
         "Seconds after which a session that nothing was done with is over; an open stream is doing"
         " something. NIST SP 800-63B-4 advises an hour at most, OWASP less where you can",
         default="3600",
+    )
+    openid_networks: tuple[Network, ...] = _setting(
+        Kind("networks such as `10.20.0.0/16,fd12:3456:789a::/48`, commas between", _read_networks),
+        "Networks of your own where identity providers may be, besides the open internet; with TLS"
+        " all the same. Whoever administers an organisation names its provider, so name these as"
+        " narrowly as you can. Nothing else that others give us to call gets there",
+        unset="none",
+    )
+    openid_authorities: str | None = _setting(
+        Kind("file of certificates in PEM", _read_authorities),
+        "Who vouches for the names of identity providers, besides the public authorities. Read"
+        " once, when a process starts",
+        unset="the public ones alone",
     )
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from ipaddress import ip_network
 
 import pytest
 
@@ -165,6 +166,26 @@ def test_what_could_lead_elsewhere_is_not_taken(client, ada, field, value, code)
     assert answer.status_code == 422
     assert answer.json["errors"][0]["code"] == code
     assert answer.json["errors"][0]["pointer"].startswith(f"/{field}")
+
+
+def test_issuer_inside_is_taken_once_whoever_runs_the_service_named_its_network(app, client, ada):
+    def post(issuer):
+        answer = client.post(PATH, json=BODY | {"issuer": issuer}, headers=ada)
+        return answer.status_code, answer.json.get("errors", [{}])[0].get("code")
+
+    inside = ["https://10.20.0.5/realms/house", "https://id.corp.internal/adfs"]
+    assert [post(one) for one in inside] == [(422, "not_public")] * 2
+    context = app.extensions["waylight"]
+    named = replace(context.settings, openid_networks=(ip_network("10.20.0.0/16"),))
+    app.extensions["waylight"] = replace(context, settings=named)
+    assert [post(one) for one in inside] == [(201, None)] * 2
+    beside = ["https://10.21.0.5/", "https://169.254.169.254/", "https://localhost/"]
+    assert [post(one) for one in beside] == [(422, "not_public")] * 3
+    # Nothing else that is given to us to call leads there.
+    hook = {"url": "https://10.20.0.5/hook", "event_types": ["alert.created"]}
+    assert client.post("/v1/webhooks", json=hook, headers=ada).json["errors"][0]["code"] == (
+        "not_public"
+    )
 
 
 @pytest.mark.parametrize(

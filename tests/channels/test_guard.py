@@ -1,16 +1,26 @@
+import json
 import re
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+import urllib3.util.connection
 
 from tests.proxy import soon
 from tests.receivers import answer, certificate, drip, receiving, silent
 from waylight.channels import guard as guarding
 from waylight.channels.guard import DestinationRefused, Guard, reason
+from waylight.channels.openid import OpenIdProviders
+from waylight.channels.web_push import WebPush
+from waylight.channels.webhook import Webhooks
+from waylight.domain.errors import Unavailable
+from waylight.domain.identity_providers import Asked, RelyingParty
 
 PUBLIC = "93.184.215.14"
 real_look_up = socket.getaddrinfo
@@ -377,3 +387,181 @@ def test_nothing_that_is_logged_names_the_address(monkeypatch, connected, caplog
         with pytest.raises(requests.RequestException):
             post(Guard(), f"https://{host}/secret-path")
     assert not re.search("example|secret-path|10.0.0.1", caplog.text)
+
+
+# --- networks that whoever runs the service named
+
+
+INSIDE = "10.20.0.5"
+HOUSE = (ip_network("10.20.0.0/16"), ip_network("fd12:3456:789a::/48"))
+
+
+@pytest.fixture
+def house(monkeypatch):
+    """Addresses inside, whose lines end at a receiver of this machine and say where they lead."""
+    tried: list[tuple[str, int]] = []
+    connect = urllib3.util.connection.create_connection
+
+    class Line(socket.socket):
+        def getpeername(self):
+            return tried[-1]
+
+    def inside(address, *args, **kwargs):
+        tried.append(address)
+        line = connect(("127.0.0.1", address[1]), *args, **kwargs)
+        return Line(fileno=line.detach())
+
+    monkeypatch.setattr("urllib3.util.connection.create_connection", inside)
+    return tried
+
+
+@pytest.mark.parametrize("address", [INSIDE, "fd12:3456:789a::5", "::ffff:10.20.0.5"])
+def test_address_in_a_named_network_is_called_with_tls_to_its_name(
+    monkeypatch, tmp_path, house, address
+):
+    tls, authority = certificate(tmp_path, "id.corp.internal")
+    with receiving(answer(200), tls=tls) as receiver:
+        names = Names(monkeypatch, id_corp_internal=[address, "127.0.0.1"])
+        guard = Guard(networks=HOUSE, more_authorities=authority)
+        assert post(guard, f"https://id.corp.internal:{receiver.port}/").status_code == 200
+        port = receiver.port
+    # To the very address that was looked up, once; one that is mapped is the IPv4 that it means.
+    assert names.asked == ["id.corp.internal"]
+    assert house == [(address.removeprefix("::ffff:"), port)]
+    assert receiver.received[0].headers["host"] == f"id.corp.internal:{port}"
+
+
+def test_certificate_of_another_name_or_authority_opens_nothing_inside(
+    monkeypatch, tmp_path, house
+):
+    tls, authority = certificate(tmp_path, "id.corp.internal")
+    with receiving(answer(200), tls=tls) as receiver:
+        Names(monkeypatch, id_corp_internal=[INSIDE], other_corp_internal=[INSIDE])
+        for name, trusted in (("other", authority), ("id", None)):
+            with pytest.raises(requests.exceptions.SSLError) as why:
+                post(
+                    Guard(networks=HOUSE, more_authorities=trusted),
+                    f"https://{name}.corp.internal:{receiver.port}/",
+                    verify=False,
+                )
+            assert reason(why.value) == "tls_failed"
+    assert len(house) == 2
+    assert receiver.received == []
+
+
+def test_authority_of_the_house_stands_beside_the_public_ones(tmp_path):
+    _, authority = certificate(tmp_path, "id.corp.internal")
+    public = Guard()._tls.cert_store_stats()["x509"]
+    assert Guard(more_authorities=authority)._tls.cert_store_stats()["x509"] == public + 1 > 100
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.19.255.255",
+        "10.21.0.0",
+        "192.168.0.1",
+        "127.0.0.1",
+        "::1",
+        "0.0.0.0",  # noqa: S104 - not to listen on
+        "169.254.169.254",
+        "fe80::1%lo",
+        "fd12:3456:789b::1",
+        "fd00:ec2::254",
+        "::ffff:10.21.0.1",
+        "::ffff:169.254.169.254",
+        "::10.20.0.5",
+        "::ffff:0:10.20.0.5",
+        "64:ff9b::a14:5",
+        "2002:a14:5::1",
+        "fec0::1",
+    ],
+)
+def test_address_beside_the_named_networks_is_refused(monkeypatch, connected, address):
+    Names(monkeypatch, id_corp_internal=[address])
+    with pytest.raises(requests.RequestException) as why:
+        post(Guard(networks=HOUSE), "https://id.corp.internal/")
+    assert reason(why.value) == "address_refused"
+    assert connected == []
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "100.100.100.200"])
+def test_what_tells_a_machine_its_keys_is_refused_in_whatever_network(
+    monkeypatch, connected, address
+):
+    Names(monkeypatch, id_corp_internal=[address])
+    wide = [ip_network(one) for one in ("0.0.0.0/0", "fd00::/8", "100.64.0.0/10")]
+    with pytest.raises(requests.RequestException) as why:
+        post(Guard(networks=wide), "https://id.corp.internal/")
+    assert reason(why.value) == "address_refused"
+    assert connected == []
+
+
+@pytest.mark.parametrize(
+    "url", ["http://10.20.0.5/", "http://id.corp.internal:4010/", "https://a:b@10.20.0.5/"]
+)
+def test_inside_too_there_is_tls_and_no_password_in_the_url(monkeypatch, connected, url):
+    Names(monkeypatch, id_corp_internal=[INSIDE])
+    with pytest.raises(requests.RequestException) as why:
+        post(Guard(networks=HOUSE, loopback_ports=(4010,)), url)
+    assert reason(why.value) == "address_refused"
+    assert connected == []
+
+
+def test_connection_inside_to_another_address_than_was_checked_is_given_up(monkeypatch):
+    with receiving() as receiver:
+        Names(monkeypatch, **{"id.corp.internal": [INSIDE], INSIDE: ["127.0.0.1"]})
+        with pytest.raises(DestinationRefused):
+            post(Guard(networks=HOUSE), f"https://id.corp.internal:{receiver.port}/")
+    assert receiver.received == []
+
+
+def test_networks_and_authorities_of_providers_are_theirs_alone(
+    monkeypatch, tmp_path, settings, connected
+):
+    _, authority = certificate(tmp_path, "id.corp.internal")
+    used = replace(
+        settings,
+        openid_networks=HOUSE,
+        openid_authorities=authority,
+        vapid_keys=(bytes(range(1, 33)),),
+        vapid_subject="mailto:desk@waylight.example",
+    )
+    public = Guard()._tls.cert_store_stats()
+    providers: Any = OpenIdProviders.from_settings(used)._session
+    assert providers._guard.networks == HOUSE
+    assert providers._guard._tls.cert_store_stats() != public
+    Names(monkeypatch, id_corp_internal=[INSIDE])
+    for channel in (Webhooks, WebPush):
+        session: Any = channel.from_settings(used)._session
+        assert session._guard._tls.cert_store_stats() == public
+        with pytest.raises(requests.RequestException) as why:
+            session.post("https://id.corp.internal/")
+        assert reason(why.value) == "address_refused"
+    assert connected == []
+
+
+def test_provider_inside_is_found_by_its_own_documents(monkeypatch, tmp_path, settings, house):
+    tls, authority = certificate(tmp_path, "id.corp.internal")
+
+    def say(line, _closing):
+        at = f"https://id.corp.internal:{receiver.port}"
+        found = {"issuer": at, "authorization_endpoint": f"{at}/authorize"}
+        line.sendall(answer(200, json.dumps(found).encode()))
+
+    with receiving(say, tls=tls) as receiver:
+        Names(monkeypatch, id_corp_internal=[INSIDE])
+        issuer = f"https://id.corp.internal:{receiver.port}"
+        asked = Asked("https://desk.example/", "state", "nonce", "verifier" * 8, fresh=False)
+        used = replace(settings, openid_networks=HOUSE, openid_authorities=authority)
+        party = RelyingParty(issuer, "waylight", None)
+        url = OpenIdProviders.from_settings(used).authorization_url(party, asked, scopes=[])
+        assert url.startswith(f"{issuer}/authorize?")
+        for shut in (
+            replace(used, openid_networks=()),
+            replace(used, openid_networks=HOUSE[1:]),
+            replace(used, openid_authorities=None),
+        ):
+            with pytest.raises(Unavailable):
+                OpenIdProviders.from_settings(shut).authorization_url(party, asked, scopes=[])
+    assert len(receiver.received) == 1

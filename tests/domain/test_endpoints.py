@@ -1,10 +1,10 @@
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waylight.domain.endpoints import is_public, problem_with
+from waylight.domain.endpoints import can_be_named, is_inside, is_public, problem_with
 
 
 def code(url, **kwargs):
@@ -125,3 +125,78 @@ def test_no_ipv4_address_is_public_inside_a_mapped_or_translated_one(address):
 @given(st.ip_addresses())
 def test_what_python_calls_private_is_never_public(address):
     assert not (is_public(address) and (address.is_private or address.is_reserved))
+
+
+HOUSE = (ip_network("10.20.0.0/16"), ip_network("fd12:3456:789a::/48"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://10.20.0.5/realms/house",
+        "https://[fd12:3456:789a::5]:8443/realms/house",
+        "https://id.corp.internal/adfs",
+        "https://keycloak:8443/realms/house",
+        "https://8.8.8.8/hook",
+    ],
+)
+def test_host_of_a_named_network_is_taken_with_tls(url):
+    assert problem_with(url, networks=HOUSE) is None
+    assert code(url.replace("https", "http"), networks=HOUSE) == "https_only"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://10.21.0.1/",
+        "https://10.19.255.255/",
+        "https://[fd12:3456:789b::1]/",
+        "https://[::ffff:10.20.0.5]/",
+        "https://[::10.20.0.5]/",
+        "https://169.254.169.254/latest/meta-data",
+        "https://127.0.0.1/",
+        "https://[::1]/",
+        "https://localhost/",
+        "https://id.localhost/",
+    ],
+)
+def test_host_beside_the_named_networks_is_refused(url):
+    assert code(url, networks=HOUSE) == "not_public"
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        "0.0.0.0/0",
+        "::/0",
+        "127.0.0.1/32",
+        "126.0.0.0/7",
+        "::1/128",
+        "169.254.169.254/32",
+        "168.0.0.0/6",
+        "fe80::/64",
+        "224.0.0.0/4",
+        "255.255.255.255/32",
+        "ff02::/16",
+        "0.0.0.0/32",
+        "::/128",
+        "::ffff:10.20.0.0/112",
+        "64:ff9b::a14:0/112",
+        "2002:a14::/32",
+    ],
+)
+def test_network_that_leads_to_this_machine_or_its_keys_cannot_be_named(network):
+    assert not can_be_named(ip_network(network))
+
+
+@pytest.mark.parametrize("network", ["10.20.0.0/16", "192.168.7.9/32", "fd00::/8", "100.64.0.0/10"])
+def test_network_of_a_house_can_be_named(network):
+    assert can_be_named(ip_network(network))
+
+
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "127.0.0.1", "::1", "fd00:ec2::254", "100.100.100.200"]
+)
+def test_where_clouds_keep_keys_is_inside_no_network(address):
+    everywhere = [ip_network(one) for one in ("0.0.0.0/0", "::/0")]
+    assert not is_inside(ip_address(address), everywhere)

@@ -1,4 +1,7 @@
-"""Calls to URLs that others chose: to the open internet only, to the address that was checked.
+"""Calls to URLs that others chose: to the open internet, to the address that was checked.
+
+Into networks of our own only where whoever runs the service names them to the guard: of identity
+providers, and of nothing else.
 
 `requests-hardened` looks a name up once, checks what it found and connects to that very address
 with TLS to the name. It falls short of what is needed here, so this adds to it: a list of what is
@@ -29,7 +32,7 @@ from urllib3.util import parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
 from waylight.domain.alerts import TIMED_OUT
-from waylight.domain.endpoints import is_public
+from waylight.domain.endpoints import Network, is_inside, is_public
 
 TOTAL_S = 15.0
 """Seconds of one call from the first look for its name to the last byte of its answer."""
@@ -57,19 +60,25 @@ class Guard:
         self,
         *,
         loopback_ports: Collection[int] = (),
+        networks: Collection[Network] = (),
         total_s: float = TOTAL_S,
         authorities: str | None = None,
+        more_authorities: str | None = None,
     ) -> None:
         """`loopback_ports` of this machine may be called, also without TLS: for development.
 
-        `authorities` is a file of certificates to trust instead of the public ones.
+        So may addresses in `networks`, with TLS. `authorities` is a file of certificates to trust
+        instead of the public ones, `more_authorities` one to trust besides.
         """
         self.loopback_ports = frozenset(loopback_ports)
+        self.networks = tuple(networks)
         self._total_s = total_s
         self._look_ups = threading.BoundedSemaphore(LOOKUPS)
         # One for all calls: reading the public authorities takes 50 ms of a processor.
         self._tls = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
         self._tls.load_verify_locations(authorities or certifi.where())
+        if more_authorities is not None:
+            self._tls.load_verify_locations(more_authorities)
 
     def session(self, *, answer_bytes: int = 65_536) -> requests.Session:
         """What a library that wants a session of `requests` is given; threads may share it.
@@ -79,8 +88,8 @@ class Guard:
         came in time: an answer whose head came is an answer.
 
         Raises requests.RequestException: DestinationRefused (and InvalidIPAddress of the library)
-        for an address that is not public, ConnectTimeout and ReadTimeout at the limit. Its text
-        may hold the URL: log `reason(error)` instead.
+        for an address that is neither public nor in `networks`, ConnectTimeout and ReadTimeout at
+        the limit. Its text may hold the URL: log `reason(error)` instead.
         """
         return _Session(self, answer_bytes)
 
@@ -91,7 +100,12 @@ class Guard:
         with _Watch(began + self._total_s) as watch:
             loopback = port in self.loopback_ports
             adapter = _Adapter(
-                watch, secure=secure, loopback=loopback, tls=self._tls, look_ups=self._look_ups
+                watch,
+                secure=secure,
+                loopback=loopback,
+                networks=self.networks,
+                tls=self._tls,
+                look_ups=self._look_ups,
             )
             try:
                 response: requests.Response = adapter.send(
@@ -239,11 +253,13 @@ class _Adapter(IPFilterAdapter):  # type: ignore[misc] # the library carries no 
         *,
         secure: bool,
         loopback: bool,
+        networks: Collection[Network],
         tls: ssl.SSLContext,
         look_ups: threading.BoundedSemaphore,
     ) -> None:
         super().__init__(is_https_proto=secure, allow_loopback=loopback)
         self._watch = watch
+        self._networks = networks
         self._look_ups = look_ups
         self._tls = tls
 
@@ -257,16 +273,40 @@ class _Adapter(IPFilterAdapter):  # type: ignore[misc] # the library carries no 
         verify: bool | str,  # noqa: FBT001 - as the library has it
         cert: str | tuple[str, str] | None = None,
     ) -> tuple[Any, Any]:
-        found = super().build_connection_pool_key_attributes
         host, tls = _in_time(
-            lambda: found(request, verify, cert), self._watch.left(), places=self._look_ups
+            lambda: self._found(request, verify, cert), self._watch.left(), places=self._look_ups
         )
         address = ip_address(host["host"].strip("[]").partition("%")[0])
         own = self._allow_loopback and address.is_loopback
-        if not own and not (self._is_https_proto and is_public(address)):
+        may = is_public(address) or is_inside(address, self._networks)
+        if not own and not (self._is_https_proto and may):
             raise DestinationRefused("the address is not public")
         self._watch.address = address
         return host, tls | {"ssl_context": self._tls} if self._is_https_proto else tls
+
+    def _found(
+        self,
+        request: requests.PreparedRequest,
+        verify: bool | str,  # noqa: FBT001 - as the library has it
+        cert: str | tuple[str, str] | None,
+    ) -> tuple[Any, Any]:
+        """The address of the request's host as the library found it, or refused it: see there.
+
+        It refuses every private one. One in our networks is put where it would have put it; its
+        `Host` header it has written by then.
+        """
+        try:
+            return super().build_connection_pool_key_attributes(request, verify, cert)  # type: ignore[no-any-return]
+        except InvalidIPAddress as refused:
+            address = refused.args[0]  # what was found, so that nothing is looked up twice
+            if not self._is_https_proto or not is_inside(address, self._networks):
+                raise
+        host, tls = super(IPFilterAdapter, self).build_connection_pool_key_attributes(
+            request, verify, cert
+        )
+        name = host["host"]
+        host["host"] = f"[{address}]" if address.version == 6 else str(address)
+        return host, tls | {"assert_hostname": name, "server_hostname": name}
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the library has it
         pool = super().get_connection_with_tls_context(*args, **kwargs)

@@ -131,7 +131,7 @@ class OpenIdProviders:
         searched_every_s: float = SEARCHED_EVERY_S,
     ) -> None:
         self._session = guard.session(answer_bytes=DOCUMENT_BYTES)
-        self._ports = guard.loopback_ports
+        self._ports, self._networks = guard.loopback_ports, guard.networks
         self._clock = clock
         self._searched_every_s = searched_every_s
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
@@ -142,7 +142,13 @@ class OpenIdProviders:
     @classmethod
     def from_settings(cls, settings: Settings) -> "OpenIdProviders":
         """As the settings have it."""
-        return cls(Guard(loopback_ports=settings.allowed_loopback_ports, total_s=TOTAL_S))
+        guard = Guard(
+            loopback_ports=settings.allowed_loopback_ports,
+            networks=settings.openid_networks,
+            total_s=TOTAL_S,
+            more_authorities=settings.openid_authorities,
+        )
+        return cls(guard)
 
     def authorization_url(
         self, party: RelyingParty, asked: Asked, *, scopes: Collection[str]
@@ -327,7 +333,9 @@ class OpenIdProviders:
 
     def _endpoint(self, metadata: Mapping[str, Any], name: str, issuer: str) -> str:
         url = metadata.get(name)
-        if not isinstance(url, str) or problem_with(url, loopback_ports=self._ports) is not None:
+        if not isinstance(url, str) or problem_with(
+            url, loopback_ports=self._ports, networks=self._networks
+        ):
             raise self._down(issuer, f"no_{name}")
         return url
 

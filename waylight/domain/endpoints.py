@@ -7,7 +7,16 @@ may lead somewhere else by then.
 
 import re
 from collections.abc import Collection
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+
+Network = IPv4Network | IPv6Network
 
 LENGTH = 2_048
 """Characters of a URL, at most."""
@@ -37,6 +46,35 @@ _NOT_PUBLIC = tuple(
         "3fff::/20",
     )
 )
+_NOBODYS = tuple(
+    ip_network(block)
+    for block in (
+        "0.0.0.0/8",
+        "127.0.0.0/8",
+        "169.254.0.0/16",  # link-local: also where clouds tell a machine its own keys
+        "224.0.0.0/3",
+        "::/96",  # unspecified, loopback, and an IPv4 address inside, as in the six below
+        "::ffff:0:0/96",
+        "::ffff:0:0:0/96",
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",
+        "2001::/32",
+        "2002::/16",
+        "fe80::/10",
+        "ff00::/8",
+    )
+)
+"""Where no provider can be: a network that has any of these is none that may be named."""
+_OF_CLOUDS = tuple(
+    ip_address(one)
+    for one in (
+        "100.100.100.200",  # Alibaba
+        "192.0.0.192",  # Oracle
+        "fd00:ec2::254",  # Amazon
+        "fd20:ce::254",  # Google
+    )
+)
+"""Where clouds tell a machine its own keys, beside 169.254.169.254: amid networks of others."""
 _UNICAST = ip_network("2000::/3")
 """All of IPv6 that is given out to anybody (RFC 4291): mapped, compatible, NAT64, site-local, local
 and multicast addresses lie outside."""
@@ -57,10 +95,27 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     return address in _UNICAST and (int(address) >> 32) & 0xFDFF_FFFF != 0x5EFE  # ISATAP
 
 
-def problem_with(url: str, *, loopback_ports: Collection[int] = ()) -> tuple[str, str] | None:
+def can_be_named(network: Network) -> bool:
+    """Whether providers may be in this network, if whoever runs the service says so."""
+    return not any(
+        block.version == network.version and block.overlaps(network) for block in _NOBODYS
+    )
+
+
+def is_inside(address: IPv4Address | IPv6Address, networks: Collection[Network]) -> bool:
+    """Whether this lies in one of the networks, and is nothing that no network can open."""
+    if address in _OF_CLOUDS or any(address in block for block in _NOBODYS):
+        return False
+    return any(address in network for network in networks)
+
+
+def problem_with(
+    url: str, *, loopback_ports: Collection[int] = (), networks: Collection[Network] = ()
+) -> tuple[str, str] | None:
     """Why this URL is not taken down, as a code and words with the fix; None for one that is.
 
-    It is https with a public host; on `loopback_ports` of this machine http will do. Nothing is
+    It is https with a public host; on `loopback_ports` of this machine http will do, and with
+    `networks` of our own a host inside them, under any name but that of this machine. Nothing is
     looked up: what a name means is asked, and checked, at each call.
     """
     if len(url) > LENGTH:
@@ -79,7 +134,7 @@ def problem_with(url: str, *, loopback_ports: Collection[int] = ()) -> tuple[str
         return None
     if parts["scheme"] != "https":
         return "https_only", "Must begin with https://."
-    return _problem_with_host(host)
+    return _problem_with_host(host, networks)
 
 
 def _is_loopback(host: str) -> bool:
@@ -94,10 +149,10 @@ def _literal(host: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-def _problem_with_host(host: str) -> tuple[str, str] | None:
+def _problem_with_host(host: str, networks: Collection[Network]) -> tuple[str, str] | None:
     address = _literal(host)
     if address is not None:
-        return None if is_public(address) else _NOT_OUTSIDE
+        return None if is_public(address) or is_inside(address, networks) else _NOT_OUTSIDE
     labels = host.split(".")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         return "invalid_url", "The host must be a name such as partner.example, with no dot at end."
@@ -105,6 +160,8 @@ def _problem_with_host(host: str) -> tuple[str, str] | None:
     # are all 127.0.0.1.
     if re.fullmatch(r"[0-9]+|0[xX][0-9A-Fa-f]*", labels[-1]):
         return "invalid_url", "An IPv4 address must be four numbers: 192.0.2.1."
+    if networks and labels[-1] != "localhost":
+        return None
     if len(labels) == 1 or any(host == name or host.endswith(f".{name}") for name in _INSIDE):
         return _NOT_OUTSIDE
     return None

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from waylight.domain.addresses import normal_email
-from waylight.domain.endpoints import LENGTH, problem_with
+from waylight.domain.endpoints import LENGTH, Network, problem_with
 from waylight.domain.names import read_name
 from waylight.domain.roles import Role
 
@@ -215,9 +215,11 @@ def name_of(claims: Mapping[str, Any], email: str) -> str:
         return email.rpartition("@")[0][:LONGEST_NAME]
 
 
-def problem_with_issuer(url: str, *, loopback_ports: Collection[int]) -> tuple[str, str] | None:
+def problem_with_issuer(
+    url: str, *, loopback_ports: Collection[int], networks: Collection[Network]
+) -> tuple[str, str] | None:
     """Why this is no issuer, as a code and words; None for one (OpenID Connect Discovery, 3)."""
-    problem = problem_with(url, loopback_ports=loopback_ports)
+    problem = problem_with(url, loopback_ports=loopback_ports, networks=networks)
     if problem is None and "?" in url:
         return "invalid_url", "An issuer has no question mark."
     return problem

@@ -18,6 +18,7 @@ from waylight.db import identity_providers as db
 from waylight.db import sessions as db_sessions
 from waylight.db.session import Database
 from waylight.domain.changes import check_says_something, check_version
+from waylight.domain.endpoints import Network
 from waylight.domain.errors import (
     InvalidRequest,
     NotFound,
@@ -51,6 +52,7 @@ def create_provider(
     *,
     values: Mapping[str, Any],
     loopback_ports: Collection[int],
+    networks: Collection[Network] = (),
     request_id: str | None = None,
     now: datetime,
 ) -> IdentityProvider:
@@ -61,7 +63,9 @@ def create_provider(
     """
     organisation_id = organisation_of(principal)
     provider_id = UUID(bytes=uuid7().bytes)
-    problem = problem_with_issuer(values["issuer"], loopback_ports=loopback_ports)
+    problem = problem_with_issuer(
+        values["issuer"], loopback_ports=loopback_ports, networks=networks
+    )
     checked = _checked(values, [] if problem is None else [Problem("/issuer", *problem)])
     sealed = vault.seal(provider_id, _secret_in(values))
     with database.staff(organisation_id) as conn:
