@@ -46,7 +46,7 @@ def inbox(query: dict[str, Any]) -> ResponseReturnValue:
         team_id=team,
         states=states,
         after=_after(query["cursor"], of=scope),
-        limit=limit + 1,
+        limit=limit,
         now=now(),
         request_id=g.request_id,
     )

@@ -35,7 +35,7 @@ def list_analysed(query: dict[str, Any]) -> ResponseReturnValue:
         since=query["since"],
         until=query["until"],
         after=paging.after(query["cursor"], of=scope),
-        limit=limit + 1,
+        limit=limit,
         now=now(),
         request_id=g.request_id,
     )

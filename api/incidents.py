@@ -52,7 +52,7 @@ def list_incidents(query: dict[str, Any]) -> ResponseReturnValue:
         states=states,
         priorities=urgent,
         after=UUID(after[0]) if after else None,
-        limit=limit + 1,
+        limit=limit,
         now=now(),
         request_id=g.request_id,
     )
@@ -78,7 +78,7 @@ def timeline(query: dict[str, Any], incident_id: UUID) -> ResponseReturnValue:
     scope = paging.scope("timeline", principal().organisation_id, incident_id)
     after = paging.after(query["cursor"], of=scope)
     rows = incidents.read_timeline(
-        **_looking(incident_id), after=_position(after) if after else None, limit=limit + 1
+        **_looking(incident_id), after=_position(after) if after else None, limit=limit
     )
     return paging.page(rows, limit=limit, of=scope, values=_values)
 

@@ -1,6 +1,5 @@
 """Reports that passengers let your organisation read. Every answer is personal: nothing is kept."""
 
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +27,9 @@ blueprint = Blueprint(
 def list_shared(query: dict[str, Any]) -> ResponseReturnValue:
     """The reports that your organisation reads by their passengers' consent, newest first."""
     scope = paging.scope("shared reports", principal().organisation_id)
-    return paging.page_by_id(query, partial(shared.list_shared, **asking()), of=scope)
+    after, limit = paging.after(query["cursor"], of=scope), query["limit"]
+    rows = shared.list_shared(**asking(after=UUID(after[0]) if after else None, limit=limit))
+    return paging.page(rows, limit=limit, of=scope, values=lambda row: [row.id])
 
 
 @blueprint.route('/v1/shared-reports/<wire_id("report"):report_id>')

@@ -159,8 +159,11 @@ def test_pages_go_on_and_the_cursor_tells_no_time(desk, client, signed_in, count
     for hour in range(4):
         desk.report(STORY, now=EARLIER - timedelta(hours=hour))
     seen, path = [], f"{PATH}?limit=1"
+    entries = "select report_id from audit_entries where action = 'report.analysed'"
     while path:
         answer = client.get(path, headers=signed_in["Casey"])
+        # Not of the one that only says that there is a next page.
+        assert len(desk.rows(entries)) == len(seen) + 1
         seen += [one["received_hour"] for one in answer.json["items"]]
         link = answer.headers.get("Link", "")
         path = link.partition("<")[2].partition(">")[0]

@@ -234,11 +234,14 @@ def test_inbox_is_newest_first_and_goes_on_where_it_stopped(desk):
         ids.append(desk.alert_of(desk.first))
     ids.reverse()
     page = alerts.list_alerts(desk.database, desk.vault, desk.police, limit=3, now=NOW)
-    assert [alert.id for alert in page] == ids[:3]
+    assert [alert.id for alert in page] == ids[:4]  # the last says that there is more
+    listed = "select alert_id from audit_entries where action = 'report.listed' order by alert_id"
+    assert [row["alert_id"] for row in desk.rows(listed)] == sorted(ids[:3])
     rest = alerts.list_alerts(
-        desk.database, desk.vault, desk.police, limit=3, after=page[-1].id, now=NOW
+        desk.database, desk.vault, desk.police, limit=3, after=page[2].id, now=NOW
     )
     assert [alert.id for alert in rest] == ids[3:]
+    assert [row["alert_id"] for row in desk.rows(listed)] == sorted(ids)
 
 
 def test_inbox_is_filtered_by_state(desk):

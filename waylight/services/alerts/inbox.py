@@ -67,6 +67,7 @@ def list_alerts(
 ) -> list[AlertSummary]:
     """Up to `limit` of the caller's alerts, newest first, older than the alert `after`.
 
+    And one more where there are more, which is not shown: no entry is written about it.
     Without a team: those of every team and hub of the caller's organisation. With one: that
     team's, as far as the organisation received or oversees them. What kind of report and where is
     audited the first time a person is shown it, also of the others of its incident, whose number,
@@ -82,11 +83,12 @@ def list_alerts(
             team_id=team_id,
             states=states,
             after=after,
-            limit=limit,
+            limit=limit + 1,
         )
-        own = [row for row in rows if row["categories"] is not None]
+        shown = rows[:limit]
+        own = [row for row in shown if row["categories"] is not None]
         of_incidents = granted_reports_of(
-            conn, [row["incident_id"] for row in rows], organisation_id
+            conn, [row["incident_id"] for row in shown], organisation_id
         )
         audit.write_first_looks(
             conn,

@@ -70,6 +70,7 @@ def list_incidents(
 ) -> list[Incident]:
     """Up to `limit` incidents, newest first, older than the incident `after`.
 
+    And one more where there are more, which is not shown: no entry is written about it.
     Those that a team of the caller's organisation was told of, and those that it oversees. A line
     says how urgent its reports are and of which kind: for each that the organisation was granted it
     is audited the first time a person is shown it.
@@ -82,12 +83,12 @@ def list_incidents(
             states=states,
             priorities=priorities,
             after=after,
-            limit=limit,
+            limit=limit + 1,
         )
         audit.write_first_looks(
             conn,
             vault,
-            db.granted_reports(conn, [row["id"] for row in rows], organisation_id),
+            db.granted_reports(conn, [row["id"] for row in rows[:limit]], organisation_id),
             principal=principal,
             request_id=request_id,
             now=now,
@@ -141,6 +142,7 @@ def read_timeline(
 ) -> list[Entry]:
     """Up to `limit` things that happened, oldest first, those beyond `after` (time, rank, id).
 
+    And one more where there are more, which is not shown: nobody is told that it was read.
     As far as the caller's organisation was granted them, with what happened to incidents that were
     merged into this one; notes for those who take some there (`add_note`) and for who wrote them.
     Writes an audit entry for each report that anything shown is about, and one for notes.
@@ -149,10 +151,11 @@ def read_timeline(
     organisation_id = organisation_of(principal)
     with database.staff(organisation_id) as conn:
         incident = visible(conn, principal, incident_id)
-        rows = db.timeline(conn, incident_id, organisation_id, after=after, limit=limit)
+        rows = db.timeline(conn, incident_id, organisation_id, after=after, limit=limit + 1)
+        page = rows[:limit]
         # Not of those alone that came in on this page: a page may begin anywhere.
-        shown = list(dict.fromkeys(row["report_id"] for row in rows if row["report_id"]))
-        notes = [None] if any(row["note"] is not None for row in rows) else list[None]()
+        shown = list(dict.fromkeys(row["report_id"] for row in page if row["report_id"]))
+        notes = [None] if any(row["note"] is not None for row in page) else list[None]()
         read: Sequence[UUID | None]
         for action, read in (("report.read", shown), ("notes.read", notes)):
             audit.write(

@@ -34,6 +34,7 @@ def list_analysed(
 ) -> list[AnalysedReport]:
     """Up to `limit` reports that the caller's organisation may see, the newest hour first.
 
+    And one more where there are more, which is not shown: nobody is told that it was counted.
     Within an hour in no order that tells anything. Those whose hour is over, no drills, none that
     was withdrawn. The transaction reads as an analyst: the database itself shows it no position, no
     story and no name. Every report shown is audited, and its passenger told of the first time by
@@ -48,9 +49,9 @@ def list_analysed(
             until=until,
             after=_opened(vault, after) if after else None,
             salt=vault.keyed_hash("analysed order", organisation_id.bytes),
-            limit=limit,
+            limit=limit + 1,
         )
-        ids = [row["id"] for row in rows]
+        ids = [row["id"] for row in rows[:limit]]
         audit.write(
             conn,
             vault,

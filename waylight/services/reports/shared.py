@@ -31,14 +31,15 @@ def list_shared(
 ) -> list[SharedSummary]:
     """Up to `limit` reports that the caller's organisation reads by consent, the newest first.
 
-    What kind of report it is, is audited the first time a person is shown it.
+    And one more where there are more, which is not shown: no entry is written about it. What kind
+    of report it is, is audited the first time a person is shown it.
     """
     with database.staff(organisation_of(principal)) as conn:
-        rows = db.shared_reports(conn, organisation_of(principal), after=after, limit=limit)
+        rows = db.shared_reports(conn, organisation_of(principal), after=after, limit=limit + 1)
         audit.write_first_looks(
             conn,
             vault,
-            [row | {"id": None} for row in rows],
+            [row | {"id": None} for row in rows[:limit]],
             principal=principal,
             request_id=request_id,
             now=now,
