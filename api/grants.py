@@ -3,9 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from api.wire.auth import asking, principal, require
+from api.wire.auth import asking, require
 from api.wire.blueprint import Blueprint
-from api.wire.context import waylight
 from schemas.grants import GrantsOut, RevocationIn
 from waylight.domain.grants import Grant
 from waylight.domain.principals import Kind
@@ -25,15 +24,7 @@ def grants(report_id: UUID) -> dict[str, tuple[Grant, ...]]:
     You know of your organisation's own grants and of those that it gave by a hand-over; the control
     room of all, but for what the passenger has with a support service.
     """
-    context = waylight()
-    found = service.list_grants(
-        context.database,
-        context.vault,
-        principal(),
-        report_id=report_id,
-        now=now(),
-        request_id=g.request_id,
-    )
+    found = service.list_grants(**asking(report_id=report_id))
     return {"items": found}
 
 
