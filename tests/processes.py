@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.databases import ROOT, environment_for
+from tests.ports import free_port
 from tests.proxy import soon
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 """How long a test waits for what must happen; it takes as long only when it fails."""
 
 
@@ -69,6 +70,8 @@ def serving(url: str, folder: Path, *, workers: int = 1, **settings: str) -> Ite
     with running(url, log, "serve", **own) as process:
         server = Server(process, port, log)
         soon(lambda: _answers(server))
+        # Its first connection to the database may take longer than a caller waits for one.
+        soon(lambda: b'"unreachable"' not in server.ask("GET", "/readyz")[1])
         yield server
 
 
@@ -93,18 +96,10 @@ def running(
             if process.poll() is None:
                 process.send_signal(signal.SIGQUIT)
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(timeout=10)
+                    process.wait(timeout=30)
             if process.poll() is None:
                 process.kill()
                 process.wait()
-
-
-def free_port() -> int:
-    """A port that nobody listens to at this moment."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        found: int = free.getsockname()[1]
-        return found
 
 
 def _answers(server: Server) -> bool:

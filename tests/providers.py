@@ -23,6 +23,8 @@ import jwt
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
+from tests.ports import free_port
+
 SERVICE, SECRET = "8a0a1d9e-3f2e-4d3a-9d65-3f0e1c2b7a10", "5d3c2b1a-0f9e-4d8c-8b7a-6a5b4c3d2e1f"
 NOTIFY_KEY = f"waylight-{SERVICE}-{SECRET}"
 TEMPLATE = "1f2e3d4c-5b6a-4789-8abc-def012345678"
@@ -257,8 +259,9 @@ def mail(*, tls: Any = None, security: str = "none", login: bool = False) -> Ite
         upgraded = security == "starttls"
         options |= {"authenticator": authenticate}
         options |= {"auth_required": upgraded, "auth_require_tls": upgraded}
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        server.port = free.getsockname()[1]
+    server.port = free_port()
+    # A busy machine is no dead server: its own patience is five seconds.
+    options |= {"ready_timeout": 120}
     controller = Controller(Handler(), hostname="127.0.0.1", port=server.port, **options)
     controller.start()
     try:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from tests.ports import free_port
+
 
 class Line:
     """Forwards connections from a loopback port to PostgreSQL, until told otherwise.
@@ -26,8 +28,8 @@ class Line:
         self._flowing.set()
         self._open: set[socket.socket] = set()
         self._closed = False
-        self._listener = self._listen(0)
-        self._port: int = self._listener.getsockname()[1]
+        self._port = free_port()  # which it comes back to: `start`
+        self._listener = self._listen(self._port)
 
     def url(self) -> str:
         return make_conninfo(self._url, host="127.0.0.1", port=self._port, sslmode="disable")
@@ -99,7 +101,7 @@ class Line:
 
 def soon(happens: Callable[[], object]) -> None:
     """Waits for what a thread or process is about to do; as long only when it fails."""
-    give_up_at = time.monotonic() + 60
+    give_up_at = time.monotonic() + 120
     while not happens():
         assert time.monotonic() < give_up_at
         time.sleep(0.01)

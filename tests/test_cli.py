@@ -10,7 +10,6 @@ import urllib.request
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from socket import socket
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,6 +17,7 @@ from click.testing import CliRunner
 
 from tests.databases import ROOT, environment_for, settings_for
 from tests.desk import open_desk
+from tests.ports import free_port
 from tests.proxy import soon
 from waylight import cli
 from waylight.db.session import Database
@@ -423,16 +423,14 @@ def started():
     yield start
     for process in processes:
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=120)
         assert process.returncode == 0, output
 
 
 @pytest.mark.slow
 @pytest.mark.commits
 def test_serve_answers_until_it_is_told_to_stop(started, url):
-    with socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = started(url, "serve", "--workers", "1", WAYLIGHT_PORT=str(port))
 
     def answer():

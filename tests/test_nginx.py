@@ -14,7 +14,8 @@ import pytest
 from tests.databases import ROOT
 from tests.desk import P1, keys_for, open_desk
 from tests.docs.blocks import blocks_of
-from tests.processes import PATIENCE_S, free_port, serving
+from tests.ports import free_port
+from tests.processes import PATIENCE_S, serving
 from tests.proxy import soon
 from tests.streams import PATH, Stream, following
 from tests.tokens import token

@@ -22,7 +22,7 @@ import psycopg
 from tests.clusters import new_cluster
 from tests.databases import ROOT, Cluster, empty_template, environment_for, settings_for
 from tests.desk import Desk, keys_for, open_desk
-from tests.processes import free_port
+from tests.ports import free_port
 from waylight.config import Settings
 from waylight.db.session import Database
 from waylight.domain.principals import Principal

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.databases import environment_for
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
@@ -29,9 +30,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number = free.getsockname()[1]
+    number = free_port()
     chosen = environment_for(
         NOWHERE,
         WAYLIGHT_PORT=str(number),
@@ -51,11 +50,11 @@ def port():
         yield number
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 def _wait_for(port, process):
-    give_up_at = time.monotonic() + 60
+    give_up_at = time.monotonic() + 120
     while time.monotonic() < give_up_at:
         assert process.poll() is None
         try:
@@ -71,7 +70,7 @@ class Line:
     """One connection: bytes out, answers in."""
 
     def __init__(self, port):
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=120)
         self._read = self._socket.makefile("rb")
 
     def send(self, *lines, body=b""):
