@@ -21,12 +21,22 @@ from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.orm import Session
 
 from waylight.config import Settings
+from waylight.db import session
 from waylight.db.session import Connection, Database, Role, _open_databases, _translated
 from waylight.services.operations import migrations
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = 5_228_001  # of the maintenance database: one process at a time builds a template
 _numbers = count()
+
+# A pool opens its connections while somebody waits for one, on a busy machine for longer than these
+# are in production: that is no dead server either. The settings say how long anybody waits in all.
+session.POOL_WAIT_S = 60.0
+session.CONNECT_S = 10
+
+TODAY = os.environ.setdefault("WAYLIGHT_TEST_DAY", str(datetime.now(UTC).date()))
+"""On which this run of the tests began, in all of its processes: after midnight one of them would
+drop the templates that another goes on cloning."""
 
 
 def environment_for(url: str, **changes: str) -> dict[str, str]:
@@ -294,8 +304,8 @@ def _adapters(url: str) -> psycopg.abc.AdaptContext:
 
 
 def _digest(paths: Iterable[Path], base: str | None) -> str:
-    today = datetime.now(UTC).date()  # partitions and opening hours start from the day of building
-    digest = hashlib.sha256(f"{base} {today}".encode())
+    # Partitions and opening hours start from the day of building.
+    digest = hashlib.sha256(f"{base} {TODAY}".encode())
     for path in sorted(paths):
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]

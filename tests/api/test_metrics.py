@@ -250,6 +250,7 @@ def behind_a_line(database, vault):
     line = Line(database._settings.database_url)
     app = create_app(settings_for(line.url(), WAYLIGHT_DATABASE_TIMEOUT_S="0.5"))
     yield app, line
+    line.resume()
     app.extensions["waylight"].database.close()
     line.close()
 

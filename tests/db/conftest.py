@@ -32,17 +32,33 @@ def line(url):
 
 
 @pytest.fixture
-def remote(line):
-    """A database at the other end of the line, with little patience and three connections."""
-    settings = settings_for(
-        line.url(),
-        WAYLIGHT_DATABASE_TIMEOUT_S=str(PATIENCE_S),
-        WAYLIGHT_POOL_SIZE="3",
-    )
-    database = Database(settings)
-    yield database
+def reach(line):
+    """Makes databases at the other end of the line, with so much patience and three connections."""
+    made = []
+
+    def reach(patience_s):
+        settings = settings_for(
+            line.url(), WAYLIGHT_DATABASE_TIMEOUT_S=str(patience_s), WAYLIGHT_POOL_SIZE="3"
+        )
+        made.append(Database(settings))
+        return made[-1]
+
+    yield reach
     line.resume()
-    database.close()
+    for database in made:
+        database.close()
+
+
+@pytest.fixture
+def remote(reach):
+    """One with little patience: where the server is to be given up."""
+    return reach(PATIENCE_S)
+
+
+@pytest.fixture
+def patient(reach):
+    """One with much of it: where the server is to answer, on a busy machine too."""
+    return reach(20.0)
 
 
 @pytest.fixture

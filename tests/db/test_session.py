@@ -3,7 +3,6 @@
 # ruff: noqa: PT012 - the block of a transaction is what is tested, and its end is part of it
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -13,6 +12,7 @@ import pytest
 from sqlalchemy import select, text
 
 from tests.databases import environment_for, settings_for
+from tests.lived import lived
 from tests.proxy import soon
 from waylight.config import ConfigurationError, Settings
 from waylight.db.models import WorkerHeartbeat
@@ -50,13 +50,13 @@ def beats(database):
 
 def heard(database):
     """What a caller hears, and after how many seconds."""
-    began = time.monotonic()
-    try:
-        with database.intake() as conn:
-            conn.execute("select 1")
-    except Unavailable:
-        return "unavailable", time.monotonic() - began
-    return "answered", time.monotonic() - began
+    with lived() as seconds:
+        try:
+            with database.intake() as conn:
+                conn.execute("select 1")
+        except Unavailable:
+            return "unavailable", seconds()
+        return "answered", seconds()
 
 
 def fill(database):
@@ -179,21 +179,24 @@ def test_without_an_administrators_address_nobody_is_owner():
 # --- a server that is slow
 
 
-def test_a_slow_statement_is_stopped_by_the_server_and_the_connection_lives_on(remote):
-    before = fill(remote)
-    with pytest.raises(Unavailable) as caught, remote.intake() as conn:
+def test_a_slow_statement_is_stopped_by_the_server_and_the_connection_lives_on(reach):
+    # The server is to be heard before its caller gives it up, after a fifth more of the time.
+    database = reach(10.0)
+    before = fill(database)
+    with pytest.raises(Unavailable) as caught, database.intake() as conn:
+        conn.execute("set local statement_timeout = 200")
         conn.execute("select pg_sleep(20)")
     assert isinstance(caught.value.__cause__, psycopg.errors.QueryCanceled)
-    assert fill(remote) == before
+    assert fill(database) == before
 
 
-def test_work_that_nobody_waits_for_may_take_longer(remote):
+def test_work_that_nobody_waits_for_may_take_longer(remote, reach):
     with remote.intake(within_s=10) as conn:
         conn.execute("select pg_sleep(%s)", [PATIENCE_S * 1.5])
     with remote.staff(uuid4(), within_s=10) as conn:
         assert conn.execute("show statement_timeout").fetchone() == ("10s",)
-    with remote.intake() as conn:
-        assert conn.execute("show statement_timeout").fetchone() == ("480ms",)
+    with reach(20.0).intake() as conn:
+        assert conn.execute("show statement_timeout").fetchone() == ("16s",)
 
 
 def test_a_full_pool_is_an_answer_and_no_endless_wait(remote):
@@ -212,35 +215,35 @@ def test_a_full_pool_is_an_answer_and_no_endless_wait(remote):
         done.set()
         for future in held:
             future.result()
-    assert heard(remote)[0] == "answered"
+    soon(lambda: heard(remote)[0] == "answered")
 
 
 # --- a server that is away
 
 
-def test_nobody_notices_that_the_server_was_restarted_between_two_calls(remote, line):
-    before = fill(remote)
+def test_nobody_notices_that_the_server_was_restarted_between_two_calls(patient, line):
+    before = fill(patient)
     line.cut()
     with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda _: heard(remote)[0], range(12)))
+        answers = list(pool.map(lambda _: heard(patient)[0], range(12)))
     assert answers == ["answered"] * 12
-    assert not before & fill(remote)
+    assert not before & fill(patient)
 
 
 @pytest.mark.parametrize("autocommit", [False, True])
-def test_one_statement_alone_survives_a_restart_as_well(remote, line, autocommit):
-    fill(remote)
+def test_one_statement_alone_survives_a_restart_as_well(patient, line, autocommit):
+    fill(patient)
     line.cut()
-    with remote.intake(autocommit=autocommit) as conn:
+    with patient.intake(autocommit=autocommit) as conn:
         assert conn.execute("select 1").fetchone() == (1,)
 
 
-def test_a_restart_in_the_middle_of_a_transaction_is_unavailable(remote, line):
-    with pytest.raises(Unavailable), remote.intake() as conn:
+def test_a_restart_in_the_middle_of_a_transaction_is_unavailable(patient, line):
+    with pytest.raises(Unavailable), patient.intake() as conn:
         beat(conn, "lost")
         line.cut()
         conn.execute("select 1")
-    assert beats(remote) == set()
+    assert beats(patient) == set()
 
 
 def test_a_server_that_is_away_is_unavailable_soon_and_back_when_it_is_back(remote, line):
@@ -265,14 +268,14 @@ def test_a_database_that_was_never_there_is_unavailable_and_says_why_to_operator
     database.close()
 
 
-def test_broken_connections_of_sessions_go_back_to_the_pool(remote, line):
+def test_broken_connections_of_sessions_go_back_to_the_pool(patient, line):
     for _ in range(4):  # more often than the pool has connections
-        with pytest.raises(Unavailable), remote.session("intake") as session:
+        with pytest.raises(Unavailable), patient.session("intake") as session:
             session.execute(text("select 1"))
             line.cut()
             session.execute(text("select 1"))
-    assert heard(remote)[0] == "answered"
-    assert len(fill(remote)) == 3
+    assert heard(patient)[0] == "answered"
+    assert len(fill(patient)) == 3
 
 
 # --- a server that hangs
@@ -282,10 +285,10 @@ def test_broken_connections_of_sessions_go_back_to_the_pool(remote, line):
 def test_a_hanging_server_is_unavailable_in_time(remote, line, autocommit):
     fill(remote)
     line.hang()
-    began = time.monotonic()
-    with pytest.raises(Unavailable), remote.intake(autocommit=autocommit) as conn:
-        conn.execute("select 1")
-    assert time.monotonic() - began < BOUND_S
+    with lived() as seconds:
+        with pytest.raises(Unavailable), remote.intake(autocommit=autocommit) as conn:
+            conn.execute("select 1")
+        assert seconds() < BOUND_S
 
 
 def test_many_callers_of_a_hanging_server_are_all_answered_in_time_and_nothing_leaks(remote, line):
@@ -301,16 +304,17 @@ def test_many_callers_of_a_hanging_server_are_all_answered_in_time_and_nothing_l
     assert not before & fill(remote)
 
 
-def test_a_hang_in_the_middle_of_a_transaction_leaves_nothing_behind(remote, line):
-    began = time.monotonic()
-    with pytest.raises(Unavailable), remote.intake() as conn:
-        beat(conn, "lost")
-        line.hang()
-        conn.execute("select 1")
-    assert time.monotonic() - began < BOUND_S
+def test_a_hang_in_the_middle_of_a_transaction_leaves_nothing_behind(remote, patient, line):
+    fill(remote)
+    with lived() as seconds:
+        with pytest.raises(Unavailable), remote.intake() as conn:
+            beat(conn, "lost")
+            line.hang()
+            conn.execute("select 1")
+        assert seconds() < BOUND_S
     line.resume()
     soon(lambda: heard(remote)[0] == "answered")
-    assert beats(remote) == set()
+    assert beats(patient) == set()
 
 
 def test_a_hang_while_committing_is_unavailable_and_so_unknown(remote, line):
@@ -321,10 +325,16 @@ def test_a_hang_while_committing_is_unavailable_and_so_unknown(remote, line):
 
 
 def test_a_session_of_sqlalchemy_does_not_wait_for_a_hanging_server_either(remote, line):
-    with remote.session("intake") as session:
-        session.execute(text("select 1"))
+    def has_answered():
+        try:
+            with remote.session("intake") as session:
+                return session.scalar(text("select 1"))
+        except Unavailable:
+            return False
+
+    soon(has_answered)
     line.hang()
-    began = time.monotonic()
-    with pytest.raises(Unavailable), remote.session("intake") as session:
-        session.execute(text("select 1"))
-    assert time.monotonic() - began < BOUND_S
+    with lived() as seconds:
+        with pytest.raises(Unavailable), remote.session("intake") as session:
+            session.execute(text("select 1"))
+        assert seconds() < BOUND_S

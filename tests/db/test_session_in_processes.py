@@ -9,7 +9,6 @@ from pathlib import Path
 from tests.databases import environment_for
 from tests.proxy import soon
 
-PATIENCE_S = 0.6  # of the fixture `remote`
 BOUND_S = 2.0
 
 
@@ -27,7 +26,7 @@ def run(script, database):
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -37,8 +36,10 @@ def run(script, database):
 OPEN = """
 import os
 from waylight.config import Settings
+from waylight.db import session
 from waylight.db.session import Database
 from waylight.domain.errors import Unavailable
+session.POOL_WAIT_S, session.CONNECT_S = 60.0, 10  # as in tests.databases
 database = Database(Settings.from_environment(os.environ))
 """
 
@@ -77,53 +78,68 @@ import gevent
 )
 
 
-def test_greenlets_wait_for_the_database_side_by_side(remote):
-    (took,) = run(
-        GREEN
-        + """
-def nap(_):
+TOGETHER = """
+WAITING = (
+    "select count(*) from pg_locks where not granted and locktype = 'advisory'"
+    " and database = (select oid from pg_database where datname = current_database())"
+)
+def wait(_):
     with database.intake() as conn:
-        conn.execute("select pg_sleep(0.3)")
-nap(0)
-began = time.monotonic()
-gevent.joinall([gevent.spawn(nap, n) for n in range(3)], raise_error=True)
-print(time.monotonic() - began)
+        conn.execute("select pg_advisory_xact_lock(1)")
+with database.intake() as first:
+    first.execute("select pg_advisory_xact_lock(1)")
+    others = [gevent.spawn(wait, n) for n in range(2)]
+    # One that held up the loop would keep this one from ever letting it go on.
+    while first.execute(WAITING).fetchone()[0] < 2:
+        gevent.sleep(0.01)
+gevent.joinall(others, raise_error=True)
+print("both")
 database.close()
-""",
-        remote,
-    )
-    assert float(took) < 0.9, "three naps of 0.3 s one after the other"
+"""
+
+
+def test_greenlets_wait_for_the_database_side_by_side(patient):
+    assert run(GREEN + TOGETHER, patient) == ["both"]
 
 
 HANG = """
-ticks = []
+ticks = 0
 def tick():
+    global ticks
     while True:
-        ticks.append(time.monotonic())
+        ticks += 1
         gevent.sleep(0.01)
+gevent.spawn(tick)
+def ask():
+    with database.intake() as conn:
+        # Seen elsewhere before its answer is here: this one may be the one that hangs.
+        conn.execute(
+            "insert into worker_heartbeats values ('go', 'h', 1, now(), now())"
+            " on conflict do nothing"
+        )
 while True:
-    began = time.monotonic()
-    ticks.clear()
-    ticker = gevent.spawn(tick)
     try:
-        with database.intake() as conn:
-            # Seen elsewhere before its answer is here: this one may be the one that hangs.
-            conn.execute(
-                "insert into worker_heartbeats values ('go', 'h', 1, now(), now())"
-                " on conflict do nothing"
-            )
+        ask()
     except Unavailable:
-        break
-    finally:
-        ticker.kill()
-took = time.monotonic() - began
-print(took, max(b - a for a, b in zip(ticks, ticks[1:])), flush=True)
+        continue  # a busy machine: it has not connected in time
+    break
+hung, most, least_s = 0, 0, 1e9
+# A machine that stops this process altogether does not stop it each time.
+while hung < 20 and (most < 10 or least_s > 2):
+    before, began = ticks, time.monotonic()
+    try:
+        ask()
+    except Unavailable:
+        hung += 1
+        most = max(most, ticks - before)
+        least_s = min(least_s, time.monotonic() - began)
+print(most, least_s, flush=True)
 os._exit(0)
 """
 
 
 def test_a_hanging_server_does_not_hold_up_the_other_greenlets(remote, line):
-    listener = threading.Thread(target=lambda: (hang.wait(30), line.hang()))
+    listener = threading.Thread(target=lambda: (hang.wait(120), line.hang()))
     hang = threading.Event()
     listener.start()
     with remote.connect("admin") as watch:
@@ -136,26 +152,26 @@ def test_a_hanging_server_does_not_hold_up_the_other_greenlets(remote, line):
         runner.join()
         line.resume()
     listener.join()
-    took_s, longest_gap_s = map(float, outcome[0])
+    turns_of_others, took_s = map(float, outcome[0])
     assert took_s < BOUND_S
-    assert longest_gap_s < PATIENCE_S / 2
+    assert turns_of_others >= 10
 
 
-def test_a_greenlet_that_is_stopped_while_it_waits_gives_its_connection_up(remote):
+def test_a_greenlet_that_is_stopped_while_it_waits_gives_its_connection_up(patient):
     printed = run(
         GREEN
         + """
 for _ in range(2 * database._settings.pool_size):
     began = time.monotonic()
     try:
-        with gevent.Timeout(0.1), database.intake() as conn:
-            conn.execute("select pg_sleep(20)")
+        with gevent.Timeout(0.1), database.intake(within_s=60) as conn:
+            conn.execute("select pg_sleep(30)")
     except gevent.Timeout:
-        print(time.monotonic() - began < 0.5)
+        print(time.monotonic() - began < 15)
 with database.intake() as conn:
     print(conn.execute("select 1").fetchone()[0])
 database.close()
 """,
-        remote,
+        patient,
     )
     assert printed == ["True"] * 6 + ["1"]
