@@ -58,7 +58,7 @@ def set_up(settings):
         return replace(
             settings,
             **{
-                "lease_s": 10,
+                "lease_s": 600,  # a busy machine is no slow provider
                 "base_url": "https://waylight.example",
                 "notify_api_key": providers.NOTIFY_KEY,
                 "notify_templates": {"sms": providers.TEMPLATE, "email": providers.TEMPLATE},
@@ -173,11 +173,18 @@ def test_failure_that_may_pass_is_tried_at_once_at_the_other_provider(
 
 
 @pytest.mark.parametrize("behaviour", [providers.never_answers, providers.drips])
-def test_provider_that_is_slow_leaves_the_other_its_time(by_both, notify, twilio, behaviour):
+def test_provider_that_is_slow_leaves_the_other_its_time(set_up, notify, twilio, behaviour):
+    settings = set_up(
+        channels=("sms",),
+        sms_providers=("notify", "twilio"),
+        notify_url=notify.url,
+        twilio_url=twilio.url,
+        lease_s=10,
+    )
     notify.next.append(behaviour)
-    outcome = by_both.send(MESSAGE)
+    outcome = open_channels(settings)["sms"].send(MESSAGE)
     assert (outcome.result, outcome.provider) == (Result.SENT, "twilio")
-    assert outcome.detail.startswith("notify: ")
+    assert (outcome.detail or "").startswith("notify: ")
     assert len(twilio.sent) == 1
 
 

@@ -3,6 +3,7 @@ import re
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -251,9 +252,14 @@ def test_head_that_does_not_come_in_time_ends_the_call(said):
 
 
 def test_answer_stands_when_only_its_body_drips():
-    with receiving(drip(b"HTTP/1.1 202 OK\r\nContent-Length: 9999\r\n\r\n")) as receiver:
-        guard = Guard(loopback_ports=(receiver.port,), total_s=0.4)
-        answered = post(guard, f"http://127.0.0.1:{receiver.port}/")
+    answered = None
+    for total_s in (0.4, 4.0, 20.0):  # on a busy machine the head comes late
+        with receiving(drip(b"HTTP/1.1 202 OK\r\nContent-Length: 9999\r\n\r\n")) as receiver:
+            guard = Guard(loopback_ports=(receiver.port,), total_s=total_s)
+            with suppress(requests.Timeout):
+                answered = post(guard, f"http://127.0.0.1:{receiver.port}/")
+                break
+    assert answered is not None, "the head came in time, and was no answer"
     assert answered.status_code == 202
     assert 0 < len(answered.content) < 9_999
 
@@ -277,13 +283,15 @@ def test_name_server_that_does_not_answer_ends_the_call_and_frees_its_place(monk
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     monkeypatch.setattr(guarding, "LOOKUPS", 1)
     guard = Guard(total_s=0.1)
-    before = threading.active_count()
+    before = set(threading.enumerate())
     for _ in range(5):  # the second finds no place, starts no thread, and ends all the same
         with pytest.raises(requests.ConnectTimeout):
             post(guard, "https://partner.example/")
-    assert threading.active_count() == before + 1
+    # Those of other tests end when they like.
+    begun = set(threading.enumerate()) - before
+    assert [one.name for one in begun if one.name == "look-up"] == ["look-up"]
     answered.set()
-    assert guard._look_ups.acquire(timeout=10)
+    assert guard._look_ups.acquire(timeout=60)
 
 
 def test_names_that_hang_for_one_channel_take_no_place_of_another(monkeypatch, connected):
@@ -295,7 +303,7 @@ def test_names_that_hang_for_one_channel_take_no_place_of_another(monkeypatch, c
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (PUBLIC, port or 0))]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    webhooks, pushes = Guard(total_s=0.2), Guard(total_s=5.0)
+    webhooks, pushes = Guard(total_s=0.2), Guard(total_s=60.0)
     with ThreadPoolExecutor(guarding.LOOKUPS) as pool:
         urls = [f"https://hangs{n}.example/" for n in range(guarding.LOOKUPS)]
         hung = [pool.submit(post, webhooks, url) for url in urls]

@@ -78,7 +78,7 @@ def carrier(server, *, security="none", trusting=None, user=None, password=None)
 
 def carry(smtp, message=MESSAGE):
     letter = Letter(message, MAILBOX, word(message, "en", replies=False))
-    return smtp.carry(letter, within_s=5.0)
+    return smtp.carry(letter, within_s=60.0)
 
 
 def test_mail_server_takes_a_message_that_no_machine_answers(settings):
@@ -116,7 +116,7 @@ def test_second_attempt_has_the_message_id_of_the_first():
 def test_arabic_arrives_as_it_was_written():
     with providers.mail() as server:
         letter = Letter(MESSAGE, MAILBOX, word(MESSAGE, "ar", replies=False))
-        assert carrier(server).carry(letter, within_s=5.0).result is Result.SENT
+        assert carrier(server).carry(letter, within_s=60.0).result is Result.SENT
     (mail,) = server.received
     assert mail["Subject"] == "عاجل: ملاحقة"
     assert "اقرأ وأجب" in mail.get_content()
