@@ -7,7 +7,7 @@ from waylight.domain.alerts import Outcome, Result
 
 ROOT = Path(__file__).resolve().parents[2]
 
-PATIENCE_S = 30
+PATIENCE_S = 120
 """How long a test waits for what must happen; it takes as long only when it fails."""
 
 

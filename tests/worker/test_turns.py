@@ -180,6 +180,7 @@ def test_stuck_channel_keeps_no_other_waiting(desk, make):
     while one.turn() and not console.sent:
         pass
     console.wait_for(1)
+    stuck.wait_for(senders.SENDERS)
     assert len(stuck.sent) == senders.SENDERS
     stuck.let_go.set()
     sent_out(one)

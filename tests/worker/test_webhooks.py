@@ -98,7 +98,8 @@ def test_endpoint_that_does_not_answer_holds_two_senders_and_keeps_no_other_wait
                     desk.database, desk.control, webhook_id=webhook.id, now=datetime.now(UTC)
                 )
             with working(desk, settings, workers=1):
-                soon(lambda: len(well.received) == 12 and hole.connections == IN_FLIGHT)
+                # No more: of those that hang some may have been given up meanwhile.
+                soon(lambda: len(well.received) == 12 and hole.connections >= IN_FLIGHT)
                 hole.closing.set()  # the worker need not wait for its time to be over
         assert hole.connections <= 2 * IN_FLIGHT
     assert len({one.headers["webhook-id"] for one in well.received}) == 12
