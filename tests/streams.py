@@ -101,40 +101,46 @@ class Stream:
     def _read(self) -> None:
         try:
             block: list[str] = []
-            for line in self._lines():
-                if line:
-                    block.append(line)
-                else:
-                    self._keep(block)
-                    block = []
+            for lines in self._lines():
+                told: list[Told] = []
+                for line in lines:
+                    if line:
+                        block.append(line)
+                    else:
+                        told += self._read_block(block)
+                        block = []
+                # At once: what the server says in one breath nobody sees half of.
+                self.told += told
         except (OSError, ValueError):
             pass  # cut, by the server or by us
         finally:
             self.ended.set()
 
-    def _keep(self, block: list[str]) -> None:
+    def _read_block(self, block: list[str]) -> list[Told]:
         fields: dict[str, str] = {}
         for line in block:
             name, _, value = line.partition(":")
             fields[name] = value.removeprefix(" ")
         if "" in fields:
             self.comments += 1
-        if "data" in fields:
-            retry = fields.get("retry")
-            self.told.append(
-                Told(
-                    fields["event"],
-                    fields.get("id"),
-                    json.loads(fields["data"]),
-                    None if retry is None else int(retry),
-                )
+        if "data" not in fields:
+            return []
+        retry = fields.get("retry")
+        return [
+            Told(
+                fields["event"],
+                fields.get("id"),
+                json.loads(fields["data"]),
+                None if retry is None else int(retry),
             )
+        ]
 
-    def _lines(self) -> Iterator[str]:
+    def _lines(self) -> Iterator[list[str]]:
+        """The lines of one chunk after the other."""
         rest = b""
         for chunk in self._chunks():
             *lines, rest = (rest + chunk).split(b"\n")
-            yield from (line.decode() for line in lines)
+            yield [line.decode() for line in lines]
 
     def _chunks(self) -> Iterator[bytes]:
         assert self.head["transfer-encoding"] == "chunked"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.processes import serving
+from tests.processes import PATIENCE_S, serving
 from tests.proxy import soon
 from tests.staff import OTHER, enter, holder, person
 from tests.streams import Stream, following
@@ -28,7 +28,7 @@ def test_stream_of_an_ended_session_ends_and_cannot_come_back(server, desk):
     with following(server.port, token=token) as ended, following(server.port, token=other) as goes:
         head = {"Authorization": f"Bearer {other}"}
         assert server.ask("DELETE", "/v1/sessions", headers=head)[0] == 204
-        assert ended.ended.wait(60)
+        assert ended.ended.wait(PATIENCE_S)
         assert [one.data["reason"] for one in ended.about("stream.closing")] == ["key_ended"]
         assert not goes.ended.is_set()
     assert Stream(server.port, token=token, last_event_id=ended.last_id).status == 401
@@ -41,7 +41,7 @@ def test_stream_of_a_disabled_person_ends(server, desk):
     caller = holder(desk, enter(desk, ada, now=now).token, now=now)
     with following(server.port, token=enter(desk, robin, now=now).token) as stream:
         accounts.change_account(desk.database, desk.vault, caller, robin.id, disabled=True, now=now)
-        assert stream.ended.wait(60)
+        assert stream.ended.wait(PATIENCE_S)
 
 
 def test_open_stream_keeps_its_session_from_going_idle(server, desk):
@@ -54,7 +54,7 @@ def test_open_stream_keeps_its_session_from_going_idle(server, desk):
 
 
 def test_whoever_is_served_does_not_wait_for_passwords(server, desk):
-    """A process has one loop: while forty passwords are hashed, it answers others all the while."""
+    """A process has one loop: while many passwords are hashed, it answers others all the while."""
     now = datetime.now(UTC)
     robin = person(desk, now=now)
     wrong = json.dumps({"email": robin.email, "password": OTHER}).encode()
@@ -64,17 +64,22 @@ def test_whoever_is_served_does_not_wait_for_passwords(server, desk):
     def try_one():
         statuses.append(server.ask("POST", "/v1/sessions", wrong, head)[0])
 
-    tries = [threading.Thread(target=try_one) for _ in range(30)]
-    for one in tries:
-        one.start()
-    answered_meanwhile = 0
-    while any(one.is_alive() for one in tries):
-        assert server.ask("GET", "/healthz")[0] == 200
-        answered_meanwhile += len(statuses) < len(tries)
-    for one in tries:
-        one.join()
-    assert set(statuses) == {401}
-    assert answered_meanwhile > 1
+    def answered_beside_a_crowd():
+        statuses.clear()
+        tries = [threading.Thread(target=try_one) for _ in range(16)]
+        for one in tries:
+            one.start()
+        answered = 0
+        while any(one.is_alive() for one in tries):
+            assert server.ask("GET", "/healthz")[0] == 200
+            answered += len(statuses) < len(tries)
+        for one in tries:
+            one.join()
+        assert set(statuses) == {401}
+        return answered
+
+    # On a busy machine a crowd may be over before this thread has its turn.
+    assert any(answered_beside_a_crowd() > 1 for _ in range(5))
     assert "Traceback" not in server.told()
     told = server.told()
     for private in (robin.email, OTHER):
