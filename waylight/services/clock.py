@@ -52,11 +52,12 @@ class Clock:
         """Asks the database, unless that was done just now. Raises Unavailable."""
         if self._known is not None and self._counted() - self._known[1] < ASK_EVERY_S:
             return
-        before = self._counted()
         with self._database.intake(autocommit=True) as conn:
+            before = self._counted()  # from here: waiting for a connection says nothing of the time
             at = clock.read(conn)
+            after = self._counted()
         # Read somewhere between the two: half way is the best guess.
-        self._known = (at, (before + self._counted()) / 2)
+        self._known = (at, (before + after) / 2)
         apart = self._own() - self()
         if abs(apart) > APART and (self._said is None or abs(apart - self._said) > APART):
             self._said = apart
