@@ -145,7 +145,7 @@ class Follower:
             until(lambda: set(ids) <= set(self.ids), patience_s=patience_s)
         self.over.set()
         if self._thread is not None:
-            self._thread.join(30)
+            self._thread.join(120)
         return sorted(set(ids) - set(self.ids))
 
     def _follow(self) -> None:

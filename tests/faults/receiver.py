@@ -23,7 +23,8 @@ class Receiver:
         self.mode = WELL
         self.taken: Counter[str] = Counter()
         self.unexpected: list[str] = []
-        self.swallowed = 0
+        self.swallowed: set[tuple[str, int]] = set()
+        """What came into the black hole, by delivery and attempt."""
         self._lock = threading.Lock()
         self._released = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -42,7 +43,9 @@ class Receiver:
         if mode == BROKEN:
             return 500
         if mode == BLACK_HOLE:
-            self.swallowed += 1
+            came = json.loads(body)
+            with self._lock:
+                self.swallowed.add((came["delivery_id"], int(came["attempt"])))
             self._released.wait(LINE_TIMEOUT_S * 2)
             return 0
         if mode == SLOW:

@@ -170,7 +170,7 @@ def test_nothing_is_lost_and_nothing_moves_backwards_whatever_is_killed(tmp_path
         crowd.go(patience_s=120)
         drills.end(one.desk.database, drill.id, now=datetime.now(UTC))
         settle(one)
-        unheard = follower.heard(told_to(one, one.desk.police), patience_s=60)
+        unheard = follower.heard(told_to(one, one.desk.police), patience_s=120)
         twice = [id for id, times in Counter(follower.ids).items() if times > 1]
         wrong = [
             f"{check.__name__.replace('_', ' ')}: {sentence}"
@@ -230,7 +230,7 @@ def settle(one: Town) -> None:
     for process in one.workers:
         process.signal(signal.SIGTERM)
         assert process.running is not None
-        process.running.wait(60)
+        process.running.wait(120)
     # What a worker wrote while it stopped is numbered by nobody now.
     last = one.workers[0]
     last.start()

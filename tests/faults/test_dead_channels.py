@@ -46,7 +46,7 @@ def live(desk, *, minutes):
         now[0] = began + timedelta(seconds=30 * step)
         while one.turn():
             pass
-        assert one._senders.wait(30)
+        assert one._senders.wait(120)
     return now[0]
 
 
