@@ -22,7 +22,7 @@ SHOWN = {"text", "mermaid"}
 """Pictures, and output."""
 
 ADDRESS = "http://127.0.0.1:8000"
-LIMIT_S = 240
+LIMIT_S = 600
 
 _FENCE = re.compile(
     r"^(?P<indent>\s*)```(?P<language>[\w+-]*)[^\n`]*\n(?P<text>.*?)^(?P=indent)```\s*$",

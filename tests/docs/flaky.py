@@ -36,7 +36,7 @@ def flaky(upstream: str, mishaps: Sequence[str]) -> Iterator[Line]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            connection = HTTPConnection(urlsplit(upstream).netloc, timeout=30)
+            connection = HTTPConnection(urlsplit(upstream).netloc, timeout=120)
             connection.request("POST", self.path, body, dict(self.headers))
             answer = connection.getresponse()
             text = answer.read()

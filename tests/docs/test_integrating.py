@@ -65,7 +65,7 @@ def test_an_outbox_that_was_killed_goes_on_with_the_same_key(london, tmp_path):
                 env=dict(it.environment),
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=240,
                 check=False,
             )
             receipts.add(done.stdout.strip())
