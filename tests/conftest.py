@@ -26,8 +26,16 @@ from waylight.vault import Vault
 
 URL = "WAYLIGHT_TEST_DATABASE_URL"
 
-hypothesis.settings.register_profile("waylight", deadline=None, print_blob=True)
-hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000)
+# A busy machine is no fault of what is tested.
+hypothesis.settings.register_profile(
+    "waylight",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "thorough", parent=hypothesis.settings.get_profile("waylight"), max_examples=2000
+)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "waylight"))
 
 

@@ -78,7 +78,7 @@ class Cluster:
             return str(row[0])
 
     def connect(self, database: str = "postgres") -> psycopg.Connection[Any]:
-        return psycopg.connect(self.url(database), autocommit=True, connect_timeout=10)
+        return psycopg.connect(self.url(database), autocommit=True, connect_timeout=60)
 
     def template(
         self,
@@ -278,7 +278,7 @@ class RolledBack(Database):
 @contextmanager
 def rolled_back(url: str) -> Iterator[Callable[[Settings], RolledBack]]:
     """Makes RolledBack databases, one after the other, over one connection to `url`."""
-    conn = Kept.connect(url, prepare_threshold=1, context=_adapters(url), connect_timeout=10)
+    conn = Kept.connect(url, prepare_threshold=1, context=_adapters(url), connect_timeout=60)
     conn.execute("set timezone = 'UTC'; set jit = off", prepare=False)
     Connection.commit(conn)
     engine = create_engine(

@@ -40,4 +40,4 @@ def running(database: Database, **how: Any) -> Iterator[tuple[Feed, threading.Ev
     finally:
         over.set()
         if found._thread is not None:
-            found._thread.join(60)
+            found._thread.join(120)

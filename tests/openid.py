@@ -188,7 +188,7 @@ class RealProvider:
         """Signs somebody in with a browser, through its forms; returns where it sends them."""
         browser = browser or requests.Session()
         for _ in range(20):
-            answer = browser.get(url, allow_redirects=False, timeout=20)
+            answer = browser.get(url, allow_redirects=False, timeout=120)
             if answer.status_code in (302, 303):
                 url = requests.compat.urljoin(url, answer.headers["Location"])
             else:
@@ -205,7 +205,7 @@ class RealProvider:
         assert prompt, page
         form = {"prompt": prompt[1], "login": person, "password": "anything"}
         to = requests.compat.urljoin(url, action[1])
-        answer = browser.post(to, data=form, allow_redirects=False, timeout=20)
+        answer = browser.post(to, data=form, allow_redirects=False, timeout=120)
         assert answer.status_code in (302, 303), answer.text
         found: str = requests.compat.urljoin(to, answer.headers["Location"])
         return found

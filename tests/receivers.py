@@ -87,7 +87,7 @@ def receiving(
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         for thread in threads:
-            thread.join(timeout=10)
+            thread.join(timeout=60)
     assert receiver.surprises == []
 
 

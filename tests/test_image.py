@@ -418,4 +418,4 @@ def test_sigterm_ends_a_command_that_waits(tmp_path):
         line, _ = silent.accept()
         with line:
             command.terminate()
-            assert command.wait(timeout=20) == 143
+            assert command.wait(timeout=120) == 143

@@ -112,7 +112,7 @@ def test_two_processes_that_migrate_at_once_do_not_collide(empty):
         )
         for _ in range(2)
     ]
-    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     # Each step was taken once, by whichever came first.
     assert "".join(outputs).count("schema up to 0001") == 1

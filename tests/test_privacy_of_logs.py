@@ -73,7 +73,7 @@ def test_no_word_of_a_passenger_or_of_a_caller_is_in_any_log(desk, tmp_path):
     controller = replace(desk.control, scopes=desk.control.scopes | manages)
     tokens = keys_for(desk, [desk.police, controller])
     with (
-        serving(line.url(), tmp_path, WAYLIGHT_DATABASE_TIMEOUT_S="2", **debug) as server,
+        serving(line.url(), tmp_path, WAYLIGHT_DATABASE_TIMEOUT_S="6", **debug) as server,
         running(line.url(), tmp_path / "worker.log", "worker", **debug) as worker,
         contextlib.closing(line),
     ):
@@ -119,7 +119,7 @@ def test_no_word_of_a_passenger_or_of_a_caller_is_in_any_log(desk, tmp_path):
         line.start()
         for process in (server.process, worker):
             process.terminate()
-            assert process.wait(60) == 0
+            assert process.wait(120) == 0
 
     serve_log, worker_log = server.told(), (tmp_path / "worker.log").read_text()
     check_that_it_was_told(serve_log, worker_log)

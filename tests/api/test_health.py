@@ -169,7 +169,7 @@ def test_many_probes_of_a_silent_database_wait_for_one_statement(
     for probe in probes:
         probe.start()
     for probe in probes:
-        probe.join(timeout=20)
+        probe.join(timeout=120)
     assert [lacking(answer) for answer in answers] == [[("database", "unreachable")]] * 20
     assert len(counted) == 1
     line.resume()

@@ -488,13 +488,13 @@ def test_shift_set_while_a_worker_works_shifts_out_is_not_lost(desk, monkeypatch
     def slowly(conn, team_ids):
         if threading.current_thread().name.startswith("worker"):
             ready.set()
-            go.wait(30)
+            go.wait(120)
         real(conn, team_ids)
 
     monkeypatch.setattr(db_shifts, "lock_teams", slowly)
     with ThreadPoolExecutor(1, thread_name_prefix="worker") as pool:
         working = pool.submit(schedules.expand_all, desk.database, now=NOW)
-        assert ready.wait(30)
+        assert ready.wait(120)
         shifts.add_shift(
             desk.database,
             desk.police,

@@ -55,7 +55,7 @@ def test_alert_goes_by_the_second_provider_arrives_and_is_answered_by_text(
 
         def turn():
             one.turn()
-            assert one._senders.wait(30)
+            assert one._senders.wait(120)
 
         addresses.add_address(
             database,

@@ -102,7 +102,7 @@ def test_outcome_whose_receipt_came_first_waits_for_a_step_before_it_locks_a_mes
         )
         waits(desk, recording)
         step.execute("select from deliveries for update nowait")
-    recording.result(timeout=60)
+    recording.result(timeout=120)
     (row,) = desk.rows("select status from deliveries where channel = 'sms'")
     assert row["status"] == ("delivered" if delivered else "failed")
 
@@ -129,7 +129,7 @@ def test_messages_are_locked_in_the_order_in_which_outcomes_are_written(desk, po
         ended = pool.submit(ending, desk)
         waits(desk, ended)
         outcomes.execute("select from deliveries where id = %s for update nowait", [second["id"]])
-    ended.result(timeout=60)
+    ended.result(timeout=120)
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_whoever_goes_to_look_while_a_sign_of_life_comes_is_told_that_all_is_wel
             "update alerts set state = 'acknowledged' where role = 'control_room'"
             " and incident_id in (select id from incidents where about_alert_id is not null)"
         )
-    assert watching.result(timeout=60) == 1
+    assert watching.result(timeout=120) == 1
     (about,) = desk.rows("select state from incidents where about_alert_id is not null")
     assert about["state"] == "open"
     assert len(desk.rows("select from deliveries where message = 'responder.safe'")) == 1
@@ -204,7 +204,7 @@ def test_webhook_deleted_while_an_event_is_queued_for_it_leaves_nothing_behind(d
         )
         waits(desk, deleting)
         queue.enqueue(telling, [(made.id, uuid4(), "alert.created", 1, False)], now=NOW)
-    deleting.result(timeout=60)
+    deleting.result(timeout=120)
     assert desk.rows("select from webhooks") == []
     (left,) = desk.rows("select status from deliveries where channel = 'webhook'")
     assert left["status"] == "dropped"
@@ -218,7 +218,7 @@ def test_note_that_is_written_while_consent_is_taken_back_does_not_outlive_it(de
 
     def write_slowly(*args):
         written.set()
-        assert go_on.wait(60)
+        assert go_on.wait(120)
         write(*args)
 
     monkeypatch.setattr(events, "write", write_slowly)
@@ -226,13 +226,13 @@ def test_note_that_is_written_while_consent_is_taken_back_does_not_outlive_it(de
         noting = pool.submit(
             support.add_note, desk.database, desk.vault, desk.operator, report.id, "x", now=NOW
         )
-        assert written.wait(60)
+        assert written.wait(120)
         withdrawing = pool.submit(
             withdraw_consent, desk.database, desk.vault, passenger, ShareWith.SUPPORT, now=SOON
         )
         waits(desk, withdrawing)
         go_on.set()
-        noting.result(timeout=60)
-        withdrawing.result(timeout=60)
+        noting.result(timeout=120)
+        withdrawing.result(timeout=120)
     assert desk.rows("select from support_notes") == []
     assert desk.rows("select from support_cases where wrapped_key is not null") == []

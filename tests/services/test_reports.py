@@ -249,7 +249,9 @@ LONDONISH = st.builds(Point, lon=st.floats(-0.55, 0.35), lat=st.floats(51.25, 51
 
 
 @hypothesis_settings(
-    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
 )
 @given(spot=LONDONISH, mode=st.sampled_from([None, "tube", "bus", "rail", "street", "taxi"]))
 def test_every_point_of_london_is_told_to_a_team_that_covers_it(

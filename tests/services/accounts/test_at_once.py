@@ -25,7 +25,7 @@ def at_once(act):
     together = Barrier(TIMES)
 
     def once(number):
-        together.wait(30)
+        together.wait(120)
         try:
             return act(number)
         except (WrongCredentials, NotFound, TooManyRequests):

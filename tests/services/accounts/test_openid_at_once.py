@@ -35,7 +35,7 @@ class Word:
         return "https://id.police.example/authorize"
 
     def claims(self, _party, _asked, **_):
-        self.together.wait(30)
+        self.together.wait(120)
         return {
             "sub": "robin",
             "email": "robin@police.example",
@@ -131,7 +131,7 @@ def test_no_session_outlives_the_provider_that_ends_while_it_is_opened(desk, ada
             soon(lambda: desk.rows(WAITING))
             conn.execute("update identity_providers set enabled = false")
         with pytest.raises(SignInRefused):
-            waiting.result(timeout=30)
+            waiting.result(timeout=120)
     assert not desk.rows("select from sessions where identity_provider_id is not null")
     assert not desk.rows("select from identities")
     desk.do("update identity_providers set enabled = true")

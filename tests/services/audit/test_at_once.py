@@ -98,12 +98,12 @@ def test_while_one_worker_seals_another_leaves_it_to_it(desk, monkeypatch):
     def slowly(*args, **others):
         write_seal(*args, **others)
         inside.set()
-        assert done.wait(30)
+        assert done.wait(120)
 
     monkeypatch.setattr(db, "write_seal", slowly)
     worker = threading.Thread(target=seal, args=[desk])
     worker.start()
-    assert inside.wait(30)
+    assert inside.wait(120)
     assert seal(desk) == 0
     done.set()
     worker.join()

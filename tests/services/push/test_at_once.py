@@ -142,18 +142,18 @@ def test_key_that_is_revoked_while_its_device_is_being_added_takes_it_along(desk
     def write_and_wait(conn, *facts):
         write(conn, *facts)
         written.set()
-        assert may_commit.wait(30)
+        assert may_commit.wait(120)
 
     monkeypatch.setattr("waylight.services.push.events.write", write_and_wait)
     with ThreadPoolExecutor(2) as pool:
         adding = pool.submit(subscribe, desk, robin, Browser())
-        assert written.wait(30)
+        assert written.wait(120)
         revoking = pool.submit(keys.revoke_key, desk.database, desk.vault, robin.key_id, now=LATER)
         soon(lambda: waiting(desk))  # for the device, to take it along
         assert not revoking.done()
         may_commit.set()
-        adding.result(timeout=30)
-        revoking.result(timeout=30)
+        adding.result(timeout=120)
+        revoking.result(timeout=120)
     assert live(desk) == []
 
 
@@ -171,7 +171,7 @@ def test_sign_out_while_a_worker_claims_leaves_nothing_that_is_tried_again(desk)
                 keys.revoke_key, desk.database, desk.vault, robin.key_id, now=LATER
             )
             soon(lambda: waiting(desk))
-        revoking.result(timeout=30)
+        revoking.result(timeout=120)
     (message,) = claimed(desk, now=NOW + timedelta(minutes=5))
     assert message.target is None
 
@@ -197,7 +197,7 @@ def test_senders_that_hear_at_once_that_a_device_is_gone_and_a_sign_out_all_come
             )
         )
         for one in done:
-            one.result(timeout=60)
+            one.result(timeout=120)
     assert live(desk) == []
     assert len(desk.events("device.unsubscribed")) == 1
     assert claimed(desk, now=NOW + timedelta(minutes=5)) == []

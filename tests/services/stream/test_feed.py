@@ -102,7 +102,7 @@ def test_many_join_while_much_happens_and_none_misses_or_hears_twice(desk, datab
         soon(lambda: found.last == last)
         over.set()
         for thread in threads:
-            thread.join(60)
+            thread.join(120)
     assert last - first == 21 * 40
     assert all(got[n] == list(range(first + 1, last + 1)) for n in range(20))
 
@@ -202,7 +202,7 @@ def test_fault_that_is_not_the_databases_ends_the_process_and_every_stream(desk,
         list(found.catch_up(follower))
         desk.report(P1)
         number()
-        assert died.wait(60)
+        assert died.wait(120)
         assert follower.end is End.STOPPING
 
 

@@ -61,7 +61,7 @@ def killed_after(url, slow_programs, *arguments, when):
         soon(ready)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     yield
 
 
