@@ -19,6 +19,12 @@ from waylight.services import coverages as services
 WHOLE = {"area": "all"}
 
 
+@pytest.fixture(autouse=True)
+def _time_to_look_at_shapes(monkeypatch):
+    """A busy machine makes no shape intricate."""
+    monkeypatch.setattr(services, "GEOMETRY_MS", 60_000)
+
+
 @pytest.fixture
 def signed_in(desk):
     return headers_for(desk, DESK | {"organisation:manage"})

@@ -23,6 +23,13 @@ WHERE = "/v1/routing/dry-runs"
 NOBODYS = "01jdw2s4x0e6qv3t8k5n7b9c1d"
 
 
+@pytest.fixture(autouse=True)
+def _time_to_look_back(monkeypatch):
+    """A busy machine looks at no less."""
+    monkeypatch.setattr(dry_runs, "BUDGET_S", 120.0)
+    monkeypatch.setattr(dry_runs, "STATEMENT_S", 60.0)
+
+
 @pytest.fixture
 def signed_in(desk):
     return headers_for(desk, DESK | {"organisation:manage"})
