@@ -158,7 +158,8 @@ def test_stop_is_named_only_when_it_is_a_station_that_the_passenger_named(desk, 
 def test_pages_go_on_and_the_cursor_tells_no_time(desk, client, signed_in, counted):
     for hour in range(4):
         desk.report(STORY, now=EARLIER - timedelta(hours=hour))
-    seen, path = [], f"{PATH}?limit=1"
+    seen: list[str] = []
+    path = f"{PATH}?limit=1"
     entries = "select report_id from audit_entries where action = 'report.analysed'"
     while path:
         answer = client.get(path, headers=signed_in["Casey"])
