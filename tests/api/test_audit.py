@@ -85,6 +85,9 @@ def test_action_that_there_is_none_of_is_refused_with_those_that_there_are(clien
     assert "report.read, report.original_read" in answer.json["errors"][0]["detail"]
 
 
+WRITERS = ("audit.write", "audit.tell", "_audit")
+
+
 def test_every_action_that_is_written_or_documented_is_known():
     root = Path(audit.__file__).parents[3]
     page = (root / "docs/audit.md").read_text("utf-8").partition("## The chain")[0]
@@ -98,7 +101,7 @@ def test_every_action_that_is_written_or_documented_is_known():
     written = set()
     for path in (root / "waylight/services").rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(call, ast.Call) and ast.unparse(call.func) in ("audit.write", "_audit"):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in WRITERS:
                 written |= {
                     one.value
                     for one in call.args
