@@ -257,8 +257,9 @@ def test_positions_beyond_the_limit_never_reach_the_database(desk, client, robin
 def test_shape_that_takes_too_long_is_refused_and_leaves_the_connection_its_patience(
     desk, client, robin, monkeypatch
 ):
-    monkeypatch.setattr(db, "FAULT", "select pg_sleep(5), %(shape)s::text")
-    monkeypatch.setattr(services, "GEOMETRY_MS", 20)
+    monkeypatch.setattr(db, "FAULT", "select pg_sleep(60), %(shape)s::text")
+    # Long enough for the way back from it, which has the same limit, on a busy machine.
+    monkeypatch.setattr(services, "GEOMETRY_MS", 500)
     got = refused(client.post(path(desk.first), json=drawn(), headers=robin))
     assert ("/shape/coordinates", "too_intricate") in got
 

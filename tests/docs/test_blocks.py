@@ -6,12 +6,14 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from tests.databases import ROOT
 from tests.docs import blocks
+from tests.ports import free_port
 from tests.serving import served
 
 DOCUMENTS = {str(path.relative_to(ROOT)): blocks.blocks_of(path) for path in blocks.documents()}
@@ -28,13 +30,23 @@ SETTINGS = {
 }
 """What a document tells its reader to start the demo with."""
 
+PORTS = ("47011", "47012")
+"""Where its reader listens: here others may, or the system has given them to somebody."""
+
 
 @pytest.mark.slow
 @pytest.mark.commits
 @pytest.mark.parametrize("name", WALKS)
 def test_what_a_document_tells_a_person_to_type_works(name, london, tmp_path):
-    with served(london, tmp_path, **SETTINGS.get(name, {})) as it:
-        for block, printed in blocks.run(WALKS[name], it):
+    ports = {documented: str(free_port()) for documented in PORTS}
+
+    def here(text):
+        return re.sub("|".join(ports), lambda found: ports[found[0]], text)
+
+    settings = {key: here(value) for key, value in SETTINGS.get(name, {}).items()}
+    walk = [replace(block, text=here(block.text)) for block in WALKS[name]]
+    with served(london, tmp_path, **settings) as it:
+        for block, printed in blocks.run(walk, it):
             assert blocks.differences(block, printed) == [], f"{block.where} printed:\n{printed}"
 
 

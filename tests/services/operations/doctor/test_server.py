@@ -1,5 +1,6 @@
 """A server, roles, rights or a clock that are not as they should be."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -76,13 +77,16 @@ def test_a_table_that_the_role_may_not_read_does_not_end_the_search(well):
     assert ill(well) == set()
 
 
-@pytest.mark.parametrize("apart_s", [-5, 5])
+@pytest.mark.parametrize("apart_s", [-600, 600])
 def test_a_clock_that_is_wrong_is_found(well, apart_s):
     def clock():
         return datetime.now(UTC) + timedelta(seconds=apart_s)
 
     told, fix = problem(well, "clock", clock=clock)
-    assert "differ by 5 s" in told or "differ by 4 s" in told
+    # Less what went by while the server was asked: that may be its own.
+    differ_by = re.search(r"differ by ([0-9]+) s", told)
+    assert differ_by
+    assert 500 < int(differ_by[1]) <= 600
     assert "NTP" in fix
 
 
@@ -96,7 +100,7 @@ def test_a_role_that_no_policy_binds_is_found(well):
 
 
 def test_a_locked_table_does_not_keep_the_rest_from_being_told(well, monkeypatch):
-    monkeypatch.setattr(doctor, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(doctor, "PATIENCE_S", 1.0)
     with well.owner() as conn:
         conn.execute("lock table deliveries in access exclusive mode")
         found = findings(well)
