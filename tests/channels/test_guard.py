@@ -493,7 +493,9 @@ def test_address_beside_the_named_networks_is_refused(monkeypatch, connected, ad
     assert connected == []
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "100.100.100.200"])
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "fd00:ec2::254", "fd00:ec2::254%lo", "100.100.100.200"]
+)
 def test_what_tells_a_machine_its_keys_is_refused_in_whatever_network(
     monkeypatch, connected, address
 ):

@@ -298,7 +298,8 @@ class _Adapter(IPFilterAdapter):  # type: ignore[misc] # the library carries no 
         try:
             return super().build_connection_pool_key_attributes(request, verify, cert)  # type: ignore[no-any-return]
         except InvalidIPAddress as refused:
-            address = refused.args[0]  # what was found, so that nothing is looked up twice
+            # What was found, so that nothing is looked up twice, without the name of an interface.
+            address = ip_address(str(refused.args[0]).partition("%")[0])
             if not self._is_https_proto or not is_inside(address, self._networks):
                 raise
         host, tls = super(IPFilterAdapter, self).build_connection_pool_key_attributes(
