@@ -166,6 +166,14 @@ def test_address_that_leads_elsewhere_is_none_to_be_sent_back_to(uri):
 
 
 @pytest.mark.parametrize(
+    "uri",
+    ["https://desk.corp.internal/signed-in", "https://desk/", "https://10.20.7.5:8443/signed-in"],
+)
+def test_page_of_the_operators_own_network_can_be_sent_back_to(uri):
+    assert problem_with_redirect(uri) is None
+
+
+@pytest.mark.parametrize(
     ("text", "is_one"),
     [("police.example", True), ("example", False), ("*.example", False), ("a..example", False)],
 )

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import ip_network
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -53,6 +54,7 @@ _LOOPBACK_PAGE = re.compile(
 )
 _POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)+")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,100}", re.ASCII)
+_EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 _DOMAIN = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])", re.ASCII
 )
@@ -235,7 +237,9 @@ def problem_with_redirect(uri: str) -> tuple[str, str] | None:
         return "too_long", f"Must be at most {LENGTH} characters."
     if _APP_SCHEME.fullmatch(uri) or _LOOPBACK_PAGE.fullmatch(uri):
         return None
-    if uri.startswith("https://") and "?" not in uri and problem_with(uri) is None:
+    page = uri.startswith("https://") and "?" not in uri
+    # A browser goes there and never this machine: a page of the operator's own network will do.
+    if page and problem_with(uri, networks=_EVERYWHERE) is None:
         return None
     return "invalid_uri", (
         "Must be https://desk.example/signed-in, an app's own such as example.desk:/signed-in, or"
