@@ -10,6 +10,7 @@ import pytest
 
 from tests.desk import NOW, P1, P2
 from tests.services.incidents.conftest import LATER, MINUTE
+from waylight.db.incidents import reading
 from waylight.domain.alerts import DeclineCause, Ending, Outcome, Result
 from waylight.domain.errors import NotAllowed, NotFound
 from waylight.domain.principals import Kind
@@ -347,3 +348,22 @@ def test_note_whose_key_is_gone_is_an_entry_without_words(desk, room):
     desk.do("update incident_notes set wrapped_key = null")
     (entry,) = [e for e in room.timeline(desk.police, incident) if e.kind == "incident.note_added"]
     assert entry.note is None
+
+
+def test_page_for_a_control_room_reads_the_grants_of_that_page_alone(desk, monkeypatch):
+    """A hash table of all that it ever oversaw takes longer with every report there is."""
+    for hour in range(60):
+        desk.report(P2, now=NOW + timedelta(hours=hour))
+    desk.do("analyze")
+    plans = []
+
+    def explained(conn, statement, values):
+        plans.append("\n".join(row[0] for row in conn.execute(f"explain {statement}", values)))
+        return []
+
+    monkeypatch.setattr(reading, "fetch_all", explained)
+    control = desk.control.organisation_id
+    with desk.database.staff(control) as conn:
+        reading.page(conn, control, states=None, priorities=None, after=None, limit=51)
+    assert len(plans) == 1
+    assert "hashed" not in plans[0]

@@ -13,14 +13,16 @@ from psycopg import Connection
 from waylight.db.grants import VIEWS
 from waylight.db.rows import fetch_all
 
-ACTS = """exists (
-    select from alerts a where a.incident_id = i.id and a.team_id is not null
-      and a.organisation_id = %(organisation)s)"""
+# The limits keep each a look at one incident: of a plain EXISTS the planner makes a hash table of
+# everything that a control room ever oversaw, for one page of it.
+ACTS = """coalesce((
+    select true from alerts a where a.incident_id = i.id and a.team_id is not null
+      and a.organisation_id = %(organisation)s limit 1), false)"""
 
-OVERSEES = """exists (
-    select from reports r join grants g on g.report_id = r.id
+OVERSEES = """coalesce((
+    select true from reports r join grants g on g.report_id = r.id
     where r.incident_id = i.id and g.organisation_id = %(organisation)s
-      and g.cause = 'oversight' and g.revoked_at is null)"""
+      and g.cause = 'oversight' and g.revoked_at is null limit 1), false)"""
 
 # Whoever said no or was stood down is at work on it no more, and closing it was work, until what
 # they could read of it was taken back.
