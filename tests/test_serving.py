@@ -143,7 +143,7 @@ def waits_for_a_lock(database):
     with database.owner() as conn:
         return conn.execute(
             # Of this database: the server is also that of other tests.
-            "select from pg_locks where not granted and relation = 'reports'::regclass"
+            "select 1 from pg_locks where not granted and relation = 'reports'::regclass"
             " and database = (select oid from pg_database where datname = current_database())"
         ).fetchone()
 
