@@ -14,19 +14,22 @@ PAGE = "https://app.example"
 DESK = "https://desk.example"
 SOMETHING = UUID("01936000-0000-7000-8000-000000000001")
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
+IMPATIENT = {"WAYLIGHT_DATABASE_TIMEOUT_S": "0.2"}
+"""Nobody is at home: each route would wait for it."""
 
 
 @pytest.fixture
 def nobody():
     """A client of an app that lets no page use the keys of staff, as by default; no database."""
-    return create_app(settings_for(NOWHERE)).test_client()
+    return create_app(settings_for(NOWHERE, **IMPATIENT)).test_client()
 
 
 @pytest.fixture
 def desks():
     """The same where two pages may."""
     origins = f"{DESK}, http://[::1]:3000"
-    return create_app(settings_for(NOWHERE, WAYLIGHT_ALLOWED_ORIGINS=origins)).test_client()
+    settings = settings_for(NOWHERE, WAYLIGHT_ALLOWED_ORIGINS=origins, **IMPATIENT)
+    return create_app(settings).test_client()
 
 
 def preflight(client, path, method, *headers, origin=PAGE):
