@@ -11,6 +11,7 @@ import pytest
 from tests.desk import NOW, P1, P2, SCOPES, open_desk
 from tests.proxy import soon
 from tests.push_service import Browser, from_base64url, point
+from tests.services.push.devices import claimed
 from waylight.db import events
 from waylight.domain.alerts import Outcome, Result
 from waylight.domain.errors import StateConflict, WaylightError
@@ -84,18 +85,6 @@ def waiting(desk):
 
 def live(desk):
     return desk.rows("select staff_id from addresses where state <> 'gone'")
-
-
-def claimed(desk, *, now=NOW):
-    return alerts.claim(
-        desk.database,
-        desk.vault,
-        "one",
-        free={"web_push": 8},
-        lease_s=30.0,
-        base_url="https://waylight.example",
-        now=now,
-    )
 
 
 def gone(desk, message):
